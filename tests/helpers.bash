@@ -1,0 +1,111 @@
+# Loaded by every bats file: `load helpers` (in tests/) or `load ../helpers` (in tests/each-python/).
+#
+#   without CMD...        runs CMD bare
+#   with_shim CMD...      runs CMD with the shim preloaded and GILSHIM_OPTIONS=$SHIM_OPTIONS
+#   fails_without CMD...  CMD, bare, hangs or dies (else the test fails)
+#   works_with CMD...     CMD, with the shim, ends with status 0
+#   fails_with CMD...     CMD, with the shim and these SHIM_OPTIONS, hangs or dies all the same
+#   require REASON CMD... skips the test with REASON unless CMD succeeds: the only way to skip
+#
+# The first two set $status, $output and $lines as bats' `run` does. $status is 137 where the time limit struck. Nothing
+# runs without one: LIMIT seconds (default 60), LIMIT_BARE for what is expected to hang (default 5).
+#
+# The runner gives each test GILSHIM_LIB, and those in each-python/ PY_TAG PY_KIND PY_VERSION PY_BUILD PY_INCLUDE PYTHON
+# FIXTURES (see tests/interpreters.sh for their meaning).
+
+# shellcheck disable=SC2154 # status, output and lines are set by bats
+bats_require_minimum_version 1.5.0
+
+ROOT=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+GILSHIM_LIB=${GILSHIM_LIB:-$ROOT/build/libgilshim.so}
+
+# timeout makes a process group of CMD, so that the time limit ends its children too. bats' fd 3 is closed for it: a hung
+# process that kept it open would hang bats.
+limited() {
+    run detached timeout -s KILL "$@"
+}
+detached() { "$@" 3>&- </dev/null; }
+
+without() {
+    limited "${LIMIT:-60}" env -u LD_PRELOAD -u GILSHIM_OPTIONS "$@"
+}
+
+# GILSHIM_TEST_SHIM_OFF is the failsafe's: with it every test that shows a repair must fail.
+# GILSHIM_TEST_PRELOAD goes in front of the shim (a sanitizer's runtime).
+with_shim() {
+    local options=${SHIM_OPTIONS:-}
+    [ -z "${GILSHIM_TEST_SHIM_OFF:-}" ] || options=${options:+$options:}mode=off
+    limited "${LIMIT:-60}" env LD_PRELOAD="${GILSHIM_TEST_PRELOAD:+$GILSHIM_TEST_PRELOAD:}$GILSHIM_LIB" GILSHIM_OPTIONS="$options" "$@"
+}
+
+# What a failed assertion prints.
+told() {
+    printf '%s\n' "$1"
+    printf 'status: %s\n' "$status"
+    [ -z "$output" ] || printf '%s\n' "--- output" "$output" "---"
+    return 1
+}
+
+# In both: 125 to 127 are the statuses of timeout and env themselves, for a program that never ran.
+fails_without() {
+    LIMIT=${LIMIT_BARE:-5} without "$@"
+    case $status in
+    0) told "expected to hang or die without the shim, but it ended well: $*" ;;
+    125 | 126 | 127) told "could not be run: $*" ;;
+    esac
+}
+
+works_with() {
+    with_shim "$@"
+    case $status in
+    0) ;;
+    137) told "hung (or was killed) with the shim: $*" ;;
+    *) told "failed with the shim: $*" ;;
+    esac
+}
+
+fails_with() {
+    LIMIT=${LIMIT_BARE:-5} with_shim "$@"
+    case $status in
+    0) told "expected to hang or die with SHIM_OPTIONS='${SHIM_OPTIONS:-}', but it ended well: $*" ;;
+    125 | 126 | 127) told "could not be run: $*" ;;
+    esac
+}
+
+require() {
+    local reason=$1
+    shift
+    "$@" >/dev/null 2>&1 3>&- || skip "$reason"
+}
+
+# Asserts on $status and $output of the last run.
+is_status() { [ "$status" -eq "$1" ] || told "expected status $1"; }
+is_silent() { [ -z "$output" ] || told "expected no output"; }
+# shellcheck disable=SC2254 # a pattern on purpose
+has_line() {
+    local line
+    for line in "${lines[@]}"; do
+        case $line in $1) return 0 ;; esac
+    done
+    told "no line of the output matches: $1"
+}
+# shellcheck disable=SC2254
+has_no_line() {
+    local line
+    for line in "${lines[@]}"; do
+        case $line in $1) told "a line of the output matches: $1" || return 1 ;; esac
+    done
+}
+# How many lines match the pattern.
+count_lines() {
+    local line count=0
+    for line in "${lines[@]}"; do
+        # shellcheck disable=SC2254
+        case $line in $1) count=$((count + 1)) ;; esac
+    done
+    echo "$count"
+}
+# True where the interpreter under test is older than $1 (3.12).
+python_before() {
+    [ "$(printf '%s\n%s\n' "$PY_VERSION" "$1" | sort -V | head -n 1)" != "$1" ]
+}
