@@ -1,15 +1,20 @@
 # gilshim: GNU Make. `make help` lists the targets.
 
 .DELETE_ON_ERROR:
-MAKEFLAGS += -rR
+MAKEFLAGS += -rR --no-print-directory
 
+comma   := ,
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 BINDIR  ?= $(PREFIX)/bin
-CC      = gcc
+DOCDIR  ?= $(PREFIX)/share/doc/gilshim
+INSTALL ?= install
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
 CFLAGS  ?= -O2 -g
 BUILD   := build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
-comma   := ,
+version := $(shell sed -n 's/^\#define GILSHIM_VERSION "\(.*\)"$$/\1/p' shim/version.h)
 
 ifndef V
 Q := @
@@ -18,30 +23,113 @@ endif
 
 # Ours are kept apart from the user's CFLAGS, CPPFLAGS and LDFLAGS, which come last and win.
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wpointer-arith
-shim_cppflags := -D_GNU_SOURCE -Ishim
+shim_cppflags := -D_GNU_SOURCE -iquote shim
 shim_cflags := -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions \
 	$(warnings) $(if $(WERROR),-Werror) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer)
 shim_ldflags := -shared -Wl,-soname,libgilshim.so -Wl,-Bsymbolic-functions -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -Wl,-z,nodelete
+# A sanitizer's runtime comes with the preload, clang's from elsewhere than the library: it can't be complete by itself.
+ifneq ($(SANITIZE),)
+shim_ldflags := $(filter-out -Wl$(comma)-z$(comma)defs,$(shim_ldflags))
+endif
 
 sources := $(wildcard shim/*.c) $(wildcard shim/*.S)
 objects := $(patsubst %,$(BUILD)/%.o,$(sources))
 library := $(BUILD)/libgilshim.so
 
-.PHONY: all
-all: $(library)
+.PHONY: all demo check lint format bench install uninstall clean dist help
+all: $(library)		## build the library (default)
 
 $(library): $(objects)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(shim_ldflags) $(shim_cflags) $(CFLAGS) $(LDFLAGS) -o $@ $(objects) -ldl -lpthread
 
-$(BUILD)/%.c.o: %.c Makefile
+$(BUILD)/%.c.o: %.c $(BUILD)/.flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(shim_cppflags) $(shim_cflags) $(CPPFLAGS) $(CFLAGS) -MMD -MP -MF $@.d -c -o $@ $<
 
-$(BUILD)/%.S.o: %.S Makefile
+$(BUILD)/%.S.o: %.S $(BUILD)/.flags
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(shim_cppflags) $(CPPFLAGS) -MMD -MP -MF $@.d -c -o $@ $<
 
 -include $(objects:=.d)
+
+# Changes when the compiler or its flags do, so that `make CC=clang` after `make` builds everything anew.
+flags := $(CC) $(shim_cppflags) $(shim_cflags) $(shim_ldflags) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
+.PHONY: always
+$(BUILD)/.flags: always
+	$(Q)mkdir -p $(@D)
+	$(Q)printf '%s\n' '$(flags)' | cmp -s - $@ || printf '%s\n' '$(flags)' >$@
+
+# ---- showing and testing
+
+demo: $(library)	## a deadlock without the shim, then the same program with it (DEMO_PYTHON=program)
+	+$(Q)DEMO_PYTHON='$(DEMO_PYTHON)' CC='$(CC)' tests/demo/run
+
+check: $(library)	## every test on every interpreter of this machine (CHECK='-p 3.8', see tests/run -h)
+	+$(Q)MAKE='$(MAKE)' tests/run $(CHECK)
+
+# unit: and bench: come from those who write them.
+-include tests/unit/rules.mk
+-include tests/bench/rules.mk
+
+# ---- lint
+
+c_files := $(wildcard shim/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
+cxx_files := $(wildcard tests/*/*.cpp tests/*/*.hpp tests/*/*/*.cpp tests/*/*/*.hpp)
+shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/*/run tests/*.bash tests/*.bats tests/*/*.bats tests/*/*.sh \
+	tests/*/*.bash)
+shim_c := $(filter shim/%.c,$(c_files))
+lint_targets := lint-format lint-shell lint-gcc lint-clang lint-cppcheck lint-tidy
+.PHONY: $(lint_targets)
+lint: $(lint_targets)	## clang-format, shellcheck, cppcheck, clang-tidy, gcc's and clang's warnings
+lint-format:
+	$(call say,FORMAT,$(words $(c_files) $(cxx_files)) files)
+	$(Q)clang-format --dry-run -Werror $(c_files) $(cxx_files)
+format:			## lays the C and C++ sources out as lint wants them
+	$(Q)clang-format -i $(c_files) $(cxx_files)
+lint-shell:
+	$(call say,SHELL,$(words $(shell_files)) files)
+	$(Q)shellcheck -x $(shell_files)
+lint-gcc lint-clang: lint-%:
+	$(call say,$(*F),$(words $(shim_c)) files)
+	$(Q)$(*F) -fsyntax-only -O2 -Werror $(shim_cppflags) $(filter-out -Werror -fsanitize%,$(shim_cflags)) $(shim_c)
+lint-cppcheck:
+	$(call say,CPPCHK,$(words $(shim_c)) files)
+	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+		--suppress=missingIncludeSystem -D__x86_64__ '-DElfW(type)=Elf64_##type' $(shim_cppflags) $(shim_c)
+lint-tidy:
+	$(call say,TIDY,$(words $(shim_c)) files)
+	$(Q)clang-tidy --quiet --warnings-as-errors='*' $(shim_c) -- $(shim_cppflags) -std=gnu11 2>$(BUILD)/tidy.log || \
+		{ cat $(BUILD)/tidy.log >&2; exit 1; }
+lint-tidy: | $(BUILD)/.flags
+
+# ---- installing
+
+$(BUILD)/run-with-shim.sh: run-with-shim.sh shim/version.h always
+	$(Q)mkdir -p $(@D)
+	$(Q)sed -e "s|'@LIBDIR@'|'$(LIBDIR)'|" -e "s|'@VERSION@'|'$(version)'|" $< >$@.new
+	$(Q)if cmp -s $@.new $@; then rm $@.new; else chmod 755 $@.new && mv $@.new $@; fi
+
+install: $(library) $(BUILD)/run-with-shim.sh	## into DESTDIR and PREFIX
+	$(Q)$(INSTALL) -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(DOCDIR)'
+	$(Q)$(INSTALL) -m 644 $(library) '$(DESTDIR)$(LIBDIR)/libgilshim.so'
+	$(Q)$(INSTALL) -m 755 $(BUILD)/run-with-shim.sh '$(DESTDIR)$(BINDIR)/run-with-shim.sh'
+	$(Q)$(INSTALL) -m 644 README.md '$(DESTDIR)$(DOCDIR)/README.md'
+
+uninstall:		## removes what install put there
+	$(Q)rm -f '$(DESTDIR)$(LIBDIR)/libgilshim.so' '$(DESTDIR)$(BINDIR)/run-with-shim.sh' '$(DESTDIR)$(DOCDIR)/README.md'
+	$(Q)! [ -d '$(DESTDIR)$(DOCDIR)' ] || rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'
+
+dist:			## build/gilshim-VERSION.tar.gz of the committed sources
+	$(Q)mkdir -p $(BUILD)
+	git archive --prefix=gilshim-$(version)/ -o $(BUILD)/gilshim-$(version).tar.gz HEAD
+
+clean:			## removes everything built
+	$(Q)rm -rf build build-*
+
+help:			## this list
+	@sed -n 's/^\([a-z]*\):.*## *\(.*\)$$/  \1\t\2/p' Makefile | expand -t 14
+	@printf '  unit\tunit tests of the parts that need no Python, under ASan and UBSan\n  bench\twhat the shim costs\n' | expand -t 14
+	@echo 'Variables: PREFIX LIBDIR BINDIR DESTDIR CC CFLAGS CPPFLAGS LDFLAGS V=1 WERROR=1 SANITIZE=address,undefined'
