@@ -30,12 +30,15 @@ without() {
     limited "${LIMIT:-60}" env -u LD_PRELOAD -u GILSHIM_OPTIONS "$@"
 }
 
-# GILSHIM_TEST_SHIM_OFF is the failsafe's: with it every test that shows a repair must fail.
+# GILSHIM_TEST_SHIM_OFF is the failsafe's: with it every test that shows a repair must fail, and soon.
 # GILSHIM_TEST_PRELOAD goes in front of the shim (a sanitizer's runtime).
 with_shim() {
-    local options=${SHIM_OPTIONS:-}
-    [ -z "${GILSHIM_TEST_SHIM_OFF:-}" ] || options=${options:+$options:}mode=off
-    limited "${LIMIT:-60}" env LD_PRELOAD="${GILSHIM_TEST_PRELOAD:+$GILSHIM_TEST_PRELOAD:}$GILSHIM_LIB" GILSHIM_OPTIONS="$options" "$@"
+    local options=${SHIM_OPTIONS:-} limit=${LIMIT:-60}
+    if [ -n "${GILSHIM_TEST_SHIM_OFF:-}" ]; then
+        options=${options:+$options:}mode=off
+        limit=5
+    fi
+    limited "$limit" env LD_PRELOAD="${GILSHIM_TEST_PRELOAD:+$GILSHIM_TEST_PRELOAD:}$GILSHIM_LIB" GILSHIM_OPTIONS="$options" "$@"
 }
 
 # What a failed assertion prints.
@@ -104,6 +107,19 @@ count_lines() {
         case $line in $1) count=$((count + 1)) ;; esac
     done
     echo "$count"
+}
+# Sets PY_TAG, PYTHON and the rest as for the tests in each-python/, for the first interpreter of kind $1 (static, shared)
+# that has a program: for tests that run once and need one. Fails where there is none.
+use_python() {
+    local tag kind version build python include
+    while IFS=$'\t' read -r tag kind version build python include _; do
+        if [ "$kind" = "$1" ] && [ "$build" = release ] && [ "$python" != - ]; then
+            export PY_TAG=$tag PY_KIND=$kind PY_VERSION=$version PY_BUILD=$build PY_INCLUDE=$include PYTHON=$python
+            export FIXTURES=$ROOT/build/fixtures/$tag
+            return 0
+        fi
+    done <<<"${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}"
+    return 1
 }
 # True where the interpreter under test is older than $1 (3.12).
 python_before() {
