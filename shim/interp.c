@@ -1,0 +1,91 @@
+#include "interp.h"
+
+#include <string.h>
+
+#include "real.h"
+
+uint32_t interp_epoch = 1;
+bool interp_slot_follows;
+bool interp_is_debug;
+bool interp_has_forked;
+
+static PyThreadState *(*current_getter)(void);
+
+uint32_t interp_next_epoch(void) {
+    uint32_t epoch = __atomic_add_fetch(&interp_epoch, 1, __ATOMIC_ACQ_REL);
+    /* 0 is what a thread that never called has. */
+    return epoch ? epoch : __atomic_add_fetch(&interp_epoch, 1, __ATOMIC_ACQ_REL);
+}
+
+void interp_learn(void) {
+    interp_slot_follows = real._PyThreadState_GetCurrent || real.PyThreadState_GetUnchecked;
+    interp_is_debug = real._Py_NegativeRefcount != NULL;
+    current_getter = real.PyThreadState_GetUnchecked  ? real.PyThreadState_GetUnchecked
+                     : real._PyThreadState_GetCurrent ? real._PyThreadState_GetCurrent
+                                                      : real._PyThreadState_UncheckedGet;
+}
+
+PyThreadState *interp_current(void) {
+    if (current_getter) {
+        return current_getter();
+    }
+    return real._PyThreadState_Current ? __atomic_load_n(real._PyThreadState_Current, __ATOMIC_RELAXED) : NULL;
+}
+
+bool interp_is_initialized(void) {
+    return real.Py_IsInitialized && real.Py_IsInitialized();
+}
+
+bool interp_is_finalizing(void) {
+    if (real.Py_IsFinalizing) {
+        return real.Py_IsFinalizing();
+    }
+    if (real._Py_IsFinalizing) {
+        return real._Py_IsFinalizing();
+    }
+    if (real._Py_Finalizing) {
+        return __atomic_load_n(real._Py_Finalizing, __ATOMIC_RELAXED) != NULL;
+    }
+    return !interp_is_initialized(); /* 2.7 has no flag, it says "not initialized" meanwhile */
+}
+
+bool interp_is_alive(const PyThreadState *state) {
+    for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
+         interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
+        for (PyThreadState *at = real.PyInterpreterState_ThreadHead(interp); at; at = real.PyThreadState_Next(at)) {
+            if (at == state) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* PyThreadState_GetInterpreter came with 3.9. Before, `interp` is one of the first three words in every version; it is
+ * the one that is an interpreter. Compared only: the words before it are pointers to states. */
+PyInterpreterState *interp_of(const PyThreadState *state) {
+    if (real.PyThreadState_GetInterpreter) {
+        return real.PyThreadState_GetInterpreter((PyThreadState *)state);
+    }
+    for (int word = 0; word < 3; word++) {
+        void *value;
+        memcpy(&value, (const char *)state + word * sizeof value, sizeof value);
+        for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp && value;
+             interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
+            if (value == interp) {
+                return interp;
+            }
+        }
+    }
+    return NULL;
+}
+
+const char *interp_version(void) {
+    static char version[16];
+    const char *full = real.Py_GetVersion ? real.Py_GetVersion() : "?";
+    size_t length = strcspn(full, " ");
+    length = length < sizeof version ? length : sizeof version - 1;
+    memcpy(version, full, length);
+    version[length] = '\0';
+    return version;
+}

@@ -1,0 +1,44 @@
+/* Which CPython this is, its life, and the truth about what is attached. Knows nothing of threads' records. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cpython.h"
+
+/* Generation of everything that is remembered per thread. A thread whose record carries another number looks at the
+ * truth again before it trusts its record. Never 0. Bumped when a state changes its thread, dies by another thread's
+ * hand, and when the interpreter starts, ends or forks. */
+extern uint32_t interp_epoch;
+uint32_t interp_next_epoch(void);
+
+/* Learns which kind of CPython `real` is. After binding; makes no call into CPython that needs it initialized. */
+void interp_learn(void);
+
+/* From 3.12 on the attached state is a thread-local and the gilstate slot follows it; up to 3.11 "attached" is one
+ * global for the process, and the first state of a thread keeps the slot. */
+extern bool interp_slot_follows;
+
+/* A Py_DEBUG build: where "Invalid thread state for this thread" and the asserts live. */
+extern bool interp_is_debug;
+
+/* What CPython says is attached: on this thread (3.12+), or on whichever thread holds the GIL (up to 3.11: compare it,
+ * don't dereference it before it is known to be ours). Never fatal. Async-signal-safe. */
+PyThreadState *interp_current(void);
+
+bool interp_is_initialized(void);
+bool interp_is_finalizing(void);
+
+/* Whether the state is in some interpreter's list. Needs the GIL (or a process with one thread); takes no lock. */
+bool interp_is_alive(const PyThreadState *state);
+
+/* The interpreter of a state that is known to be alive; NULL if it can't be told. pybind11 up to 2.3 in debug builds
+ * sets the field to NULL around PyEval_AcquireThread, so NULL says nothing about the state. */
+PyInterpreterState *interp_of(const PyThreadState *state);
+
+/* "3.11.2", in a static buffer. */
+const char *interp_version(void);
+
+/* In the child of a fork other threads' states, and this thread's parked ones, are dead or about to be freed
+ * (PyOS_AfterFork_Child, not always seen): from then on a remembered state must be found in the list to be used. */
+extern bool interp_has_forked;

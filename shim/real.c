@@ -1,0 +1,272 @@
+#include "real.h"
+
+#include <dlfcn.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "redirect.h"
+#include "report.h"
+#include "text.h"
+
+struct real real;
+struct real_status real_status;
+bool real_is_ambiguous;
+
+static const char *const api_names[REAL_API_COUNT] = {
+#define API(type, name, parameters, arguments) #name,
+#include "api.def"
+#undef API
+};
+
+static const char *const use_names[] = {
+#define USE(type, name, parameters) #name,
+#define USE_DATA(type, name) #name,
+#include "uses.def"
+#undef USE
+#undef USE_DATA
+};
+enum { USE_COUNT = sizeof use_names / sizeof use_names[0] };
+
+/* struct real is nothing but pointers, in the order of the two lists. */
+_Static_assert(sizeof(struct real) == (REAL_API_COUNT + USE_COUNT) * sizeof(void *), "struct real has padding");
+
+/* The CPythons of the process, in load order. The first is served. */
+enum { CPYTHON_MAX = 4 };
+static struct cpython {
+    struct elf_object object;
+    bool is_executable;
+    struct real functions;
+} cpythons[CPYTHON_MAX];
+static size_t cpython_count;
+
+/* Guards binding. Leaf but for the loader's write lock: no dl* call, no call into CPython is made under it. */
+static pthread_mutex_t binding_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t seen_load_count;
+
+static bool is_self(const struct elf_object *object) {
+    return elf_find_export(object, "gilshim_version") != NULL;
+}
+
+struct finding {
+    struct elf_object objects[CPYTHON_MAX];
+    bool is_executable[CPYTHON_MAX];
+    size_t count;
+    size_t position;
+};
+
+static bool collect_cpython(const struct elf_object *object, void *argument) {
+    struct finding *finding = argument;
+    bool is_first = finding->position++ == 0;
+    /* Another preload that wraps the API is not a CPython: it has no Py_GetVersion. A libpython that is stripped of
+     * half its API is none either, but is still found, to be refused aloud. */
+    bool defines = elf_find_export(object, "PyGILState_Ensure") &&
+                   (elf_find_export(object, "Py_GetVersion") || elf_find_export(object, "Py_Initialize"));
+    if (defines && !is_self(object) && finding->count < CPYTHON_MAX) {
+        finding->objects[finding->count] = *object;
+        finding->is_executable[finding->count++] = is_first && object->name[0] == '\0';
+    }
+    return false;
+}
+
+static void fill(struct real *functions, const struct elf_object *object) {
+    void **slot = (void **)functions;
+    for (size_t i = 0; i < REAL_API_COUNT + USE_COUNT; i++) {
+        const ElfW(Sym) *symbol = elf_find_export(object, i < REAL_API_COUNT ? api_names[i] : use_names[i - REAL_API_COUNT]);
+        slot[i] = symbol ? elf_symbol_address(object, symbol) : NULL;
+    }
+}
+
+/* What the rules can't do without, in every version. */
+static const char *refusal_of(const struct real *functions) {
+    bool complete = functions->PyGILState_Release && functions->PyGILState_GetThisThreadState &&
+                    functions->PyEval_SaveThread && functions->PyEval_RestoreThread &&
+                    functions->PyEval_AcquireThread && functions->PyEval_ReleaseThread && functions->PyThreadState_New &&
+                    functions->PyThreadState_Swap && functions->PyThreadState_Delete && functions->PyThreadState_Clear &&
+                    functions->PyThreadState_DeleteCurrent && functions->PyInterpreterState_Head &&
+                    functions->PyInterpreterState_ThreadHead && functions->PyThreadState_Next &&
+                    functions->Py_IsInitialized;
+    bool has_current = functions->PyThreadState_GetUnchecked || functions->_PyThreadState_GetCurrent ||
+                       functions->_PyThreadState_UncheckedGet || functions->_PyThreadState_Current;
+    return !complete     ? "this libpython exports only part of the C API"
+           : !has_current ? "this CPython does not tell which thread state is attached"
+                          : NULL;
+}
+
+/* The next definition behind this library, where another preload wraps the same function and must stay in the chain. */
+static void chain_other_preloads(const struct elf_object *object) {
+    void **slot = (void **)&real;
+    for (size_t i = 0; i < REAL_API_COUNT; i++) {
+        void *next = slot[i] ? dlsym(RTLD_NEXT, api_names[i]) : NULL;
+        struct elf_object owner;
+        if (next && next != slot[i] && elf_find_by_address(next, &owner) && owner.bias != object->bias) {
+            slot[i] = next;
+        }
+    }
+}
+
+static void redirect_exports(const struct cpython *cpython) {
+    struct redirect redirect;
+    int error = redirect_begin(&redirect, &cpython->object);
+    if (error) {
+        if (cpython->is_executable) {
+            real_status.binding = REAL_REFUSED;
+            real_status.refusal = "the executable's symbol table can't be made writable";
+        }
+        return;
+    }
+    void **own = (void **)&cpython->functions;
+    void **bound = (void **)&real;
+    for (size_t i = 0; i < REAL_API_COUNT; i++) {
+        /* Where another preload stands between, its RTLD_NEXT must go on finding the real function. */
+        if (own[i] && own[i] == bound[i]) {
+            redirect_export(&redirect, elf_find_export(&cpython->object, api_names[i]), real_wrappers[i]);
+            real_status.redirected++;
+        }
+    }
+    redirect_end(&redirect);
+}
+
+static const struct cpython *giving_back;
+
+static const void *own_function(const char *name) {
+    if (name[0] != 'P' || name[1] != 'y') {
+        return NULL;
+    }
+    for (size_t i = 0; i < REAL_API_COUNT; i++) {
+        if (strcmp(name, api_names[i]) == 0) {
+            return ((void **)&giving_back->functions)[i];
+        }
+    }
+    return NULL;
+}
+
+/* So that nobody who looks for a function that this version lacks finds our wrapper of it. */
+static void withdraw_missing(void) {
+    struct elf_object self;
+    struct redirect redirect;
+    if (!elf_find_by_address(&real, &self) || redirect_begin(&redirect, &self) != 0) {
+        return;
+    }
+    for (size_t i = 0; i < REAL_API_COUNT; i++) {
+        const ElfW(Sym) *symbol = ((void **)&real)[i] ? NULL : elf_find_export(&self, api_names[i]);
+        if (symbol) {
+            redirect_withdraw(&redirect, symbol);
+        }
+    }
+    redirect_end(&redirect);
+}
+
+static void note_path(const struct cpython *cpython) {
+    ssize_t length = 0;
+    if (cpython->is_executable) {
+        length = readlink("/proc/self/exe", real_status.path, sizeof real_status.path - 1);
+        length = length < 0 ? 0 : length;
+    } else {
+        length = (ssize_t)strnlen(cpython->object.name, sizeof real_status.path - 1);
+        memcpy(real_status.path, cpython->object.name, (size_t)length);
+    }
+    real_status.path[length] = '\0';
+}
+
+static void bind_first(bool starting) {
+    struct cpython *cpython = &cpythons[0];
+    memset(&real_status, 0, sizeof real_status);
+    note_path(cpython);
+    real = cpython->functions;
+    if (starting && !cpython->is_executable) {
+        chain_other_preloads(&cpython->object);
+    }
+    real_status.binding = cpython->is_executable ? REAL_STATIC : starting ? REAL_SHARED : REAL_LATE;
+    real_status.refusal = refusal_of(&real);
+    if (real_status.refusal) {
+        real_status.binding = REAL_REFUSED;
+    }
+    for (size_t i = 0; i < REAL_API_COUNT; i++) {
+        bool present = ((void **)&real)[i] != NULL;
+        real_status.bound += present;
+        real_status.missing += !present;
+    }
+    if (options.mode == MODE_OFF || real_status.binding == REAL_REFUSED) {
+        return;
+    }
+    redirect_exports(cpython);
+    giving_back = cpython;
+    real_status.given_back = (unsigned)redirect_imports(&cpython->object, own_function);
+    withdraw_missing();
+}
+
+static bool is_known(const struct elf_object *object) {
+    for (size_t i = 0; i < cpython_count; i++) {
+        if (cpythons[i].object.bias == object->bias && cpythons[i].object.symbols == object->symbols) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The libpython that is served may have been closed, and the same be open again, elsewhere or at the same place: then
+ * its exports are its own again. */
+static bool is_served_one(const struct elf_object *object) {
+    if (cpython_count == 0 || object->symbols != cpythons[0].object.symbols) {
+        return false;
+    }
+    const ElfW(Sym) *symbol = elf_find_export(object, "PyThreadState_New");
+    bool was_redirected = real_status.redirected && real.PyThreadState_New == cpythons[0].functions.PyThreadState_New;
+    return !was_redirected || elf_symbol_address(object, symbol) == real_wrappers[REAL_INDEX_PyThreadState_New];
+}
+
+static void look(bool starting) {
+    struct finding finding = {.count = 0};
+    elf_visit(collect_cpython, &finding);
+    bool is_still_open = false;
+    for (size_t i = 0; i < finding.count; i++) {
+        is_still_open = is_still_open || is_served_one(&finding.objects[i]);
+    }
+    if (cpython_count && !is_still_open) {
+        cpython_count = 0;
+        real_is_ambiguous = false;
+        memset(&real, 0, sizeof real);
+        real_status.binding = REAL_UNBOUND;
+    }
+    for (size_t i = 0; i < finding.count && cpython_count < CPYTHON_MAX; i++) {
+        if (is_known(&finding.objects[i])) {
+            continue;
+        }
+        struct cpython *cpython = &cpythons[cpython_count];
+        cpython->object = finding.objects[i];
+        cpython->is_executable = finding.is_executable[i];
+        fill(&cpython->functions, &cpython->object);
+        if (cpython_count++ == 0) {
+            bind_first(starting);
+        } else {
+            real_is_ambiguous = true;
+        }
+    }
+}
+
+bool real_bind(bool starting) {
+    uint64_t load_count = elf_load_count();
+    if (!starting && load_count == __atomic_load_n(&seen_load_count, __ATOMIC_ACQUIRE)) {
+        return real_is_bound();
+    }
+    pthread_mutex_lock(&binding_lock);
+    look(starting);
+    __atomic_store_n(&seen_load_count, load_count, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&binding_lock);
+    return real_is_bound();
+}
+
+const struct real *real_of_caller(const void *caller) {
+    struct elf_object object;
+    if (!elf_find_by_address(caller, &object)) {
+        return &real;
+    }
+    for (size_t i = 0; i < cpython_count; i++) {
+        const char *soname = elf_soname(&cpythons[i].object);
+        if (object.bias == cpythons[i].object.bias || (soname && elf_needs(&object, soname))) {
+            return i == 0 ? &real : &cpythons[i].functions;
+        }
+    }
+    return &real;
+}

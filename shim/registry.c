@@ -1,0 +1,180 @@
+#include "registry.h"
+
+#include <pthread.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
+/* Open addressing, linear probing, at most half full; grows by doubling. In pages of its own: malloc may be what the
+ * caller is inside of. */
+enum { FIRST_CAPACITY = 128 };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct registry_entry *table;
+static uint32_t capacity; /* a power of two */
+static uint32_t used;
+static uint32_t births;
+
+static uint32_t home_of(const void *state) {
+    return (uint32_t)(((uintptr_t)state >> 4) * 2654435761u >> 7) & (capacity - 1);
+}
+
+/* The entry of `state`, or the free place where it belongs; NULL if there is no table. */
+static struct registry_entry *place_of(const void *state) {
+    if (!table) {
+        return NULL;
+    }
+    uint32_t at = home_of(state);
+    while (table[at].state && table[at].state != state) {
+        at = (at + 1) & (capacity - 1);
+    }
+    return &table[at];
+}
+
+static bool grow(void) {
+    uint32_t old_capacity = capacity;
+    struct registry_entry *old = table;
+    uint32_t wanted = old ? capacity * 2 : FIRST_CAPACITY;
+    void *pages = mmap(NULL, wanted * sizeof *table, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) {
+        return false;
+    }
+    table = pages;
+    capacity = wanted;
+    for (uint32_t i = 0; i < old_capacity; i++) {
+        if (old[i].state) {
+            *place_of(old[i].state) = old[i];
+        }
+    }
+    if (old) {
+        munmap(old, old_capacity * sizeof *old);
+    }
+    return true;
+}
+
+/* The entry of `state`, made if there is none; NULL without memory. */
+static struct registry_entry *demand(const void *state) {
+    struct registry_entry *entry = place_of(state);
+    if (entry && entry->state) {
+        return entry;
+    }
+    if (used * 2 >= capacity) {
+        if (!grow()) {
+            return NULL;
+        }
+        entry = place_of(state);
+    }
+    used++;
+    *entry = (struct registry_entry){.state = state};
+    return entry;
+}
+
+/* Empties a place and moves up what was displaced by it. */
+static void vacate(struct registry_entry *entry) {
+    uint32_t hole = (uint32_t)(entry - table);
+    used--;
+    for (uint32_t at = (hole + 1) & (capacity - 1); table[at].state; at = (at + 1) & (capacity - 1)) {
+        uint32_t distance_home = (at - home_of(table[at].state)) & (capacity - 1);
+        uint32_t distance_hole = (at - hole) & (capacity - 1);
+        if (distance_home >= distance_hole) {
+            table[hole] = table[at];
+            hole = at;
+        }
+    }
+    table[hole] = (struct registry_entry){.state = NULL};
+}
+
+static bool copy_entry(const void *state, struct registry_entry *entry) {
+    const struct registry_entry *found = place_of(state);
+    if (!found || !found->state) {
+        return false;
+    }
+    *entry = *found;
+    return true;
+}
+
+bool registry_find(const void *state, struct registry_entry *entry) {
+    pthread_mutex_lock(&lock);
+    bool is_found = copy_entry(state, entry);
+    pthread_mutex_unlock(&lock);
+    return is_found;
+}
+
+bool registry_try_find(const void *state, struct registry_entry *entry) {
+    if (pthread_mutex_trylock(&lock) != 0) {
+        return false;
+    }
+    bool is_found = copy_entry(state, entry);
+    pthread_mutex_unlock(&lock);
+    return is_found;
+}
+
+void registry_add(const void *state) {
+    pthread_mutex_lock(&lock);
+    struct registry_entry *entry = demand(state);
+    if (entry) {
+        *entry = (struct registry_entry){.state = state, .birth = ++births};
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+bool registry_take(const void *state, const void *owner, uint32_t epoch) {
+    pthread_mutex_lock(&lock);
+    struct registry_entry *entry = demand(state);
+    if (entry) {
+        entry->owner = owner;
+        entry->taken = epoch;
+        entry->is_dead = false;
+    }
+    pthread_mutex_unlock(&lock);
+    return entry != NULL;
+}
+
+void registry_bury(const void *state, uint32_t epoch) {
+    pthread_mutex_lock(&lock);
+    struct registry_entry *entry = demand(state);
+    if (entry) {
+        *entry = (struct registry_entry){.state = state, .taken = epoch, .birth = entry->birth, .is_dead = true};
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void registry_remove(const void *state) {
+    pthread_mutex_lock(&lock);
+    struct registry_entry *entry = place_of(state);
+    if (entry && entry->state) {
+        vacate(entry);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void registry_remove_owner(const void *owner) {
+    pthread_mutex_lock(&lock);
+    for (uint32_t i = 0; i < capacity; i++) {
+        /* Vacating may move another entry into this place: look at it again. */
+        while (table[i].state && table[i].owner == owner) {
+            vacate(&table[i]);
+        }
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void registry_clear(void) {
+    pthread_mutex_lock(&lock);
+    for (uint32_t i = 0; i < capacity; i++) {
+        table[i] = (struct registry_entry){.state = NULL};
+    }
+    used = 0;
+    pthread_mutex_unlock(&lock);
+}
+
+void registry_before_fork(void) {
+    pthread_mutex_lock(&lock);
+}
+
+void registry_after_fork(void) {
+    pthread_mutex_unlock(&lock);
+}
+
+uint32_t registry_count(void) {
+    return used;
+}

@@ -1,0 +1,49 @@
+/* Which thread a state belongs to, across threads: state -> owner. Touched on slow paths only. Knows nothing of rules;
+ * states and owners are just addresses here, never dereferenced.
+ *
+ * All functions take the registry's lock for the time of a table access and call nothing meanwhile but mmap; none may
+ * be called in a signal handler except registry_try_find. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct registry_entry {
+    const void *state;
+    const void *owner; /* NULL: made, but never attached by anybody that was seen; or dead */
+    uint32_t taken;    /* epoch at which the owner took it, or at which it died */
+    uint32_t birth;    /* tells a state from a later one at the same address; 0: its making was not seen */
+    bool is_dead;
+};
+
+/* Whether `state` has an entry, and a copy of it. */
+bool registry_find(const void *state, struct registry_entry *entry);
+
+/* The same without waiting; false also if the lock is taken. Async-signal-safe. */
+bool registry_try_find(const void *state, struct registry_entry *entry);
+
+/* A new state was made: no owner, a birth number of its own, whatever stood under this address before is history. */
+void registry_add(const void *state);
+
+/* `owner` has it from `epoch` on. Adds the entry where there is none. False if memory could not be had. */
+bool registry_take(const void *state, const void *owner, uint32_t epoch);
+
+/* It died at `epoch` while a thread other than its killer may have it in its slot: remembered until the address is
+ * used again. */
+void registry_bury(const void *state, uint32_t epoch);
+
+/* It is gone and nobody else can know it. */
+void registry_remove(const void *state);
+
+/* All entries of an owner go (its OS thread ends). */
+void registry_remove_owner(const void *owner);
+
+/* All entries go (the interpreter is gone). */
+void registry_clear(void);
+
+/* Around fork: the table must not be half-written in the child. */
+void registry_before_fork(void);
+void registry_after_fork(void);
+
+/* Number of entries, for tests. */
+uint32_t registry_count(void);

@@ -1,0 +1,24 @@
+/* The gilstate slot: the place where CPython keeps, per OS thread, the state that PyGILState_* uses (autoTSSkey). It is
+ * private but can be found; every write is verified with CPython's own getter. Knows nothing of who owns what. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "cpython.h"
+
+/* What CPython's own getter says for this thread. Async-signal-safe. */
+PyThreadState *slot_get(void);
+
+/* Finds where the slot is kept, if that is not known yet and this thread's slot is not empty (with an empty slot there
+ * is nothing to look for). Cheap when known. Blocks signals while it looks. */
+void slot_learn(void);
+
+/* Whether the slot can be written. */
+bool slot_is_known(void);
+
+/* Makes this thread's slot `state` (NULL: empty). False, and nothing changed, if the slot's place is not known or
+ * CPython does not see the write (re-initialized meanwhile: the place is looked for again, once). */
+bool slot_set(PyThreadState *state);
+
+/* The interpreter has gone and its key with it: the number may be anybody's now. */
+void slot_forget(void);

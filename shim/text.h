@@ -1,0 +1,22 @@
+/* Building a line of text without stdio: usable in a signal handler, inside malloc, with any lock held.
+ * What does not fit is cut; text_end shows it by "...". */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct text {
+    char *buffer;
+    size_t capacity;
+    size_t length;
+};
+
+/* A text over a buffer of the caller's; `capacity` at least 8. All functions here are async-signal-safe. */
+struct text text_start(char *buffer, size_t capacity);
+void text_add(struct text *text, const char *string);
+void text_add_span(struct text *text, const char *string, size_t length);
+void text_add_decimal(struct text *text, uint64_t number);
+void text_add_hex(struct text *text, uint64_t number); /* with 0x */
+
+/* Ends it with a 0 byte (not counted in length) and marks a cut. Returns the buffer. */
+const char *text_end(struct text *text);
