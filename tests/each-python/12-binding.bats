@@ -1,0 +1,254 @@
+#!/usr/bin/env bats
+# Every way in which a module or a program can come by the API leads to the shim, and nothing else changes.
+# What the scenarios of tests/fixtures/binding/scenario.c do tells: bare, "plain" ends and "held" hangs or dies.
+
+load ../helpers
+
+scripts=$ROOT/tests/fixtures/binding
+
+setup() {
+    export PYTHONPATH=$FIXTURES
+}
+
+libpython() {
+    ldd "$PYTHON" | awk '/libpython/ { print $3; exit }'
+}
+
+# Sets `command`, to which the scenario's name is to be added.
+way_in() {
+    local how=$1
+    case $how in
+    late-*)
+        # late-local-pointers, late-global-module
+        local scope=${how#late-} what=pointers
+        [ "${scope#*-}" = pointers ] || what=module:$FIXTURES/libbind_plugin.so
+        command=("$FIXTURES/../bind_late" "$(libpython)" "${scope%-*}" "$what")
+        ;;
+    embed) command=("$FIXTURES/bind_embed") ;;
+    pythonapi | cffi | PyDLL) command=("$PYTHON" -S "$scripts/pointers.py" "$how") ;;
+    PyDLL-libpython) command=("$PYTHON" -S "$scripts/pointers.py" "PyDLL:$(libpython)") ;;
+    *) command=("$PYTHON" -S "$scripts/run.py" "bind_$how") ;;
+    esac
+}
+
+# The bare halves of all tests together: each waits for its own time limit.
+setup_file() {
+    export PYTHONPATH=$FIXTURES
+    local how scenario
+    local all=(lazy lazy:RTLD_LAZY now noplt norelro noplt_norelro sysv both needed pythonapi PyDLL)
+    [ ! -e "$FIXTURES/bind_embed" ] || all+=(embed)
+    [ "$PY_KIND" = static ] || all+=(PyDLL-libpython late-{local,global}-{pointers,module})
+    ! has_cffi || all+=(cffi)
+    for how in "${all[@]}"; do
+        way_in "$how"
+        for scenario in plain held; do
+            {
+                without "${command[@]}" "$scenario" || true
+                printf '%s\n' "$status" "$output" >"$BATS_FILE_TMPDIR/$how.$scenario"
+            } &
+        done
+    done
+    wait
+}
+
+has_cffi() {
+    "$PYTHON" -S -c 'import _cffi_backend' 2>/dev/null
+}
+
+leads_to_the_shim() {
+    local command scenario
+    way_in "$1"
+
+    [ "$(head -n 1 "$BATS_FILE_TMPDIR/$1.plain")" = 0 ] || told "plain failed without the shim: $(cat "$BATS_FILE_TMPDIR/$1.plain")"
+    case $(head -n 1 "$BATS_FILE_TMPDIR/$1.held") in
+    0 | 1 | 125 | 126 | 127) told "held should hang or die without the shim: $(cat "$BATS_FILE_TMPDIR/$1.held")" ;;
+    esac
+
+    for scenario in plain duplicate held; do
+        works_with "${command[@]}" "$scenario"
+        has_line done
+    done
+}
+
+# How the module's own references to one of the functions are made.
+relocations() {
+    readelf --relocs --wide "$FIXTURES/$1.so" | awk '$5 == "PyEval_AcquireThread" { print $3 }' | sort | tr '\n' ' '
+}
+is_built_with() {
+    [ "$(relocations "$1")" = "$2" ] || told "$1 is not what it is meant to be: $(relocations "$1")"
+}
+
+# --- references of a module -------------------------------------------------------------------------------------------
+
+@test "lazy references" {
+    is_built_with bind_lazy "R_X86_64_JUMP_SLOT "
+    leads_to_the_shim lazy
+}
+
+@test "lazy references of a module opened RTLD_LAZY" {
+    leads_to_the_shim lazy:RTLD_LAZY
+}
+
+@test "references bound at load time, full RELRO (-z now)" {
+    is_built_with bind_now "R_X86_64_JUMP_SLOT "
+    readelf --dynamic "$FIXTURES/bind_now.so" | grep -q BIND_NOW
+    leads_to_the_shim now
+}
+
+@test "references without a PLT (-fno-plt), as Rust modules have" {
+    is_built_with bind_noplt "R_X86_64_GLOB_DAT "
+    leads_to_the_shim noplt
+}
+
+@test "lazy references without RELRO" {
+    leads_to_the_shim norelro
+}
+
+@test "references without a PLT and without RELRO" {
+    is_built_with bind_noplt_norelro "R_X86_64_GLOB_DAT "
+    leads_to_the_shim noplt_norelro
+}
+
+@test "both kinds of reference in one module" {
+    is_built_with bind_both "R_X86_64_GLOB_DAT R_X86_64_JUMP_SLOT "
+    leads_to_the_shim both
+}
+
+@test "a module with a DT_HASH table only" {
+    [ "$(readelf --dynamic "$FIXTURES/bind_sysv.so" | grep -cE '\((GNU_)?HASH\)')" = 1 ]
+    leads_to_the_shim sysv
+}
+
+@test "a library that the module needs calls the API" {
+    [ -z "$(relocations bind_needed)" ]
+    leads_to_the_shim needed
+}
+
+# --- looked up --------------------------------------------------------------------------------------------------------
+
+@test "ctypes.pythonapi" {
+    leads_to_the_shim pythonapi
+}
+
+@test "ctypes.PyDLL(None)" {
+    leads_to_the_shim PyDLL
+}
+
+@test "ctypes.PyDLL of libpython" {
+    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
+    leads_to_the_shim PyDLL-libpython
+}
+
+@test "cffi" {
+    require "this interpreter has no _cffi_backend" has_cffi
+    leads_to_the_shim cffi
+}
+
+@test "every function of the API that this version has, and no other, is found as without the shim" {
+    local script='
+import bind_where
+for how in "references", "by_dlsym":
+    for name, where in sorted(getattr(bind_where, how)().items()):
+        print("%s %s %s" % (how, name, where and ("shim" if "gilshim" in where else "python")))
+'
+    without "$PYTHON" -S -c "$script"
+    is_status 0
+    local bare=$output
+    works_with "$PYTHON" -S -c "$script"
+    [ "${output//shim/python}" = "$bare" ] || told "without the shim: $bare"
+    # PyThread_* are the one family whose wrapping may depend on the version.
+    has_no_line "references Py[!T]* python"
+    has_no_line "references PyThreadState* python"
+    has_no_line "by_dlsym Py[!T]* python"
+    has_no_line "by_dlsym PyThreadState* python"
+}
+
+# --- programs ---------------------------------------------------------------------------------------------------------
+
+@test "a program that embeds the interpreter" {
+    require "this static interpreter has no archive to link" [ -e "$FIXTURES/bind_embed" ]
+    leads_to_the_shim embed
+}
+
+@test "libpython opened late, RTLD_LOCAL, its functions taken by dlsym" {
+    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
+    leads_to_the_shim late-local-pointers
+}
+
+@test "libpython opened late, RTLD_GLOBAL, its functions taken by dlsym" {
+    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
+    leads_to_the_shim late-global-pointers
+}
+
+@test "libpython opened late, RTLD_LOCAL, a plug-in that needs it" {
+    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
+    leads_to_the_shim late-local-module
+}
+
+@test "libpython opened late, RTLD_GLOBAL, a plug-in that needs it" {
+    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
+    leads_to_the_shim late-global-module
+}
+
+@test "libpython opened late, closed, and opened again" {
+    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
+    local what
+    for what in pointers "module:$FIXTURES/libbind_plugin.so"; do
+        without "$FIXTURES/../bind_late" "$(libpython)" local "$what" plain 3
+        is_status 0
+        works_with "$FIXTURES/../bind_late" "$(libpython)" local "$what" plain 3
+        works_with "$FIXTURES/../bind_late" "$(libpython)" local "$what" held 3
+        works_with "$FIXTURES/../bind_late" "$(libpython)" global "$what" held 3
+    done
+}
+
+@test "libpython in a namespace of its own (dlmopen): as without the shim" {
+    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
+    without "$FIXTURES/../bind_late" "$(libpython)" namespace pointers plain
+    local bare_status=$status bare_output=$output
+    with_shim "$FIXTURES/../bind_late" "$(libpython)" namespace pointers plain
+    is_status "$bare_status"
+    [ "$output" = "$bare_output" ] || told "without the shim: $bare_output"
+}
+
+# --- what binding must not break --------------------------------------------------------------------------------------
+
+@test "a module opens a library by its own RUNPATH" {
+    local script='import bind_rpath; print(bind_rpath.inner())'
+    without "$PYTHON" -S -c "$script"
+    is_status 0
+    [ "$output" = 42 ]
+    works_with "$PYTHON" -S -c "$script"
+    [ "$output" = 42 ]
+}
+
+@test "pages are protected as without the shim" {
+    without "$PYTHON" -S "$scripts/protection.py"
+    is_status 0
+    local bare=$output
+    [[ $bare == *bind_now* ]]
+    works_with "$PYTHON" -S "$scripts/protection.py"
+    [ "$output" = "$bare" ] || told "without the shim: $bare"
+}
+
+@test "another preload that wraps the same API is still called, in front of the shim and behind it" {
+    local script='
+import ctypes, sys, bind_now
+bind_now.run(sys.argv[1])
+program = ctypes.CDLL(None)
+print("%d %d" % tuple(ctypes.c_int.in_dll(program, "wrapped_" + name).value > 0 for name in ("ensures", "releases")))
+'
+    local wrapper order scenario
+    wrapper=$(cd "$FIXTURES/.." && pwd)/wrapper.so
+    limited 60 env LD_PRELOAD="$wrapper" "$PYTHON" -S -c "$script" plain
+    is_status 0
+    local bare=$output
+    [ "$PY_KIND" = static ] || [ "$bare" = "1 1" ]
+    for order in "$wrapper:$GILSHIM_LIB" "$GILSHIM_LIB:$wrapper"; do
+        for scenario in plain duplicate; do
+            limited 60 env LD_PRELOAD="$order" GILSHIM_OPTIONS="${GILSHIM_TEST_SHIM_OFF:+mode=off}" "$PYTHON" -S -c "$script" "$scenario"
+            is_status 0
+            [ "$output" = "$bare" ] || told "LD_PRELOAD=$order $scenario, without the shim: $bare"
+        done
+    done
+}
