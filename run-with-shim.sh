@@ -58,9 +58,14 @@ find_library() {
 }
 
 # Prints the LD_PRELOAD to use: ours in front of what is there already, but behind the sanitizers' runtimes, which refuse
-# to start unless they come first; not twice.
+# to start unless they come first (so the one that $executable is linked to must be preloaded as well); not twice.
 preload_list() {
     sanitizers='' others=''
+    if [ -z "$why_not" ] && LC_ALL=C grep -q 'lib[at]san\.so' "$executable" 2>/dev/null; then
+        runtime=$(LD_PRELOAD='' LD_TRACE_LOADED_OBJECTS=1 "$executable" 2>/dev/null </dev/null |
+            sed -n 's|.*lib[at]san\.so.* => \(/[^ :]*\) .*|\1|p' | head -n 1)
+        [ -z "$runtime" ] || sanitizers=$runtime:
+    fi
     old_ifs=$IFS
     IFS=' :'
     set -f
@@ -70,7 +75,7 @@ preload_list() {
     IFS=$old_ifs
     for entry; do
         case $entry in
-        '') ;;
+        '' | "${runtime:-}") ;;
         *libasan.so* | *libtsan.so* | *libhwasan.so* | *libclang_rt.*san*) sanitizers=$sanitizers$entry: ;;
         *) [ "$(resolved "$entry")" = "$library" ] || others=$others:$entry ;;
         esac

@@ -13,7 +13,7 @@
 # The runner gives each test GILSHIM_LIB, and those in each-python/ PY_TAG PY_KIND PY_VERSION PY_BUILD PY_INCLUDE PYTHON
 # FIXTURES (see tests/interpreters.sh for their meaning).
 
-# shellcheck disable=SC2154 # status, output and lines are set by bats
+# shellcheck disable=SC2034,SC2154 # bats' own names; what the tests use
 bats_require_minimum_version 1.5.0
 
 ROOT=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
@@ -21,10 +21,11 @@ GILSHIM_LIB=${GILSHIM_LIB:-$ROOT/build/libgilshim.so}
 
 # timeout makes a process group of CMD, so that the time limit ends its children too. bats' fd 3 is closed for it: a hung
 # process that kept it open would hang bats.
+# Not by `run`, which warns of every status 127.
 limited() {
-    run detached timeout -s KILL "$@"
+    output=$(timeout -s KILL "$@" 2>&1 3>&- </dev/null) && status=0 || status=$?
+    IFS=$'\n' read -r -d '' -a lines <<<"$output" || :
 }
-detached() { "$@" 3>&- </dev/null; }
 
 without() {
     limited "${LIMIT:-60}" env -u LD_PRELOAD -u GILSHIM_OPTIONS "$@"
@@ -41,11 +42,9 @@ with_shim() {
     limited "$limit" env LD_PRELOAD="${GILSHIM_TEST_PRELOAD:+$GILSHIM_TEST_PRELOAD:}$GILSHIM_LIB" GILSHIM_OPTIONS="$options" "$@"
 }
 
-# What a failed assertion prints.
+# What a failed assertion prints; the runner has bats add $output.
 told() {
-    printf '%s\n' "$1"
-    printf 'status: %s\n' "$status"
-    [ -z "$output" ] || printf '%s\n' "--- output" "$output" "---"
+    printf '%s\n' "$1" "status: $status"
     return 1
 }
 
@@ -108,18 +107,19 @@ count_lines() {
     done
     echo "$count"
 }
-# Sets PY_TAG, PYTHON and the rest as for the tests in each-python/, for the first interpreter of kind $1 (static, shared)
+# Sets PY_TAG, PYTHON and the rest as for the tests in each-python/, for the newest interpreter of kind $1 (static, shared)
 # that has a program: for tests that run once and need one. Fails where there is none.
 use_python() {
+    local found=1
     local tag kind version build python include
     while IFS=$'\t' read -r tag kind version build python include _; do
         if [ "$kind" = "$1" ] && [ "$build" = release ] && [ "$python" != - ]; then
             export PY_TAG=$tag PY_KIND=$kind PY_VERSION=$version PY_BUILD=$build PY_INCLUDE=$include PYTHON=$python
             export FIXTURES=$ROOT/build/fixtures/$tag
-            return 0
+            found=0
         fi
     done <<<"${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}"
-    return 1
+    return $found
 }
 # True where the interpreter under test is older than $1 (3.12).
 python_before() {
