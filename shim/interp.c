@@ -80,6 +80,18 @@ PyInterpreterState *interp_of(const PyThreadState *state) {
     return NULL;
 }
 
+PyInterpreterState *interp_main(void) {
+    if (real.PyInterpreterState_Main) {
+        return real.PyInterpreterState_Main();
+    }
+    PyInterpreterState *last = NULL; /* new ones are put in front */
+    for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
+         interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
+        last = interp;
+    }
+    return last;
+}
+
 const char *interp_version(void) {
     static char version[16];
     const char *full = real.Py_GetVersion ? real.Py_GetVersion() : "?";

@@ -36,6 +36,9 @@ bool interp_is_alive(const PyThreadState *state);
  * sets the field to NULL around PyEval_AcquireThread, so NULL says nothing about the state. */
 PyInterpreterState *interp_of(const PyThreadState *state);
 
+/* The main interpreter; NULL before there is one. */
+PyInterpreterState *interp_main(void);
+
 /* "3.11.2", in a static buffer. */
 const char *interp_version(void);
 

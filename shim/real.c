@@ -13,7 +13,7 @@ struct real real;
 struct real_status real_status;
 bool real_is_ambiguous;
 
-static const char *const api_names[REAL_API_COUNT] = {
+const char *const real_api_names[REAL_API_COUNT] = {
 #define API(type, name, parameters, arguments) #name,
 #include "api.def"
 #undef API
@@ -72,7 +72,7 @@ static bool collect_cpython(const struct elf_object *object, void *argument) {
 static void fill(struct real *functions, const struct elf_object *object) {
     void **slot = (void **)functions;
     for (size_t i = 0; i < REAL_API_COUNT + USE_COUNT; i++) {
-        const ElfW(Sym) *symbol = elf_find_export(object, i < REAL_API_COUNT ? api_names[i] : use_names[i - REAL_API_COUNT]);
+        const ElfW(Sym) *symbol = elf_find_export(object, i < REAL_API_COUNT ? real_api_names[i] : use_names[i - REAL_API_COUNT]);
         slot[i] = symbol ? elf_symbol_address(object, symbol) : NULL;
     }
 }
@@ -97,7 +97,7 @@ static const char *refusal_of(const struct real *functions) {
 static void chain_other_preloads(const struct elf_object *object) {
     void **slot = (void **)&real;
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
-        void *next = slot[i] ? dlsym(RTLD_NEXT, api_names[i]) : NULL;
+        void *next = slot[i] ? dlsym(RTLD_NEXT, real_api_names[i]) : NULL;
         struct elf_object owner;
         if (next && next != slot[i] && elf_find_by_address(next, &owner) && owner.bias != object->bias) {
             slot[i] = next;
@@ -120,7 +120,7 @@ static void redirect_exports(const struct cpython *cpython) {
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
         /* Where another preload stands between, its RTLD_NEXT must go on finding the real function. */
         if (own[i] && own[i] == bound[i]) {
-            redirect_export(&redirect, elf_find_export(&cpython->object, api_names[i]), real_wrappers[i]);
+            redirect_export(&redirect, elf_find_export(&cpython->object, real_api_names[i]), real_wrappers[i]);
             real_status.redirected++;
         }
     }
@@ -134,7 +134,7 @@ static const void *own_function(const char *name) {
         return NULL;
     }
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
-        if (strcmp(name, api_names[i]) == 0) {
+        if (strcmp(name, real_api_names[i]) == 0) {
             return ((void **)&giving_back->functions)[i];
         }
     }
@@ -149,7 +149,7 @@ static void withdraw_missing(void) {
         return;
     }
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
-        const ElfW(Sym) *symbol = ((void **)&real)[i] ? NULL : elf_find_export(&self, api_names[i]);
+        const ElfW(Sym) *symbol = ((void **)&real)[i] ? NULL : elf_find_export(&self, real_api_names[i]);
         if (symbol) {
             redirect_withdraw(&redirect, symbol);
         }

@@ -35,6 +35,9 @@ enum {
     REAL_API_COUNT
 };
 
+/* Their names, in the order of api.def. */
+extern const char *const real_api_names[REAL_API_COUNT];
+
 /* Defined by hooks.c, in the order of api.def: the wrappers' addresses as this object means them, whatever else in the
  * process exports the name. */
 extern const void *const real_wrappers[REAL_API_COUNT];

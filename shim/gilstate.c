@@ -1,0 +1,171 @@
+#include "counter.h"
+#include "options.h"
+#include "real.h"
+#include "reconcile.h"
+#include "registry.h"
+#include "report.h"
+#include "settle.h"
+#include "slot.h"
+
+/* Ensure where the GIL is held with no state attached (up to 3.11: after PyThreadState_Swap(NULL) or
+ * Py_EndInterpreter): CPython would wait for the GIL that this thread holds. */
+static int ensure_over_bare_gil(struct owner *me, const void *caller) {
+    PyThreadState *state = settle_own_state(me);
+    bool is_new = !state;
+    if (is_new) {
+        state = real.PyThreadState_New(interp_main());
+        me = owner_self();
+        if (!state || !me) {
+            return real.PyGILState_Ensure();
+        }
+    }
+    reconcile_attach_over(me, state, NULL, OWNER_BY_ENSURE, caller);
+    counter_learn(state);
+    if (is_new) {
+        counter_add(state, -1); /* what CPython's own Ensure does with a state that it made */
+    }
+    real.PyGILState_Ensure();
+    return GILSTATE_UNLOCKED;
+}
+
+static void release_over_bare_gil(struct owner *me, PyThreadState *state, const void *caller) {
+    int count = counter_read(state);
+    counter_add(state, -1);
+    if (count == 1) {
+        real.PyThreadState_Clear(state);
+        me = owner_self();
+        keys_state_died(me, state, caller);
+    }
+    reconcile_resume_beneath(me, caller);
+    if (count == 1) {
+        real.PyThreadState_Delete(state);
+        me = owner_enter();
+        owner_state_died(me, state, false);
+        owner_leave(me);
+    }
+}
+
+int reconcile_ensure(const void *caller) {
+    struct owner *me = owner_enter();
+    if (!me) {
+        return real.PyGILState_Ensure();
+    }
+    PyThreadState *current = owner_attached(me);
+    if (current) {
+        bool is_settled = settle_slot(me, current, caller);
+        if (is_settled) {
+            counter_learn(current);
+        } else if (options_repairs(REPAIR_duplicate) && options_repairs(REPAIR_subinterp) &&
+                   options_repairs(REPAIR_moved) && counter_add(current, 1)) {
+            return GILSTATE_LOCKED; /* the slot can't be written: the same effect without it */
+        }
+        owner_leave(me);
+        return real.PyGILState_Ensure();
+    }
+    if (settle_holds_gil_only(me) && options_repairs(REPAIR_held)) {
+        return ensure_over_bare_gil(me, caller);
+    }
+    PyThreadState *state = settle_own_state(me);
+    if (!state || state == slot_get()) {
+        owner_leave(me);
+        return real.PyGILState_Ensure();
+    }
+    if (!interp_slot_follows) {
+        settle_slot(me, state, caller);
+        me->attached = state;
+        return real.PyGILState_Ensure();
+    }
+    /* From 3.12 on the slot is not ours to write. Attach the state by hand; then Ensure finds it attached and only
+     * counts. The caller is told UNLOCKED, so that its Release counts down and detaches. */
+    owner_take(me, state);
+    real.PyEval_RestoreThread(state);
+    settle_after_attach(state, caller);
+    real.PyGILState_Ensure();
+    return GILSTATE_UNLOCKED;
+}
+
+/* The slot could not be made to name the attached state: CPython's Release would abort. */
+static void release_without_slot(PyThreadState *state, int gilstate) {
+    int count = counter_read(state);
+    if (count == COUNTER_UNKNOWN) {
+        real.PyGILState_Release(gilstate);
+        return;
+    }
+    counter_add(state, -1);
+    if (count == 1) {
+        real.PyThreadState_Clear(state);
+        real.PyThreadState_DeleteCurrent();
+    } else if (gilstate == GILSTATE_UNLOCKED) {
+        real.PyEval_SaveThread();
+    }
+}
+
+void reconcile_release(int gilstate, const void *caller) {
+    struct owner *me = owner_enter();
+    PyThreadState *current = me ? owner_attached(me) : NULL;
+    if (!current) {
+        real.PyGILState_Release(gilstate);
+        return;
+    }
+    const struct owner_held *held = owner_top_held(me);
+    if (gilstate == GILSTATE_UNLOCKED && held && held->state == current && held->by == OWNER_BY_ENSURE) {
+        release_over_bare_gil(me, current, caller);
+        return;
+    }
+    bool is_settled = settle_slot(me, current, caller);
+    int count = counter_read(current);
+    if (gilstate == GILSTATE_LOCKED) {
+        owner_leave(me);
+        /* The Ensure found a state attached, so this Release can't be the one that frees it; but it would, where the
+         * count was 0 before: pybind11 in its dec_ref (issue #5827), or with another state attached than at Ensure. */
+        if (count == COUNTER_UNKNOWN || count > 1) {
+            is_settled ? real.PyGILState_Release(gilstate) : release_without_slot(current, gilstate);
+        } else {
+            counter_add(current, -1);
+        }
+        return;
+    }
+    if (is_settled) {
+        real.PyGILState_Release(gilstate);
+    } else {
+        release_without_slot(current, gilstate);
+    }
+    me = owner_enter();
+    if (!me) {
+        return;
+    }
+    bool is_dead = slot_get() != current && is_settled;
+    if (is_dead) {
+        keys_state_died(me, current, caller);
+        owner_state_died(me, current, false);
+    }
+    settle_detach(me, current);
+    owner_leave(me);
+}
+
+int reconcile_check(void) {
+    struct owner *me = owner_enter();
+    PyThreadState *current = me ? owner_attached(me) : NULL;
+    if (current) {
+        settle_slot(me, current, NULL);
+    }
+    owner_leave(me);
+    return real.PyGILState_Check ? real.PyGILState_Check() : 0;
+}
+
+/* Called in signal handlers (faulthandler), so it looks but changes nothing and takes no lock. */
+PyThreadState *reconcile_this_thread_state(void) {
+    PyThreadState *in_slot = slot_get();
+    struct owner *me = owner_self();
+    if (!me || me->life != owner_life || interp_has_forked) {
+        return in_slot;
+    }
+    PyThreadState *current = interp_current();
+    if (current && (interp_slot_follows || current == me->attached || current == in_slot)) {
+        return current;
+    }
+    struct registry_entry entry;
+    PyThreadState *saved = me->saved.count ? owner_last_saved(me) : owner_fast.parked;
+    bool is_ours = saved && (!registry_try_find(saved, &entry) || entry.owner == me);
+    return settle_choose(in_slot, is_ours ? saved : NULL);
+}

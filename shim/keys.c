@@ -1,0 +1,209 @@
+#include <pthread.h>
+#include <stddef.h>
+
+#include "options.h"
+#include "real.h"
+#include "reconcile.h"
+#include "registry.h"
+#include "report.h"
+#include "settle.h"
+#include "slot.h"
+
+/* A library like pybind11 files "this thread's state" under a key of its own, beside CPython's slot, and believes what
+ * it finds there. Two rules follow: a key must not name a dead state (`cached`), and where it is empty although the
+ * thread has a state, it answers that state (`share`), as pybind11 from 2.3 on does for itself by asking
+ * PyGILState_GetThisThreadState. A key that was emptied on purpose (dissociation) answers nothing. */
+
+/* Keys under which a thread state was filed. Few: one per pybind11 generation. */
+enum { KEYS_MAX = 64 };
+static struct known_key {
+    const void *key;
+    bool holds_saved_states; /* used as "what PyEval_SaveThread gave me, or nothing": not to be answered for */
+} known_keys[KEYS_MAX];
+static unsigned known_count;
+static pthread_mutex_t keys_lock = PTHREAD_MUTEX_INITIALIZER; /* guards writing of the above; leaf */
+
+const void *keys_of_number(int number) {
+    return (const void *)((uintptr_t)(unsigned)number * 2 + 1); /* odd: never the address of a Py_tss_t */
+}
+
+static void *real_get(const void *key) {
+    return (uintptr_t)key & 1 ? real.PyThread_get_key_value((int)((uintptr_t)key >> 1))
+                              : real.PyThread_tss_get((Py_tss_t *)key);
+}
+
+static int real_set(const void *key, void *value) {
+    return (uintptr_t)key & 1 ? real.PyThread_set_key_value((int)((uintptr_t)key >> 1), value)
+                              : real.PyThread_tss_set((Py_tss_t *)key, value);
+}
+
+static void real_empty(const void *key) {
+    if ((uintptr_t)key & 1) {
+        real.PyThread_delete_key_value((int)((uintptr_t)key >> 1)); /* 2.7's set never overwrites */
+    } else {
+        real.PyThread_tss_set((Py_tss_t *)key, NULL);
+    }
+}
+
+bool keys_any(void) {
+    return __atomic_load_n(&known_count, __ATOMIC_ACQUIRE) != 0;
+}
+
+static struct known_key *find_known(const void *key) {
+    unsigned count = __atomic_load_n(&known_count, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < count; i++) {
+        if (known_keys[i].key == key) {
+            return &known_keys[i];
+        }
+    }
+    return NULL;
+}
+
+static struct known_key *learn(const void *key) {
+    pthread_mutex_lock(&keys_lock);
+    struct known_key *known = find_known(key);
+    for (unsigned i = 0; !known && i < KEYS_MAX; i++) {
+        if (!known_keys[i].key) {
+            known = &known_keys[i];
+            *known = (struct known_key){.key = key};
+            if (i == known_count) {
+                __atomic_store_n(&known_count, i + 1, __ATOMIC_RELEASE);
+            }
+        }
+    }
+    pthread_mutex_unlock(&keys_lock);
+    return known;
+}
+
+void keys_gone(const void *key) {
+    struct known_key *known = find_known(key);
+    if (known) {
+        known->key = NULL;
+        known->holds_saved_states = false;
+    }
+}
+
+void keys_forget_all(void) {
+    for (unsigned i = 0; i < KEYS_MAX; i++) {
+        keys_gone(known_keys[i].key);
+    }
+}
+
+static uint32_t birth_of(const PyThreadState *state) {
+    struct registry_entry entry;
+    return registry_find(state, &entry) ? entry.birth : 0;
+}
+
+/* Pointers are compared, not followed: the value may be anything. */
+static bool is_thread_state(struct owner *me, const void *value) {
+    struct registry_entry entry;
+    return value == owner_attached(me) || value == slot_get() || (registry_find(value, &entry) && !entry.is_dead) ||
+           owner_find_saved(me, value);
+}
+
+static void file(struct owner *me, const void *key, PyThreadState *state) {
+    struct registry_entry entry;
+    bool is_new = registry_find(state, &entry) && !entry.owner;
+    bool is_parked = !is_new && state != owner_attached(me);
+    struct known_key *known = learn(key);
+    if (known && is_parked && owner_find_saved(me, state)) {
+        known->holds_saved_states = true;
+    }
+    struct owner_filed *filed = known ? owner_demand_filed(me, key) : NULL;
+    if (filed) {
+        *filed = (struct owner_filed){.key = key, .state = state, .birth = birth_of(state)};
+        owner_fast.is_watched = true;
+    }
+}
+
+static void unfile(struct owner *me, const void *key) {
+    struct owner_filed *filed = owner_demand_filed(me, key);
+    if (!filed) {
+        return;
+    }
+    /* pybind11's dec_ref empties its key after the state has died; its gil_scoped_release(true) while the state lives. */
+    filed->is_cut = !filed->is_emptied;
+    filed->is_emptied = false;
+    filed->state = NULL;
+}
+
+int keys_set(const void *key, void *value) {
+    struct owner *me = value || find_known(key) ? owner_enter() : NULL;
+    if (me && value && is_thread_state(me, value)) {
+        file(me, key, value);
+    } else if (me && value) {
+        keys_gone(key); /* the library keeps something else under it */
+    } else if (me) {
+        unfile(me, key);
+    }
+    owner_leave(me);
+    if (!value && (uintptr_t)key & 1) {
+        real_empty(key);
+        return 0;
+    }
+    return real_set(key, value);
+}
+
+/* Whether what is filed is the state it was: not dead, and not a later one at the same address. */
+static bool is_stale(const struct owner_filed *filed) {
+    struct registry_entry entry;
+    if (interp_has_forked && !interp_is_alive(filed->state)) {
+        return true;
+    }
+    return registry_find(filed->state, &entry) && (entry.is_dead || entry.birth != filed->birth);
+}
+
+void *keys_get(const void *key, const void *caller) {
+    void *value = real_get(key);
+    const struct known_key *known = find_known(key);
+    if (!known || (value && owner_is_plain())) {
+        return value;
+    }
+    struct owner *me = owner_enter();
+    if (!me) {
+        return value;
+    }
+    struct owner_filed *filed = owner_find_filed(me, key);
+    if (value && filed && filed->state == value && options_repairs(REPAIR_cached) && is_stale(filed)) {
+        real_empty(key);
+        filed->state = value = NULL;
+        report_repair(REPAIR_cached, caller);
+    }
+    bool is_cut = filed && filed->is_cut;
+    if (filed) {
+        filed->is_emptied = false;
+    }
+    if (!value && !is_cut && !known->holds_saved_states && options_repairs(REPAIR_share)) {
+        value = settle_own_state(me);
+        if (value) {
+            report_repair(REPAIR_share, caller);
+        }
+    }
+    owner_leave(me);
+    return value;
+}
+
+bool keys_file(struct owner *me, const PyThreadState *state) {
+    const struct owner_filed *filed = me->filed.items;
+    for (uint32_t i = 0; i < me->filed.count; i++) {
+        if (filed[i].state == state) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void keys_state_died(struct owner *me, const PyThreadState *state, const void *caller) {
+    struct owner_filed *filed = me ? me->filed.items : NULL;
+    for (uint32_t i = 0; me && i < me->filed.count; i++) {
+        if (filed[i].state != state) {
+            continue;
+        }
+        filed[i].state = NULL;
+        filed[i].is_emptied = true;
+        if (options_repairs(REPAIR_cached) && find_known(filed[i].key) && real_get(filed[i].key) == state) {
+            real_empty(filed[i].key);
+            report_repair(REPAIR_cached, caller);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+/* The exported dlsym. It must be a jump: dlsym(RTLD_NEXT) and (RTLD_DEFAULT) go by the return address of their caller,
+ * and compilers turn a tail call into a call under -O0, -fsanitize=thread, --coverage. */
+
+#if defined(__x86_64__)
+
+    .text
+    .globl  dlsym
+    .type   dlsym, @function
+dlsym:
+    .cfi_startproc
+    endbr64
+    testq   %rsi, %rsi
+    je      1f
+    cmpw    $0x7950, (%rsi)             /* "Py" */
+    jne     1f
+    pushq   %rdi
+    .cfi_adjust_cfa_offset 8
+    pushq   %rsi
+    .cfi_adjust_cfa_offset 8
+    subq    $8, %rsp
+    .cfi_adjust_cfa_offset 8
+    call    start_before_dlsym
+    addq    $8, %rsp
+    .cfi_adjust_cfa_offset -8
+    popq    %rsi
+    .cfi_adjust_cfa_offset -8
+    popq    %rdi
+    .cfi_adjust_cfa_offset -8
+    movq    %rax, %rsi
+1:  movq    start_real_dlsym(%rip), %rax
+    testq   %rax, %rax
+    je      2f
+    jmp     *%rax
+2:  pushq   %rdi
+    .cfi_adjust_cfa_offset 8
+    pushq   %rsi
+    .cfi_adjust_cfa_offset 8
+    subq    $8, %rsp
+    .cfi_adjust_cfa_offset 8
+    call    start_find_real_dlsym
+    addq    $8, %rsp
+    .cfi_adjust_cfa_offset -8
+    popq    %rsi
+    .cfi_adjust_cfa_offset -8
+    popq    %rdi
+    .cfi_adjust_cfa_offset -8
+    jmp     *%rax
+    .cfi_endproc
+    .size   dlsym, . - dlsym
+
+#elif defined(__aarch64__)
+
+    .text
+    .globl  dlsym
+    .type   dlsym, %function
+dlsym:
+    .cfi_startproc
+    hint    #34                         /* bti c */
+    cbz     x1, 1f
+    ldrb    w9, [x1]
+    cmp     w9, #'P'
+    b.ne    1f
+    ldrb    w9, [x1, #1]
+    cmp     w9, #'y'
+    b.ne    1f
+    stp     x29, x30, [sp, #-32]!
+    .cfi_adjust_cfa_offset 32
+    .cfi_offset x29, -32
+    .cfi_offset x30, -24
+    str     x0, [sp, #16]
+    bl      start_before_dlsym
+    mov     x1, x0
+    ldr     x0, [sp, #16]
+    ldp     x29, x30, [sp], #32
+    .cfi_adjust_cfa_offset -32
+    .cfi_restore x29
+    .cfi_restore x30
+1:  adrp    x9, start_real_dlsym
+    ldr     x16, [x9, #:lo12:start_real_dlsym]
+    cbz     x16, 2f
+    br      x16
+2:  stp     x29, x30, [sp, #-32]!
+    .cfi_adjust_cfa_offset 32
+    .cfi_offset x29, -32
+    .cfi_offset x30, -24
+    stp     x0, x1, [sp, #16]
+    bl      start_find_real_dlsym
+    mov     x16, x0
+    ldp     x0, x1, [sp, #16]
+    ldp     x29, x30, [sp], #32
+    .cfi_adjust_cfa_offset -32
+    .cfi_restore x29
+    .cfi_restore x30
+    br      x16
+    .cfi_endproc
+    .size   dlsym, . - dlsym
+
+#else
+#error "gilshim runs on x86-64 and aarch64 only"
+#endif
+
+    .section .note.GNU-stack, "", %progbits

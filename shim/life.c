@@ -1,0 +1,183 @@
+#include "counter.h"
+#include "options.h"
+#include "real.h"
+#include "reconcile.h"
+#include "registry.h"
+#include "report.h"
+#include "settle.h"
+#include "slot.h"
+
+/* ---- thread states ---------------------------------------------------------------------------------------------- */
+
+PyThreadState *reconcile_new(PyInterpreterState *interp) {
+    PyThreadState *state = real.PyThreadState_New(interp);
+    struct owner *me = state ? owner_enter() : NULL;
+    if (me) {
+        owner_state_made(state);
+        /* A thread without a state gets the new one into its slot at once, whoever it was made for. */
+        if (slot_get() == state) {
+            owner_take(me, state);
+        }
+        owner_leave(me);
+    }
+    return state;
+}
+
+/* Clear runs arbitrary destructors, and pybind11 calls it with a count of 0: no plain Ensure/Release meanwhile. */
+void reconcile_clear(PyThreadState *state) {
+    struct owner *me = owner_enter();
+    if (me && owner_attached(me) == state) {
+        me->clearing = state;
+    }
+    real.PyThreadState_Clear(state);
+    me = owner_enter();
+    if (me) {
+        me->clearing = NULL;
+        owner_leave(me);
+    }
+}
+
+/* Whether another thread may have the state in its slot. */
+static bool may_be_elsewhere(struct owner *me, const PyThreadState *state, bool is_in_our_slot) {
+    struct registry_entry entry;
+    if (is_in_our_slot) {
+        return false;
+    }
+    return !registry_find(state, &entry) || (entry.owner && entry.owner != me);
+}
+
+void reconcile_delete(PyThreadState *state) {
+    struct owner *me = owner_enter();
+    if (!me || !state) {
+        real.PyThreadState_Delete(state);
+        return;
+    }
+    PyThreadState *in_slot = slot_get();
+    bool is_elsewhere = may_be_elsewhere(me, state, in_slot == state);
+    real.PyThreadState_Delete(state);
+    me = owner_enter();
+    if (!me) {
+        return;
+    }
+    /* From 3.12 on a state that is in some slot takes whatever is in *this* thread's slot with it. */
+    if (in_slot && in_slot != state && !slot_get() && options_repairs(REPAIR_moved) && slot_set(in_slot)) {
+        report_repair(REPAIR_moved, __builtin_return_address(0));
+    }
+    keys_state_died(me, state, __builtin_return_address(0));
+    owner_state_died(me, state, is_elsewhere);
+    settle_detach(me, state);
+    owner_leave(me);
+}
+
+void reconcile_delete_current(const void *caller) {
+    struct owner *me = owner_enter();
+    PyThreadState *current = me ? owner_attached(me) : NULL;
+    if (!current) {
+        real.PyThreadState_DeleteCurrent();
+        return;
+    }
+    const struct owner_held *held = owner_top_held(me);
+    bool is_over = held && held->state == current && held->beneath != current;
+    if (is_over && reconcile_resume_beneath(me, caller)) {
+        real.PyThreadState_Delete(current);
+    } else {
+        real.PyThreadState_DeleteCurrent();
+    }
+    me = owner_enter();
+    if (me) {
+        keys_state_died(me, current, caller);
+        owner_state_died(me, current, false);
+        settle_detach(me, current);
+        owner_leave(me);
+    }
+}
+
+/* ---- interpreters ----------------------------------------------------------------------------------------------- */
+
+void reconcile_after_new_interpreter(PyThreadState *state, const void *caller) {
+    struct owner *me = state ? owner_enter() : NULL;
+    if (!me) {
+        return;
+    }
+    owner_state_made(state);
+    me->holds_gil_without_state = false;
+    if (!interp_slot_follows) {
+        settle_slot(me, state, caller);
+    }
+    owner_take(me, state);
+    me->attached = state;
+    settle_after_attach(state, caller);
+    owner_leave(me);
+}
+
+void reconcile_end_interpreter(PyThreadState *state) {
+    struct owner *me = owner_enter();
+    bool was_attached = me && owner_attached(me) == state;
+    real.Py_EndInterpreter(state);
+    me = owner_enter();
+    if (!me) {
+        return;
+    }
+    keys_state_died(me, state, __builtin_return_address(0));
+    owner_state_died(me, state, false);
+    settle_detach(me, state);
+    /* Up to 3.11 the GIL is still held, with nothing attached. */
+    me->holds_gil_without_state = was_attached && !interp_slot_follows;
+    owner_leave(me);
+}
+
+void reconcile_after_initialize(void) {
+    struct owner *me = owner_enter();
+    PyThreadState *current = me ? owner_attached(me) : NULL;
+    if (current && current == slot_get()) {
+        counter_learn(current);
+    }
+    owner_leave(me);
+}
+
+/* Attaches this thread's own state where the caller goes on as if it were attached. */
+static PyThreadState *attach_own_state(struct owner *me, const void *caller) {
+    PyThreadState *state = settle_own_state(me);
+    if (state) {
+        reconcile_attach(state, OWNER_BY_RESTORE, caller);
+    } else {
+        real.PyGILState_Ensure();
+    }
+    report_repair(REPAIR_finalize, caller);
+    return state;
+}
+
+static bool lacks_state(struct owner *me) {
+    return me && interp_is_initialized() && !owner_attached(me) && !settle_holds_gil_only(me) &&
+           options_repairs(REPAIR_finalize);
+}
+
+void reconcile_before_finalize(const void *caller) {
+    struct owner *me = owner_enter();
+    if (lacks_state(me)) {
+        attach_own_state(me, caller);
+    } else {
+        owner_leave(me);
+    }
+}
+
+void reconcile_after_finalize(void) {
+    owner_new_life();
+    slot_forget();
+    keys_forget_all();
+}
+
+/* A call that is only made with a state attached, and crashes without: pybind11's finalize_interpreter, after its user
+ * has saved the state away (issue #1276). It is attached on account of the RestoreThread or Py_Finalize to come. */
+void reconcile_before_state_is_needed(const void *caller) {
+    struct owner *me = owner_enter();
+    if (!lacks_state(me) || !owner_last_saved(me)) {
+        owner_leave(me);
+        return;
+    }
+    PyThreadState *state = attach_own_state(me, caller);
+    me = owner_enter();
+    if (me && state) {
+        me->loan = state;
+    }
+}

@@ -1,0 +1,400 @@
+#include "owner.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "options.h"
+#include "registry.h"
+#include "slot.h"
+
+__thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec")));
+uint32_t owner_life = 1;
+
+/* ---- records ---------------------------------------------------------------------------------------------------- */
+
+enum { CHUNK_RECORDS = 255 };
+
+struct chunk {
+    struct chunk *next;
+    struct owner records[CHUNK_RECORDS];
+};
+
+static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct chunk *chunks;
+static struct owner *free_records;
+
+static pthread_key_t exit_key;
+static bool can_track;
+
+static void *map_pages(size_t size) {
+    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+static void add_chunk(void) {
+    struct chunk *chunk = map_pages(sizeof *chunk);
+    if (!chunk) {
+        return;
+    }
+    chunk->next = chunks;
+    chunks = chunk;
+    for (size_t i = 0; i < CHUNK_RECORDS; i++) {
+        chunk->records[i].next_free = free_records;
+        free_records = &chunk->records[i];
+    }
+}
+
+static struct owner *take_record(void) {
+    pthread_mutex_lock(&pool_lock);
+    if (!free_records) {
+        add_chunk();
+    }
+    struct owner *record = free_records;
+    if (record) {
+        free_records = record->next_free;
+        record->is_in_use = true;
+    }
+    pthread_mutex_unlock(&pool_lock);
+    return record;
+}
+
+/* Empties a record; the lists keep their pages. */
+static void wipe(struct owner *record) {
+    record->attached = record->override = record->home = record->clearing = record->loan = NULL;
+    record->holds_gil_without_state = false;
+    record->saved.count = record->held.count = record->filed.count = 0;
+}
+
+static void put_record(struct owner *record) {
+    wipe(record);
+    record->exit_rounds = 0;
+    pthread_mutex_lock(&pool_lock);
+    record->is_in_use = false;
+    record->next_free = free_records;
+    free_records = record;
+    pthread_mutex_unlock(&pool_lock);
+}
+
+/* Runs at the end of a thread. Other libraries' destructors may still call the API after this one, so it asks to be
+ * run again until the last round but one (PTHREAD_DESTRUCTOR_ITERATIONS is 4). */
+static void thread_ends(void *argument) {
+    struct owner *record = argument;
+    if (record->exit_rounds++ < 2 && pthread_setspecific(exit_key, record) == 0) {
+        return;
+    }
+    owner_fast.epoch = 0;
+    owner_fast.record = NULL;
+    owner_fast.is_gone = true;
+    registry_remove_owner(record);
+    put_record(record);
+}
+
+static struct owner *demand_record(void) {
+    struct owner *record = owner_fast.record;
+    if (record || owner_fast.is_gone || !can_track) {
+        return record;
+    }
+    record = take_record();
+    if (record && pthread_setspecific(exit_key, record) != 0) {
+        put_record(record);
+        record = NULL;
+    }
+    if (record) {
+        record->life = owner_life;
+    }
+    owner_fast.record = record;
+    return record;
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------------------- */
+
+static void before_fork(void) {
+    pthread_mutex_lock(&pool_lock);
+    registry_before_fork();
+}
+
+static void after_fork_in_parent(void) {
+    registry_after_fork();
+    pthread_mutex_unlock(&pool_lock);
+}
+
+/* Only the forking thread is left. These handlers run before PyOS_AfterFork_Child: states are not freed yet. */
+static void after_fork_in_child(void) {
+    registry_after_fork();
+    pthread_mutex_unlock(&pool_lock);
+    for (struct chunk *chunk = chunks; chunk; chunk = chunk->next) {
+        for (size_t i = 0; i < CHUNK_RECORDS; i++) {
+            struct owner *record = &chunk->records[i];
+            if (record->is_in_use && record != owner_fast.record) {
+                registry_remove_owner(record);
+                put_record(record);
+            }
+        }
+    }
+    interp_has_forked = true;
+    interp_next_epoch();
+}
+
+bool owner_start(void) {
+    can_track = pthread_key_create(&exit_key, thread_ends) == 0 &&
+                pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
+    return can_track;
+}
+
+/* ---- lists ------------------------------------------------------------------------------------------------------ */
+
+static void *list_push(struct owner_list *list, size_t item_size) {
+    if (list->count == list->capacity) {
+        size_t old_size = list->capacity * item_size;
+        size_t size = old_size ? old_size * 2 : 4096 / item_size * item_size;
+        void *items = map_pages(size);
+        if (!items) {
+            return NULL;
+        }
+        if (old_size) {
+            memcpy(items, list->items, old_size);
+            munmap(list->items, old_size);
+        }
+        list->items = items;
+        list->capacity = (uint32_t)(size / item_size);
+    }
+    void *item = (char *)list->items + list->count++ * item_size;
+    return memset(item, 0, item_size);
+}
+
+static void list_remove(struct owner_list *list, size_t item_size, uint32_t index) {
+    char *item = (char *)list->items + index * item_size;
+    memmove(item, item + item_size, (list->count - index - 1) * item_size);
+    list->count--;
+}
+
+#define SAVED(me) ((struct owner_saved *)(me)->saved.items)
+#define HELD(me) ((struct owner_held *)(me)->held.items)
+#define FILED(me) ((struct owner_filed *)(me)->filed.items)
+
+void owner_save(struct owner *me, PyThreadState *state, bool is_foreign) {
+    owner_unsave(me, state);
+    struct owner_saved *saved = list_push(&me->saved, sizeof *saved);
+    if (saved) {
+        saved->state = state;
+        saved->is_foreign = is_foreign;
+    }
+}
+
+struct owner_saved *owner_find_saved(struct owner *me, const PyThreadState *state) {
+    for (uint32_t i = 0; i < me->saved.count; i++) {
+        if (SAVED(me)[i].state == state) {
+            return &SAVED(me)[i];
+        }
+    }
+    return NULL;
+}
+
+void owner_unsave(struct owner *me, const PyThreadState *state) {
+    for (uint32_t i = me->saved.count; i-- > 0;) {
+        if (SAVED(me)[i].state == state) {
+            list_remove(&me->saved, sizeof(struct owner_saved), i);
+        }
+    }
+}
+
+PyThreadState *owner_last_saved(struct owner *me) {
+    for (uint32_t i = me->saved.count; i-- > 0;) {
+        if (!interp_has_forked || interp_is_alive(SAVED(me)[i].state)) {
+            return SAVED(me)[i].state;
+        }
+    }
+    return NULL;
+}
+
+struct owner_held *owner_top_held(struct owner *me) {
+    return me->held.count ? &HELD(me)[me->held.count - 1] : NULL;
+}
+
+struct owner_held *owner_push_held(struct owner *me) {
+    return list_push(&me->held, sizeof(struct owner_held));
+}
+
+void owner_pop_held(struct owner *me) {
+    me->held.count--;
+}
+
+struct owner_filed *owner_find_filed(struct owner *me, const void *key) {
+    for (uint32_t i = 0; i < me->filed.count; i++) {
+        if (FILED(me)[i].key == key) {
+            return &FILED(me)[i];
+        }
+    }
+    return NULL;
+}
+
+struct owner_filed *owner_demand_filed(struct owner *me, const void *key) {
+    struct owner_filed *filed = owner_find_filed(me, key);
+    if (!filed) {
+        filed = list_push(&me->filed, sizeof *filed);
+        if (filed) {
+            filed->key = key;
+        }
+    }
+    return filed;
+}
+
+/* ---- the truth -------------------------------------------------------------------------------------------------- */
+
+struct owner *owner_self(void) {
+    return owner_fast.record;
+}
+
+PyThreadState *owner_attached(struct owner *me) {
+    PyThreadState *current = interp_current();
+    if (!current || interp_slot_follows) {
+        return current;
+    }
+    if (current == me->attached || current == me->override || current == slot_get()) {
+        return current;
+    }
+    struct registry_entry entry;
+    return registry_find(current, &entry) && entry.owner == me ? current : NULL;
+}
+
+/* Taken by another thread, or killed, since this thread looked last. A thread that never looked cannot have lost
+ * anything: a state in its slot under an address that is known as dead or taken is a later one at the same place. */
+static bool is_lost(const struct owner *me, const PyThreadState *state) {
+    struct registry_entry entry;
+    return state && owner_fast.verified && registry_find(state, &entry) && entry.owner != me &&
+           (entry.owner || entry.is_dead) && (int32_t)(entry.taken - owner_fast.verified) > 0;
+}
+
+bool owner_still_has(struct owner *me, const PyThreadState *state) {
+    struct registry_entry entry;
+    if (interp_has_forked && !interp_is_alive(state)) {
+        return false;
+    }
+    return !registry_find(state, &entry) || entry.owner == me || !(entry.owner || entry.is_dead);
+}
+
+static void drop_lost(struct owner *me) {
+    PyThreadState *in_slot = slot_get();
+    if (is_lost(me, me->home)) {
+        me->home = NULL;
+    }
+    if (is_lost(me, in_slot) && options_repairs(REPAIR_moved)) {
+        slot_set(in_slot == me->override ? me->home : NULL);
+        me->override = me->home = NULL;
+    }
+    if (is_lost(me, me->attached)) {
+        me->attached = NULL;
+    }
+    for (uint32_t i = me->saved.count; i-- > 0;) {
+        if (is_lost(me, SAVED(me)[i].state)) {
+            list_remove(&me->saved, sizeof(struct owner_saved), i);
+        }
+    }
+    for (uint32_t i = 0; i < me->held.count; i++) {
+        HELD(me)[i].is_beneath_lost = HELD(me)[i].is_beneath_lost || is_lost(me, HELD(me)[i].beneath);
+    }
+}
+
+struct owner *owner_enter(void) {
+    owner_fast.epoch = 0;
+    struct owner *me = demand_record();
+    if (!me) {
+        return NULL;
+    }
+    if (me->life != owner_life) {
+        wipe(me);
+        me->life = owner_life;
+        owner_fast.own = owner_fast.parked = NULL;
+        owner_fast.is_watched = false;
+    }
+    if (owner_fast.parked) {
+        owner_save(me, owner_fast.parked, false);
+    }
+    owner_fast.own = owner_fast.parked = NULL;
+    uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
+    if (owner_fast.verified != epoch) {
+        drop_lost(me);
+        owner_fast.verified = epoch;
+    }
+    slot_learn();
+    return me;
+}
+
+void owner_leave(struct owner *me) {
+    if (!me || me != owner_fast.record || me->override || me->clearing || me->loan || me->holds_gil_without_state ||
+        me->held.count || me->saved.count > 1) {
+        return;
+    }
+    PyThreadState *own = slot_get();
+    if (me->saved.count) {
+        if (SAVED(me)[0].state != own || SAVED(me)[0].is_foreign) {
+            return;
+        }
+        owner_fast.parked = own;
+        me->saved.count = 0;
+    } else {
+        owner_fast.parked = NULL;
+        /* A state other than the one in the slot is attached: not plain. */
+        if (me->attached && me->attached != own && interp_current() == me->attached) {
+            return;
+        }
+    }
+    me->attached = NULL;
+    owner_fast.own = own;
+    owner_fast.epoch = owner_fast.verified;
+}
+
+/* ---- states changing hands -------------------------------------------------------------------------------------- */
+
+void owner_take(struct owner *me, PyThreadState *state) {
+    struct registry_entry entry;
+    bool is_known = registry_find(state, &entry);
+    owner_fast.is_watched = true;
+    if (is_known && entry.owner == me) {
+        return;
+    }
+    /* Made here or by a thread that had a state of its own already, and never attached: it is in nobody's slot. */
+    bool is_fresh = is_known && !entry.owner && !entry.is_dead;
+    uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
+    if (!is_fresh && slot_get() != state) {
+        epoch = interp_next_epoch();
+        /* What this thread knows is right; the others are to look. */
+        registry_take(state, me, epoch);
+        owner_fast.verified = epoch;
+        return;
+    }
+    registry_take(state, me, epoch);
+}
+
+void owner_state_made(PyThreadState *state) {
+    registry_add(state);
+}
+
+void owner_state_died(struct owner *me, PyThreadState *state, bool may_be_elsewhere) {
+    if (may_be_elsewhere) {
+        registry_bury(state, interp_next_epoch());
+    } else {
+        registry_remove(state);
+    }
+    if (me->attached == state) {
+        me->attached = NULL;
+    }
+    if (me->home == state) {
+        me->home = NULL;
+    }
+    owner_unsave(me, state);
+    for (uint32_t i = me->held.count; i-- > 0;) {
+        if (HELD(me)[i].state == state) {
+            list_remove(&me->held, sizeof(struct owner_held), i);
+        } else if (HELD(me)[i].beneath == state) {
+            HELD(me)[i].is_beneath_lost = true;
+        }
+    }
+}
+
+void owner_new_life(void) {
+    registry_clear();
+    __atomic_add_fetch(&owner_life, 1, __ATOMIC_ACQ_REL);
+    interp_next_epoch();
+}

@@ -1,0 +1,137 @@
+/* What is known of one OS thread: the states it owns, which one it attached last, which are set aside or saved away,
+ * and what was written into its slot. Knows nothing of rules.
+ *
+ * A thread that has only ever had one state is "plain": owner_fast says so, and the wrappers tail-call the real
+ * function after that one test. Anything else goes through owner_enter .. owner_leave, which decides anew.
+ *
+ * The record of a thread lives in pages that are never unmapped, so a stale pointer to it is harmless; but a call into
+ * CPython may return on another OS thread than it was made on (NanoGUI swaps C stacks), so nobody keeps a pointer to a
+ * record across one: ask owner_self() again. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpython.h"
+#include "interp.h"
+
+/* A state that this thread detached by PyEval_SaveThread and is to restore. */
+struct owner_saved {
+    PyThreadState *state;
+    bool is_foreign; /* it was attached unseen, and not in the slot: restoring it must leave the slot alone too */
+};
+
+enum owner_attach { OWNER_BY_ACQUIRE, OWNER_BY_RESTORE, OWNER_BY_ENSURE };
+
+/* An attach over a held GIL: what comes back when it ends. */
+struct owner_held {
+    PyThreadState *state;   /* the one on top */
+    PyThreadState *beneath; /* the one set aside; NULL: the GIL was held without any state */
+    bool is_beneath_lost;   /* it died or moved meanwhile: nothing to come back to */
+    enum owner_attach by;
+    bool is_filed;          /* a library has it under its key: pybind11's acquire, which ends by SaveThread */
+    uintptr_t object;       /* load bias of the object that attached it */
+    int counter;            /* its gilstate_counter then */
+};
+
+/* What a library has filed under its key on this thread. */
+struct owner_filed {
+    const void *key;
+    PyThreadState *state; /* NULL: nothing */
+    uint32_t birth;       /* registry's birth number of it then */
+    bool is_cut;          /* emptied by the library on purpose: dissociation */
+    bool is_emptied;      /* emptied by us because the state died: the library's own emptying is still to come */
+};
+
+/* Growing arrays in pages of their own, kept for the next thread when this one ends. */
+struct owner_list {
+    void *items;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+struct owner {
+    uint32_t life;             /* interp_life it belongs to */
+    PyThreadState *attached;   /* attached here last, as far as seen: a hint for the truth test up to 3.11 */
+    PyThreadState *override;   /* what we wrote into the slot, while it stands there */
+    PyThreadState *home;       /* what the slot held before that, and gets back at the detach */
+    PyThreadState *clearing;   /* PyThreadState_Clear of it is running: its count may be 0 */
+    PyThreadState *loan;       /* attached by us for a finalization that was seen coming */
+    bool holds_gil_without_state; /* up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock */
+    uint8_t exit_rounds;
+    struct owner_list saved; /* of struct owner_saved, latest last */
+    struct owner_list held;  /* of struct owner_held, innermost last */
+    struct owner_list filed; /* of struct owner_filed */
+    bool is_in_use;
+    struct owner *next_free;
+};
+
+/* The part that the fast path reads. */
+struct owner_fast {
+    uint32_t epoch;        /* == interp_epoch: this thread is plain */
+    uint32_t verified;     /* epoch at which the record was last compared with the truth; 0: never */
+    bool is_watched;       /* a Release that may free the state must be seen: it is filed or registered somewhere */
+    bool is_gone;          /* the thread's record was given up (it is ending): everything passes through */
+    PyThreadState *own;    /* plain: the state in its slot, as long as it can't have been freed */
+    PyThreadState *parked; /* plain: own, detached by PyEval_SaveThread and to be restored */
+    struct owner *record;
+};
+extern __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+/* Whether the calling thread needs no rule. */
+static inline bool owner_is_plain(void) {
+    return owner_fast.epoch == __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
+}
+
+/* Bumped when an interpreter starts or ends: records of former lives are worth nothing. */
+extern uint32_t owner_life;
+
+/* Constructor: the key by which a thread's end is noticed, and fork handlers. False: nothing can be tracked. */
+bool owner_start(void);
+
+/* Way in of everything that isn't plain: the record, made if there is none, with what is no longer true taken out of
+ * it. NULL if there can be none (thread ending, no memory): pass through then. */
+struct owner *owner_enter(void);
+
+/* Way out: makes the thread plain if its record has come down to that. Call it before a real call that is the last
+ * thing done, or after; never with `me` from before another real call. */
+void owner_leave(struct owner *me);
+
+/* The thread's record or NULL, without any work. */
+struct owner *owner_self(void);
+
+/* The state attached on this thread, or NULL. Up to 3.11 an attach that nobody saw, of a state that is not in the slot,
+ * can't be told from another thread's. */
+PyThreadState *owner_attached(struct owner *me);
+
+/* From now on the state is this thread's; other threads that had it will notice. */
+void owner_take(struct owner *me, PyThreadState *state);
+
+/* Whether the state, once this thread's, was neither taken by another thread nor killed. */
+bool owner_still_has(struct owner *me, const PyThreadState *state);
+
+/* A state was made by PyThreadState_New. */
+void owner_state_made(PyThreadState *state);
+
+/* A state has died or is about to: no record of this thread names it any more. `may_be_elsewhere`: another thread may
+ * still have it in its slot or keys. */
+void owner_state_died(struct owner *me, PyThreadState *state, bool may_be_elsewhere);
+
+/* The saved states. */
+void owner_save(struct owner *me, PyThreadState *state, bool is_foreign);
+struct owner_saved *owner_find_saved(struct owner *me, const PyThreadState *state);
+void owner_unsave(struct owner *me, const PyThreadState *state);
+PyThreadState *owner_last_saved(struct owner *me);
+
+/* The attaches over a held GIL. NULL: none, or no memory. */
+struct owner_held *owner_top_held(struct owner *me);
+struct owner_held *owner_push_held(struct owner *me);
+void owner_pop_held(struct owner *me);
+
+/* What is filed under `key` on this thread; NULL if nothing is known (find), or no memory (demand). */
+struct owner_filed *owner_find_filed(struct owner *me, const void *key);
+struct owner_filed *owner_demand_filed(struct owner *me, const void *key);
+
+/* The interpreter has started or ended: every record is void. */
+void owner_new_life(void);

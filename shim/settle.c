@@ -1,0 +1,126 @@
+#include "settle.h"
+
+#include "options.h"
+#include "real.h"
+#include "registry.h"
+#include "report.h"
+#include "slot.h"
+
+/* Which of the repairs it is to let the slot name `state` in place of `in_slot`. */
+static enum repair kind_of(struct owner *me, const PyThreadState *state, const PyThreadState *in_slot) {
+    struct registry_entry entry;
+    const PyThreadState *older = me->override ? me->home : in_slot;
+    const PyInterpreterState *interp = interp_of(state);
+    if (older ? interp && interp_of(older) != interp : interp && interp != interp_main()) {
+        return REPAIR_subinterp;
+    }
+    bool is_elsewhere = registry_find(state, &entry) && entry.owner && entry.owner != me;
+    return is_elsewhere || !older ? REPAIR_moved : REPAIR_duplicate;
+}
+
+/* The slot's place is not known and this thread's slot is empty: a state made for the moment shows it, since a thread
+ * without one gets it into the slot at once. Needs no GIL. */
+static void learn_from_new_state(const PyThreadState *like) {
+    PyInterpreterState *interp = slot_is_known() || slot_get() ? NULL : interp_of(like);
+    PyThreadState *made = interp ? real.PyThreadState_New(interp) : NULL;
+    if (made) {
+        slot_learn();
+        if (interp_slot_follows) {
+            real.PyThreadState_Clear(made); /* from 3.12 on Delete insists on it */
+        }
+        real.PyThreadState_Delete(made);
+    }
+}
+
+bool settle_slot(struct owner *me, PyThreadState *state, const void *caller) {
+    PyThreadState *in_slot = slot_get();
+    if (in_slot == state) {
+        return true;
+    }
+    if (me->override && state == me->home) {
+        me->override = me->home = NULL;
+        return slot_set(state);
+    }
+    enum repair kind = kind_of(me, state, in_slot);
+    if (!options_repairs(kind)) {
+        return false;
+    }
+    owner_take(me, state);
+    learn_from_new_state(state);
+    if (!slot_set(state)) {
+        return false;
+    }
+    if (!me->override) {
+        me->home = in_slot;
+    }
+    me->override = state;
+    report_repair(kind, caller);
+    return true;
+}
+
+void settle_before_attach(struct owner *me, PyThreadState *state, const void *caller) {
+    const struct owner_saved *saved = owner_find_saved(me, state);
+    if (slot_get() == state || (saved && saved->is_foreign)) {
+        return;
+    }
+    if (interp_slot_follows) {
+        owner_take(me, state);
+    } else {
+        settle_slot(me, state, caller);
+    }
+}
+
+void settle_after_attach(PyThreadState *state, const void *caller) {
+    if (!interp_slot_follows) {
+        return;
+    }
+    PyThreadState *in_slot = slot_get();
+    struct owner *me = in_slot == state ? NULL : owner_self();
+    /* CPython believes that the state is in a slot already, and it is: in another thread's (bound_gilstate). */
+    if (!me || !options_repairs(REPAIR_moved)) {
+        return;
+    }
+    learn_from_new_state(state);
+    if (slot_set(state)) {
+        owner_fast.epoch = 0;
+        me->home = in_slot;
+        me->override = state;
+        report_repair(REPAIR_moved, caller);
+    }
+}
+
+void settle_detach(struct owner *me, PyThreadState *state) {
+    if (me->override == state) {
+        PyThreadState *home = me->home;
+        me->override = me->home = NULL;
+        slot_set(home);
+    }
+    if (me->attached == state) {
+        me->attached = NULL;
+    }
+}
+
+PyThreadState *settle_choose(PyThreadState *in_slot, PyThreadState *saved) {
+    if (!saved || saved == in_slot) {
+        return in_slot;
+    }
+    if (!in_slot) {
+        return options_repairs(REPAIR_moved) || options_repairs(REPAIR_duplicate) ? saved : NULL;
+    }
+    /* Within one interpreter CPython's own choice stands. Another interpreter's state that was saved last is the one
+     * the thread is in (what 3.12 does by itself). */
+    bool is_other_interp = interp_of(in_slot) != interp_of(saved);
+    return is_other_interp && options_repairs(REPAIR_subinterp) ? saved : in_slot;
+}
+
+PyThreadState *settle_own_state(struct owner *me) {
+    PyThreadState *attached = owner_attached(me);
+    return attached ? attached : settle_choose(slot_get(), owner_last_saved(me));
+}
+
+bool settle_holds_gil_only(struct owner *me) {
+    if (me->holds_gil_without_state && interp_current()) {
+        me->holds_gil_without_state = false; /* somebody else holds it, or we have a state again */
+    }
+    return me->holds_gil_without_state;
+}

@@ -1,0 +1,137 @@
+#include "start.h"
+
+#include <dlfcn.h>
+#include <string.h>
+
+#include "interp.h"
+#include "options.h"
+#include "owner.h"
+#include "report.h"
+#include "text.h"
+#include "version.h"
+
+/* By this name the shim knows itself among the loaded objects. */
+extern const char gilshim_version[];
+__attribute__((visibility("default"))) const char gilshim_version[] = GILSHIM_VERSION;
+
+static void tell_binding(void) {
+    static const char *const ways[] = {"not bound", "shared", "static", "opened late", "refused"};
+    char buffer[900];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "bound to CPython ");
+    text_add(&text, interp_version());
+    text_add(&text, interp_is_debug ? " debug (" : " release (");
+    text_add(&text, ways[real_status.binding]);
+    text_add(&text, ", ");
+    text_add(&text, real_status.path);
+    text_add(&text, "): ");
+    text_add_decimal(&text, real_status.bound);
+    text_add(&text, " functions, ");
+    text_add_decimal(&text, real_status.redirected);
+    text_add(&text, " exports redirected, ");
+    text_add_decimal(&text, real_status.given_back);
+    text_add(&text, " internal calls given back, ");
+    text_add_decimal(&text, real_status.missing);
+    text_add(&text, " not in this version");
+    report_line(text_end(&text));
+}
+
+static void tell_refusal(const char *what) {
+    char buffer[900];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "nothing is repaired in this process: ");
+    text_add(&text, what);
+    text_add(&text, " (");
+    text_add(&text, real_status.path);
+    text_add(&text, ")");
+    report_line(text_end(&text));
+}
+
+/* After a look that found something new. */
+static void learn(void) {
+    if (!real_is_bound()) {
+        return;
+    }
+    interp_learn();
+    report_open();
+    interp_next_epoch();
+    if (real_is_ambiguous && options.verbosity >= 1) {
+        tell_refusal("it has two libpythons");
+    } else if (real_status.binding == REAL_REFUSED && options.verbosity >= 1) {
+        tell_refusal(real_status.refusal);
+    } else if (options.verbosity >= 2) {
+        tell_binding();
+    }
+}
+
+static bool bind(bool starting) {
+    enum real_binding binding = real_status.binding;
+    bool was_ambiguous = real_is_ambiguous;
+    bool is_bound = real_bind(starting);
+    if (real_status.binding != binding || real_is_ambiguous != was_ambiguous) {
+        learn();
+    }
+    return is_bound;
+}
+
+const struct real *start_pass_to(const void *caller) {
+    if (!real_is_bound()) {
+        bind(false);
+    }
+    if (real_is_ambiguous) {
+        return real_of_caller(caller);
+    }
+    return real_is_served() && options.mode == MODE_REPAIR ? NULL : &real;
+}
+
+void start_look_again(void) {
+    bind(false);
+}
+
+/* ---- dlsym ------------------------------------------------------------------------------------------------------ */
+
+/* late.S: the exported dlsym, which asks start_before_dlsym about names that begin with "Py" and then jumps, so that
+ * the real dlsym sees the caller's return address (RTLD_NEXT goes by it). */
+void *start_real_dlsym __attribute__((visibility("hidden")));
+void *start_find_real_dlsym(void) __attribute__((visibility("hidden")));
+const char *start_before_dlsym(void *handle, const char *name) __attribute__((visibility("hidden")));
+
+void *start_find_real_dlsym(void) {
+    /* Moved from libdl to libc in glibc 2.34. dlvsym itself is not interposed. */
+    static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.17", "GLIBC_2.2.5"};
+    void *found = NULL;
+    for (size_t i = 0; !found && i < sizeof versions / sizeof versions[0]; i++) {
+        found = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
+    }
+    dlerror(); /* a version that isn't there leaves a message behind */
+    start_real_dlsym = found;
+    return found;
+}
+
+/* Somebody asks for one of our names: the libpython that defines it may have been opened a moment ago (Vim, R's
+ * reticulate and uwsgi take all pointers right after dlopen), so its exports are redirected before the answer is looked
+ * up. Returns the name to look up. */
+const char *start_before_dlsym(void *handle, const char *name) {
+    for (size_t i = 0; i < REAL_API_COUNT; i++) {
+        if (strcmp(name, real_api_names[i]) == 0) {
+            bool is_bound = bind(false);
+            /* "Is there a Python in this process?" must not be answered by our own exports. */
+            return is_bound || (handle != RTLD_DEFAULT && handle != RTLD_NEXT) ? name : "Py (no CPython in this process)";
+        }
+    }
+    return name;
+}
+
+/* ---- constructor ------------------------------------------------------------------------------------------------ */
+
+__attribute__((constructor)) static void start(void) {
+    options_read(report_line);
+    if (options.help) {
+        options_help(report_line);
+    }
+    if (!owner_start()) {
+        options.mode = MODE_OFF;
+        report_line("warning: no thread-specific key left: nothing is repaired");
+    }
+    bind(true);
+}
