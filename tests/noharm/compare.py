@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Runs CPython's own tests bare and with the shim preloaded, and compares the outcome of each single test.
+
+Usage: compare.py [-j JOBS] [-n ROUNDS] PYTHON LIBRARY [MODULE...]
+
+PYTHON needs 3.8 or later (regrtest --junit-xml). A module whose outcomes differ is run again on both sides, up to ROUNDS
+times in all, for some of these tests depend on the clock; it counts as the same if one round shows no difference, and
+the table says how many rounds that took. Ends with status 0 if all is the same, 1 if not, 2 if nothing could be run.
+The child processes of the tests inherit LD_PRELOAD: that is intended.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+
+# The long ones first.
+MODULES = """test_faulthandler test_threading test_fork1 test_capi test_threadsignals test_embed test_thread
+             test_threading_local test_tracemalloc test_ctypes test_atexit""".split()
+MODULE_SECONDS = 600
+
+# outcomes: {test: outcome}; log: what the run printed
+Run = collections.namedtuple("Run", "outcomes seconds log")
+
+
+def environment(library):
+    """Without anything of the caller's that changes what tests see."""
+    kept = {name: value for name, value in os.environ.items()
+            if not name.startswith(("PYTHON", "LD_", "GILSHIM_", "BATS_", "MAKE", "MFLAGS"))}
+    if library:
+        kept["LD_PRELOAD"] = library
+    return kept
+
+
+def run_bounded(command, seconds, **options):
+    """The exit status and output; everything the command started is killed when its time is over, or it ends."""
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               start_new_session=True, **options)
+    try:
+        output = process.communicate(timeout=seconds)[0]
+        status = process.returncode
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output = process.communicate()[0]
+        status = "time limit"
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    return status, output.decode("utf-8", "replace")
+
+
+def outcome_of(case):
+    for outcome in "error", "failure", "skipped":
+        if case.find(outcome) is not None:
+            return outcome
+    return "passed"
+
+
+def read_outcomes(path):
+    """From regrtest's JUnit file. A test with several entries (subtests) gets the worst of them."""
+    order = ["passed", "skipped", "failure", "error"]
+    outcomes = {}
+    if os.path.exists(path) and os.path.getsize(path):
+        for case in ElementTree.parse(path).iter("testcase"):
+            outcome = outcome_of(case)
+            name = case.get("name")
+            if name not in outcomes or order.index(outcome) > order.index(outcomes[name]):
+                outcomes[name] = outcome
+    return outcomes
+
+
+def run_module(python, library, module):
+    folder = tempfile.mkdtemp(prefix="noharm-")
+    report = os.path.join(folder, "report.xml")
+    started = time.monotonic()
+    try:
+        status, log = run_bounded([python, "-m", "test", "--timeout", str(MODULE_SECONDS - 30), "--junit-xml", report, module],
+                                  MODULE_SECONDS, cwd=folder, env=dict(environment(library), TMPDIR=folder))
+        outcomes = read_outcomes(report)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    outcomes["(exit status)"] = str(status)
+    return Run(outcomes, time.monotonic() - started, log)
+
+
+def differences(bare, shimmed):
+    """[(test, outcome bare, outcome with the shim)]"""
+    tests = sorted(set(bare.outcomes) | set(shimmed.outcomes))
+    pairs = [(test, bare.outcomes.get(test, "absent"), shimmed.outcomes.get(test, "absent")) for test in tests]
+    return [pair for pair in pairs if pair[1] != pair[2]]
+
+
+def compare_module(arguments, module):
+    """(module, rounds, bare, shimmed, differences of the last round)"""
+    for round_number in range(1, arguments.rounds + 1):
+        bare = run_module(arguments.python, None, module)
+        shimmed = run_module(arguments.python, arguments.library, module)
+        different = differences(bare, shimmed)
+        if not different:
+            break
+    return module, round_number, bare, shimmed, different
+
+
+def existing(python, modules):
+    script = "import importlib.util as u; print(*[m for m in %r if u.find_spec('test.' + m)])" % (modules,)
+    status, output = run_bounded([python, "-S", "-c", script], 60, env=environment(None))
+    if status != 0:
+        sys.exit("%s has no test package: %s" % (python, output))
+    return output.split()
+
+
+def tell(result):
+    module, rounds, bare, shimmed, different = result
+    counts = collections.Counter(bare.outcomes.values())
+    print("%-24s %5d passed %4d skipped %3d failed   %6.1f s bare %6.1f s with   %s" % (
+        module, counts["passed"], counts["skipped"], counts["failure"] + counts["error"], bare.seconds, shimmed.seconds,
+        "%d DIFFER" % len(different) if different else "same" if rounds == 1 else "same in round %d" % rounds), flush=True)
+    for test, without, with_shim in different:
+        print("    %s: %s without, %s with the shim" % (test, without, with_shim))
+    if different:
+        print("    --- the end of what it printed with the shim")
+        for line in shimmed.log.splitlines()[-40:]:
+            print("    | " + line)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="CPython's own tests, bare and with the shim")
+    parser.add_argument("-j", dest="jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("-n", dest="rounds", type=int, default=3)
+    parser.add_argument("python")
+    parser.add_argument("library", type=os.path.abspath)
+    parser.add_argument("modules", nargs="*", default=MODULES)
+    arguments = parser.parse_args()
+
+    modules = existing(arguments.python, arguments.modules)
+    if not modules:
+        print("%s has none of the modules" % arguments.python)
+        return 2
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        different = 0
+        for future in concurrent.futures.as_completed([pool.submit(compare_module, arguments, m) for m in modules]):
+            tell(future.result())
+            different += bool(future.result()[4])
+    print("%d modules, %d differ" % (len(modules), different))
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+# Unit tests of the parts of the shim that need no Python: ordinary programs under ASan and UBSan. Included by the
+# Makefile; every program reports in TAP.
+
+unit_out := build/unit
+unit_flags := -std=gnu11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -iquote shim -ftls-model=initial-exec -pthread
+unit_sanitize := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+unit_tests := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
+
+# What each test is linked with, besides itself.
+unit_sources_text := shim/text.c
+unit_sources_options := shim/options.c shim/text.c
+unit_sources_registry := shim/registry.c
+unit_sources_elf := shim/elf.c
+unit_sources_redirect := shim/redirect.c shim/elf.c
+unit_sources_owner := shim/owner.c shim/registry.c shim/options.c shim/text.c
+
+# The libraries that elf and redirect work on: not sanitized, built with what linkers there are.
+unit_linkers := $(foreach l,gold lld,$(if $(shell command -v ld.$l),$l))
+unit_libraries := plain sysv both now norelro $(unit_linkers)
+unit_importers := lazy now noplt norelro noplt_norelro
+unit_lib_plain := -Wl,--hash-style=gnu
+unit_lib_sysv := -Wl,--hash-style=sysv
+unit_lib_both := -Wl,--hash-style=both
+unit_lib_now := -Wl,-z,now -Wl,-z,relro
+unit_lib_norelro := -Wl,-z,norelro
+unit_lib_gold := -fuse-ld=gold -Wl,--hash-style=gnu
+unit_lib_lld := -fuse-ld=lld -Wl,--hash-style=gnu
+unit_imp_lazy := -Wl,-z,lazy -Wl,-z,relro
+unit_imp_now := -Wl,-z,now -Wl,-z,relro
+unit_imp_noplt := -fno-plt -Wl,-z,now -Wl,-z,relro
+unit_imp_norelro := -Wl,-z,lazy -Wl,-z,norelro
+unit_imp_noplt_norelro := -fno-plt -Wl,-z,norelro
+unit_library_files := $(unit_libraries:%=$(unit_out)/lib%.so)
+unit_importer_files := $(unit_importers:%=$(unit_out)/import_%.so)
+
+unit_arguments_elf := $(unit_library_files)
+unit_arguments_redirect := $(unit_library_files) -- $(unit_importer_files)
+
+# Status 1 is that of a program which has told its failures itself.
+define unit_run
+echo '# $t'; status=0; ASAN_OPTIONS=detect_leaks=0 timeout -s KILL 300 $(unit_out)/$t $(unit_arguments_$t) || status=$$?; \
+[ $$status -eq 0 ] || failed=1; [ $$status -le 1 ] || echo "not ok - $t died with status $$status";
+endef
+
+.PHONY: unit
+unit: $(unit_tests:%=$(unit_out)/%)
+	$(Q)failed=0; $(foreach t,$(unit_tests),$(unit_run)) exit $$failed
+
+$(unit_tests:%=$(unit_out)/%): $(unit_out)/%: tests/unit/test_%.c $(wildcard tests/unit/*.h shim/*.h shim/*.def shim/*.c)
+	$(call say,UNIT,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(unit_flags) $(unit_sanitize) -o $@ $< $(unit_sources_$*) -ldl
+$(unit_out)/elf $(unit_out)/redirect: $(unit_library_files) $(unit_importer_files)
+
+$(unit_library_files): $(unit_out)/lib%.so: tests/unit/library.c tests/unit/rules.mk
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -O1 -g -fPIC -shared $(unit_lib_$*) -Wl,-soname,lib$*.so -o $@ $<
+$(unit_importer_files): $(unit_out)/import_%.so: tests/unit/importer.c $(unit_out)/libplain.so
+	$(Q)$(CC) -O1 -g -fPIC -shared $(unit_imp_$*) -Wl,-rpath,'$$ORIGIN' -o $@ $< $(unit_out)/libplain.so

@@ -1,0 +1,172 @@
+#include "redirect.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "maps.h"
+#include "test.h"
+
+/* Every build of importer.c: argv of this program. Each needs libplain.so, library.c in the usual build. */
+static char **importers;
+static char **libraries;
+static char **end;
+
+static int replacement(void) {
+    return 1000;
+}
+
+static int replacement_of_other(void) {
+    return 2000;
+}
+
+static int call(void *handle, const char *name) {
+    int (*function)(void) = (int (*)(void))dlsym(handle, name);
+    return function ? function() : -1;
+}
+
+/* Opens the library and fills `object`. */
+static void *open_library(const char *file, const char *symbol, struct elf_object *object) {
+    void *handle = dlopen(file, RTLD_NOW | RTLD_GLOBAL);
+    CHECK(handle != NULL);
+    if (!handle) {
+        printf("# %s\n", dlerror());
+        return NULL;
+    }
+    CHECK(elf_find_by_address(dlsym(handle, symbol), object));
+    return handle;
+}
+
+static void redirects_dlsym_and_back(void) {
+    for (char **library = libraries; library < importers; library++) {
+        printf("# %s\n", *library);
+        struct elf_object object;
+        struct redirect pages;
+        char before[4096], after[4096];
+        void *handle = open_library(*library, "lib_answer", &object);
+        if (!handle)
+            continue;
+        maps_of(*library, before, sizeof before);
+        const ElfW(Sym) *symbol = elf_find_export(&object, "lib_answer");
+        CHECK(symbol != NULL);
+        void *original = elf_symbol_address(&object, symbol);
+
+        errno = 77;
+        CHECK(redirect_begin(&pages, &object) == 0);
+        redirect_export(&pages, symbol, (void *)replacement);
+        redirect_end(&pages);
+        CHECK(errno == 77);
+        maps_of(*library, after, sizeof after);
+        CHECK(strcmp(before, after) == 0);
+        CHECK(dlsym(handle, "lib_answer") == (void *)replacement);
+        CHECK(call(handle, "lib_answer") == 1000);
+        CHECK(call(handle, "lib_other") == 2);
+
+        CHECK(redirect_begin(&pages, &object) == 0);
+        redirect_export(&pages, symbol, original);
+        redirect_end(&pages);
+        CHECK(call(handle, "lib_answer") == 1);
+        dlclose(handle);
+    }
+}
+
+static void withdraws_an_export(void) {
+    for (char **library = libraries; library < importers; library++) {
+        struct elf_object object;
+        struct redirect pages;
+        void *handle = open_library(*library, "lib_answer", &object);
+        if (!handle)
+            continue;
+        const ElfW(Sym) *symbol = elf_find_export(&object, "lib_answer");
+        CHECK(redirect_begin(&pages, &object) == 0);
+        redirect_withdraw(&pages, symbol);
+        redirect_end(&pages);
+        CHECK(dlsym(handle, "lib_answer") == NULL);
+        CHECK(!elf_find_export(&object, "lib_answer"));
+        CHECK(call(handle, "lib_other") == 2);
+        dlclose(handle);
+    }
+}
+
+/* Objects loaded later bind to the replacement, whatever their kind of reference. */
+static void modules_loaded_later_follow(void) {
+    struct elf_object object;
+    struct redirect pages;
+    /* libraries[0] is libplain.so, which the importers need */
+    void *library = open_library(libraries[0], "lib_answer", &object);
+    const ElfW(Sym) *symbol = elf_find_export(&object, "lib_answer");
+    void *original = elf_symbol_address(&object, symbol);
+    CHECK(redirect_begin(&pages, &object) == 0);
+    redirect_export(&pages, symbol, (void *)replacement);
+    redirect_end(&pages);
+    for (char **importer = importers; importer < end; importer++) {
+        printf("# %s\n", *importer);
+        void *handle = dlopen(*importer, RTLD_LAZY | RTLD_LOCAL);
+        CHECK(handle != NULL);
+        CHECK(call(handle, "importer_call") == 1000);
+        CHECK(call(handle, "importer_by_table") == 1000);
+        CHECK(call(handle, "importer_other") == 2);
+        dlclose(handle);
+    }
+    CHECK(redirect_begin(&pages, &object) == 0);
+    redirect_export(&pages, symbol, original);
+    redirect_end(&pages);
+    dlclose(library);
+}
+
+static const void *choose(const char *name) {
+    if (strcmp(name, "lib_answer") == 0)
+        return (const void *)replacement;
+    return strcmp(name, "lib_other") == 0 ? (const void *)replacement_of_other : NULL;
+}
+
+static const void *choose_nothing(const char *name) {
+    (void)name;
+    return NULL;
+}
+
+static void rebinds_imports(void) {
+    for (char **importer = importers; importer < end; importer++) {
+        printf("# %s\n", *importer);
+        struct elf_object object;
+        char before[4096], after[4096];
+        void *handle = open_library(*importer, "importer_call", &object);
+        if (!handle)
+            continue;
+        CHECK(call(handle, "importer_call") == 1);
+        maps_of(*importer, before, sizeof before);
+
+        CHECK(redirect_imports(&object, choose_nothing) == 0);
+        CHECK(call(handle, "importer_call") == 1);
+
+        CHECK(redirect_imports(&object, choose) >= 2);
+        CHECK(call(handle, "importer_call") == 1000);
+        CHECK(call(handle, "importer_other") == 2000);
+        CHECK(call(handle, "importer_by_table") == 1); /* a pointer in data keeps its identity */
+        CHECK(redirect_imports(&object, choose) == 0);
+
+        maps_of(*importer, after, sizeof after);
+        CHECK(strcmp(before, after) == 0);
+        if (strcmp(before, after) != 0)
+            printf("# before:\n%s# after:\n%s", before, after);
+        dlclose(handle);
+    }
+}
+
+/* test_redirect LIBRARY... -- IMPORTER... */
+int main(int argc, char **argv) {
+    alarm(120);
+    libraries = argv + 1;
+    end = argv + argc;
+    for (importers = libraries; importers < end && strcmp(*importers, "--") != 0;)
+        importers++;
+    char **separator = importers;
+    memmove(separator, separator + 1, (size_t)(end - separator) * sizeof *separator);
+    end--;
+    RUN(redirects_dlsym_and_back);
+    RUN(modules_loaded_later_follow);
+    RUN(rebinds_imports);
+    RUN(withdraws_an_export);
+    return test_end();
+}

@@ -1,0 +1,177 @@
+#include "registry.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "test.h"
+
+static void *at(uintptr_t number) {
+    return (void *)(number * 16 + 0x1000);
+}
+
+static int one, two;
+
+static void takes_and_finds(void) {
+    struct registry_entry entry;
+    CHECK(!registry_find(at(1), &entry));
+    CHECK(registry_take(at(1), &one, 5));
+    CHECK(registry_find(at(1), &entry) && entry.state == at(1) && entry.owner == &one && entry.taken == 5 &&
+          !entry.is_dead);
+    CHECK(registry_try_find(at(1), &entry) && entry.owner == &one);
+    CHECK(registry_take(at(1), &two, 6));
+    CHECK(registry_find(at(1), &entry) && entry.owner == &two && entry.taken == 6);
+    CHECK(registry_count() == 1);
+    registry_remove(at(1));
+    registry_remove(at(1));
+    CHECK(!registry_find(at(1), &entry) && registry_count() == 0);
+}
+
+static void tells_a_new_state_from_an_old_one_at_its_address(void) {
+    struct registry_entry first, second;
+    registry_add(at(2));
+    CHECK(registry_find(at(2), &first) && first.birth != 0 && !first.owner && !first.is_dead);
+    registry_take(at(2), &one, 1);
+    CHECK(registry_find(at(2), &second) && second.birth == first.birth);
+    registry_bury(at(2), 9);
+    CHECK(registry_find(at(2), &second) && second.is_dead && !second.owner && second.taken == 9 &&
+          second.birth == first.birth);
+    registry_add(at(2));
+    CHECK(registry_find(at(2), &second) && !second.is_dead && second.birth != first.birth);
+    registry_remove(at(2));
+    CHECK(registry_count() == 0);
+}
+
+static void forgets_an_owner(void) {
+    struct registry_entry entry;
+    for (uintptr_t i = 0; i < 1000; i++)
+        registry_take(at(i), i % 3 ? (void *)&one : (void *)&two, 1);
+    registry_remove_owner(&one);
+    for (uintptr_t i = 0; i < 1000; i++)
+        CHECK(registry_find(at(i), &entry) == (i % 3 == 0));
+    registry_clear();
+    CHECK(registry_count() == 0 && !registry_find(at(0), &entry));
+    registry_remove_owner(&two);
+}
+
+/* Against the simplest table there is: one place per state. */
+static void behaves_like_a_simple_table(void) {
+    enum { STATES = 700, OWNERS = 5, STEPS = 200000 };
+    static struct registry_entry model[STATES];
+    static char owners[OWNERS];
+    unsigned seed = 42;
+    uint32_t count = 0;
+    for (uint32_t step = 1; step <= STEPS; step++) {
+        seed = seed * 1103515245u + 12345u;
+        unsigned state = (seed >> 8) % STATES, what = (seed >> 24) % 16;
+        seed = seed * 1103515245u + 12345u;
+        char *owner = &owners[(seed >> 16) % OWNERS];
+        struct registry_entry *m = &model[state];
+        if (what < 7) {
+            registry_take(at(state), owner, step);
+            count += !m->state;
+            *m = (struct registry_entry){.state = at(state), .owner = owner, .taken = step};
+        } else if (what < 10) {
+            registry_remove(at(state));
+            count -= m->state != NULL;
+            m->state = NULL;
+        } else if (what < 12) {
+            registry_bury(at(state), step);
+            count += !m->state;
+            *m = (struct registry_entry){.state = at(state), .taken = step, .is_dead = true};
+        } else if (what < 14) {
+            registry_add(at(state));
+            count += !m->state;
+            *m = (struct registry_entry){.state = at(state)};
+        } else if (what == 14 && step % 64 == 0) {
+            registry_remove_owner(owner);
+            for (unsigned i = 0; i < STATES; i++) {
+                if (model[i].state && model[i].owner == owner) {
+                    model[i].state = NULL;
+                    count--;
+                }
+            }
+        } else {
+            struct registry_entry entry;
+            bool found = registry_find(at(state), &entry);
+            CHECK(found == (m->state != NULL));
+            if (found && m->state)
+                CHECK(entry.owner == m->owner && entry.is_dead == m->is_dead && (!m->owner || entry.taken == m->taken));
+        }
+        if (registry_count() != count) {
+            CHECK(registry_count() == count);
+            break;
+        }
+    }
+    registry_clear();
+}
+
+static void *hammer(void *argument) {
+    uintptr_t base = (uintptr_t)argument * 1000;
+    for (uint32_t i = 0; i < 20000; i++) {
+        void *state = at(base + i % 500);
+        struct registry_entry entry;
+        registry_take(state, argument, i);
+        if (!registry_find(state, &entry) || entry.owner != argument)
+            return argument;
+        registry_try_find(at(i % 4000), &entry);
+        if (i % 3 == 0)
+            registry_remove(state);
+        if (i % 5000 == 0)
+            registry_remove_owner(argument);
+    }
+    registry_remove_owner(argument);
+    return NULL;
+}
+
+static void many_threads(void) {
+    pthread_t threads[8];
+    for (uintptr_t i = 0; i < 8; i++)
+        pthread_create(&threads[i], NULL, hammer, (void *)(i + 1));
+    for (int i = 0; i < 8; i++) {
+        void *failed;
+        pthread_join(threads[i], &failed);
+        CHECK(!failed);
+    }
+    CHECK(registry_count() == 0);
+}
+
+/* A fork while another thread is inside: the child can go on. */
+static volatile int stop;
+static void *churn(void *unused) {
+    (void)unused;
+    for (uintptr_t i = 0; !stop; i++)
+        registry_take(at(i % 100), &one, 1);
+    return NULL;
+}
+
+static void survives_fork(void) {
+    pthread_t thread;
+    pthread_atfork(registry_before_fork, registry_after_fork, registry_after_fork);
+    pthread_create(&thread, NULL, churn, NULL);
+    for (int i = 0; i < 50; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            struct registry_entry entry;
+            alarm(10);
+            registry_take(at(5000), &two, 1);
+            _exit(!registry_find(at(5000), &entry));
+        }
+        int status;
+        CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+    }
+    stop = 1;
+    pthread_join(thread, NULL);
+    registry_clear();
+}
+
+int main(void) {
+    RUN(takes_and_finds);
+    RUN(tells_a_new_state_from_an_old_one_at_its_address);
+    RUN(forgets_an_owner);
+    RUN(behaves_like_a_simple_table);
+    RUN(many_threads);
+    RUN(survives_fork);
+    return test_end();
+}
