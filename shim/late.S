@@ -27,7 +27,7 @@ dlsym:
     popq    %rdi
     .cfi_adjust_cfa_offset -8
     movq    %rax, %rsi
-1:  movq    start_real_dlsym(%rip), %rax
+1:  movq    late_dlsym_target(%rip), %rax
     testq   %rax, %rax
     je      2f
     jmp     *%rax
@@ -37,7 +37,7 @@ dlsym:
     .cfi_adjust_cfa_offset 8
     subq    $8, %rsp
     .cfi_adjust_cfa_offset 8
-    call    start_find_real_dlsym
+    call    late_find_dlsym
     addq    $8, %rsp
     .cfi_adjust_cfa_offset -8
     popq    %rsi
@@ -75,8 +75,8 @@ dlsym:
     .cfi_adjust_cfa_offset -32
     .cfi_restore x29
     .cfi_restore x30
-1:  adrp    x9, start_real_dlsym
-    ldr     x16, [x9, #:lo12:start_real_dlsym]
+1:  adrp    x9, late_dlsym_target
+    ldr     x16, [x9, #:lo12:late_dlsym_target]
     cbz     x16, 2f
     br      x16
 2:  stp     x29, x30, [sp, #-32]!
@@ -84,7 +84,7 @@ dlsym:
     .cfi_offset x29, -32
     .cfi_offset x30, -24
     stp     x0, x1, [sp, #16]
-    bl      start_find_real_dlsym
+    bl      late_find_dlsym
     mov     x16, x0
     ldp     x0, x1, [sp, #16]
     ldp     x29, x30, [sp], #32

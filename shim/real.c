@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "late.h"
 #include "redirect.h"
 #include "report.h"
 #include "text.h"
@@ -97,7 +98,7 @@ static const char *refusal_of(const struct real *functions) {
 static void chain_other_preloads(const struct elf_object *object) {
     void **slot = (void **)&real;
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
-        void *next = slot[i] ? dlsym(RTLD_NEXT, real_api_names[i]) : NULL;
+        void *next = slot[i] ? late_real_dlsym(RTLD_NEXT, real_api_names[i]) : NULL;
         struct elf_object owner;
         if (next && next != slot[i] && elf_find_by_address(next, &owner) && owner.bias != object->bias) {
             slot[i] = next;

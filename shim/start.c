@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "interp.h"
+#include "late.h"
 #include "options.h"
 #include "owner.h"
 #include "report.h"
@@ -89,24 +90,6 @@ void start_look_again(void) {
 }
 
 /* ---- dlsym ------------------------------------------------------------------------------------------------------ */
-
-/* late.S: the exported dlsym, which asks start_before_dlsym about names that begin with "Py" and then jumps, so that
- * the real dlsym sees the caller's return address (RTLD_NEXT goes by it). */
-void *start_real_dlsym __attribute__((visibility("hidden")));
-void *start_find_real_dlsym(void) __attribute__((visibility("hidden")));
-const char *start_before_dlsym(void *handle, const char *name) __attribute__((visibility("hidden")));
-
-void *start_find_real_dlsym(void) {
-    /* Moved from libdl to libc in glibc 2.34. dlvsym itself is not interposed. */
-    static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.17", "GLIBC_2.2.5"};
-    void *found = NULL;
-    for (size_t i = 0; !found && i < sizeof versions / sizeof versions[0]; i++) {
-        found = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
-    }
-    dlerror(); /* a version that isn't there leaves a message behind */
-    start_real_dlsym = found;
-    return found;
-}
 
 /* Somebody asks for one of our names: the libpython that defines it may have been opened a moment ago (Vim, R's
  * reticulate and uwsgi take all pointers right after dlopen), so its exports are redirected before the answer is looked

@@ -1,0 +1,27 @@
+#include "late.h"
+
+#include <dlfcn.h>
+#include <stddef.h>
+
+/* For late.S. */
+typedef void *dlsym_function(void *handle, const char *name);
+extern dlsym_function *late_dlsym_target;
+dlsym_function *late_dlsym_target;
+dlsym_function *late_find_dlsym(void);
+
+dlsym_function *late_find_dlsym(void) {
+    /* Moved from libdl to libc in glibc 2.34. dlvsym itself is not interposed. */
+    static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.17", "GLIBC_2.2.5"};
+    void *found = NULL;
+    for (size_t i = 0; !found && i < sizeof versions / sizeof versions[0]; i++) {
+        found = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
+    }
+    dlerror(); /* a version that isn't there leaves a message behind */
+    late_dlsym_target = (dlsym_function *)found;
+    return late_dlsym_target;
+}
+
+void *late_real_dlsym(void *handle, const char *name) {
+    dlsym_function *target = late_dlsym_target ? late_dlsym_target : late_find_dlsym();
+    return target(handle, name);
+}

@@ -1,0 +1,9 @@
+/* The exported dlsym (late.S): for names that begin with "Py" it asks start_before_dlsym first, then jumps to the real
+ * one, which goes by the return address of its caller (RTLD_NEXT, RTLD_DEFAULT). */
+#pragma once
+
+/* The real dlsym, for calls of our own: the exported one would come back to us. Takes the loader's lock. */
+void *late_real_dlsym(void *handle, const char *name);
+
+/* Defined by start.c: called with each name that begins with "Py"; answers the name to look up. */
+const char *start_before_dlsym(void *handle, const char *name);
