@@ -7,7 +7,8 @@
 static PyInterpreterState *interpreter;
 
 /* Calls function(text) under a state of engine's own, which ends with the call. */
-static void call_back(PyThreadState *state, PyObject *function, const char *text) {
+void engine_call_back(PyThreadState *state, PyObject *function, const char *text);
+void engine_call_back(PyThreadState *state, PyObject *function, const char *text) {
     PyEval_AcquireThread(state);
     PyObject *result = PyObject_CallFunction(function, "s", text);
     if (result == NULL)
@@ -24,7 +25,7 @@ struct job {
 
 static void *work(void *argument) {
     struct job *job = argument;
-    call_back(job->state, job->function, "engine's own thread");
+    engine_call_back(job->state, job->function, "engine's own thread");
     return NULL;
 }
 
@@ -47,7 +48,7 @@ static PyObject *run(PyObject *self, PyObject *function) {
 /* What other native libraries call, from whatever thread they are on: its documentation says that they may. */
 void engine_notify(PyObject *function);
 void engine_notify(PyObject *function) {
-    call_back(PyThreadState_New(interpreter), function, "engine, called by codec");
+    engine_call_back(PyThreadState_New(interpreter), function, "engine, called by codec");
 }
 
 MODULE(engine, run, "Calls a function on a native thread.")

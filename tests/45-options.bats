@@ -1,0 +1,206 @@
+# GILSHIM_OPTIONS: what each option does, and that a wrong one is told and does no harm.
+
+load helpers
+
+# The demo's two modules, in a program that takes the GIL a second time at one place three times (`held`), and then on
+# another thread once (up to 3.11 `duplicate`).
+setup_file() {
+    use_python static || use_python shared
+    "$ROOT/tests/demo/build" "$PYTHON" "$BATS_FILE_TMPDIR/modules"
+    cat >"$BATS_FILE_TMPDIR/mixed.py" <<'PY'
+import os, sys
+import engine, codec
+engine.run(lambda who: codec.encode(None))
+for i in range(3):
+    codec.encode(lambda who: None)
+sys.stdout.write("pid %d\n" % os.getpid())
+PY
+    export PYTHONPATH=$BATS_FILE_TMPDIR/modules
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+    mixed=("$PYTHON" -S "$BATS_FILE_TMPDIR/mixed.py")
+    LIMIT=10
+}
+
+# Runs the program under these options; it must end well.
+under() { SHIM_OPTIONS=$1 works_with "${mixed[@]}"; }
+# Sets $pid to the program's, from its only line of output.
+find_pid() {
+    local line
+    for line in "${lines[@]}"; do case $line in 'pid '*) pid=${line#pid } ;; esac done
+    [ -n "$pid" ]
+}
+
+@test "without options: it works, and nothing is printed" {
+    fails_without "${mixed[@]}"
+    under ''
+    [ "${#lines[@]}" -eq 1 ]
+    has_line "pid *"
+    under ':::'
+    [ "${#lines[@]}" -eq 1 ]
+}
+
+@test "help=1 prints every option with its default, and the program runs" {
+    under help=1
+    has_line "pid *"
+    local option
+    for option in 'help=*default 0' 'mode=*default repair' 'repair=*default all' 'verbosity=*default 0' \
+        'log_path=*default stderr' 'check=*default 0'; do
+        has_line "==*== gilshim: *$option*"
+    done
+    under help=0
+    [ "${#lines[@]}" -eq 1 ]
+}
+
+@test "an unknown option: one line of warning, the others count" {
+    under frob=1
+    [ "${#lines[@]}" -eq 2 ]
+    has_line '==*== gilshim: warning: unknown option "frob"*'
+    under frob=1:verbosity=1:frobnicate
+    [ "$(count_lines '*warning: unknown option*')" -eq 2 ]
+    has_line '*warning: unknown option "frobnicate"*'
+    has_line '*repaired held*'
+    SHIM_OPTIONS=frob=1:mode=off fails_with "${mixed[@]}"
+    has_line '*warning: unknown option "frob"*'
+}
+
+@test "a bad value: one line of warning, and as if it had not been there" {
+    local pair
+    for pair in mode=frob mode= mode verbosity=3 verbosity=-1 verbosity=1x verbosity= help=2 check=yes repair=frob \
+        repair=held,frob repair=held,,share repair= log_path=; do
+        under "$pair"
+        [ "${#lines[@]}" -eq 2 ] || told "with $pair"
+        has_line "==*== gilshim: warning: *\"$pair\"*"
+    done
+    under mode=frob:verbosity=1
+    has_line '*repaired held*'
+}
+
+@test "a very long string of options does no harm" {
+    under "$(printf 'frob=%05000d' 1)"
+    [ "$(count_lines '*warning*')" -eq 1 ]
+    under "log_path=$(printf '%05000d' 1)"
+    has_line "pid *"
+    under "repair=$(printf 'held,%.0s' $(seq 1000))held"
+    has_line "pid *"
+}
+
+@test "mode=off: as without the shim" {
+    SHIM_OPTIONS=mode=off fails_with "${mixed[@]}"
+    is_silent
+    under mode=off:mode=repair
+}
+
+@test "repair= switches repairs off and on by name" {
+    local list
+    for list in none -held all,-held none,duplicate share; do
+        SHIM_OPTIONS=repair=$list fails_with "${mixed[@]}"
+    done
+    for list in all duplicate,held held,duplicate,share -share all,-share,-moved none,held,duplicate; do
+        under repair=$list
+    done
+}
+
+@test "verbosity=1 tells each repair once for each place: what, thread, module and function" {
+    under verbosity=1
+    find_pid
+    [ "$(count_lines '*repaired held*')" -eq 1 ]
+    # On the main thread, whose id is the process's.
+    has_line "==$pid== gilshim: repaired held: *thread $pid, engine.so!engine_call_back+0x*"
+    has_no_line '*warning*'
+    if python_before 3.12; then
+        [ "$(count_lines '*repaired duplicate*.so!*')" -ge 1 ]
+        has_no_line "*repaired duplicate*thread $pid,*"
+    fi
+}
+
+@test "verbosity=0 tells nothing, 2 more than 1" {
+    under verbosity=0
+    [ "${#lines[@]}" -eq 1 ]
+    under verbosity=1
+    local ordinary=${#lines[@]}
+    under verbosity=2
+    [ "${#lines[@]}" -gt "$ordinary" ]
+}
+
+@test "log_path=FILE: into FILE.PID, and nothing on stderr" {
+    under verbosity=1:log_path="$PWD/log"
+    find_pid
+    [ "${#lines[@]}" -eq 1 ]
+    [ "$(echo log*)" = "log.$pid" ]
+    grep -q "^==$pid== gilshim: repaired held: " "log.$pid"
+}
+
+@test "log_path=: %p is the pid, %h the host, %e the program, %% a per cent sign" {
+    under verbosity=1:log_path="$PWD/a-%p-%h-%e-%%"
+    find_pid
+    [ "$(echo a-*)" = "a-$pid-$(uname -n)-${PYTHON##*/}-%" ]
+}
+
+@test "log_path=: each process has its own file" {
+    SHIM_OPTIONS=verbosity=1:log_path=$PWD/log works_with sh -c '"$@" && "$@"' - "${mixed[@]}"
+    [ "$(find . -name 'log.*' | wc -l)" -eq 2 ]
+    grep -L 'repaired held' log.* >without
+    [ ! -s without ]
+}
+
+@test "log_path=: a file that is there already is added to, a link is not followed" {
+    # exec keeps the pid, so the file's name is known beforehand.
+    SHIM_OPTIONS=verbosity=1:log_path=$PWD/log works_with sh -c 'echo before >log.$$; exec "$@"' - "${mixed[@]}"
+    find_pid
+    [ "$(head -n 1 "log.$pid")" = before ]
+    grep -q 'repaired held' "log.$pid"
+    SHIM_OPTIONS=verbosity=1:log_path=$PWD/link works_with sh -c 'ln -s target link.$$; exec "$@"' - "${mixed[@]}"
+    has_line '==*== gilshim: warning: *'
+    has_line '*repaired held*'
+    [ ! -e target ]
+}
+
+@test "log_path=stdout and stderr" {
+    local stream
+    for stream in stdout stderr; do
+        SHIM_OPTIONS=verbosity=1:log_path=$stream with_shim sh -c '"$@" >stdout 2>stderr' - "${mixed[@]}"
+        is_status 0
+        grep -q 'repaired held' $stream
+    done
+    [ "$(grep -l 'repaired held' stdout stderr)" = stderr ]
+}
+
+@test "log_path= that can't be written: one line of warning, then stderr" {
+    local path
+    for path in /nowhere/log "$PWD/no-folder/log" /dev/null/log; do
+        under verbosity=1:log_path="$path"
+        [ "$(count_lines '*warning*')" -eq 1 ]
+        has_line "==*== gilshim: warning: *$path*"
+        has_line '*repaired held*'
+    done
+}
+
+@test "a full disk and a closed stderr do no harm" {
+    SHIM_OPTIONS=verbosity=2 works_with sh -c '"$@" 2>/dev/full' - "${mixed[@]}"
+    [ "${#lines[@]}" -eq 1 ]
+    SHIM_OPTIONS=verbosity=2 works_with sh -c '"$@" 2>&-' - "${mixed[@]}"
+    has_line "pid *"
+}
+
+@test "what is not Python stays silent and leaves no file, whatever is asked" {
+    local options
+    for options in '' verbosity=1 "verbosity=1:log_path=$PWD/log" mode=off frob=1; do
+        SHIM_OPTIONS=$options works_with /bin/true
+        is_silent
+        SHIM_OPTIONS=$options works_with sh -c 'true | cat; printf x | wc -c'
+        [ "$output" = 1 ]
+    done
+    [ -z "$(ls)" ]
+}
+
+@test "options reach the program by the wrapper" {
+    limited 30 "$ROOT/run-with-shim.sh" -v -o log "${mixed[@]}"
+    is_status 0
+    find_pid
+    grep -q 'repaired held' "log.$pid"
+    GILSHIM_OPTIONS=verbosity=1 limited 30 "$ROOT/run-with-shim.sh" -q "${mixed[@]}"
+    [ "${#lines[@]}" -eq 1 ]
+}

@@ -1,0 +1,107 @@
+# make install and uninstall, file by file, and that what is installed works.
+
+load helpers
+
+setup_file() {
+    unset MAKEFLAGS MAKELEVEL MAKEOVERRIDES MFLAGS
+    # Built for itself, so that nothing is rebuilt under the other tests' feet.
+    export BUILD=$BATS_FILE_TMPDIR/build
+    timeout -s KILL 300 make -C "$ROOT" BUILD="$BUILD" all
+}
+
+setup() { cd "$BATS_TEST_TMPDIR" || return; }
+
+made() {
+    limited 120 make -C "$ROOT" BUILD="$BUILD" "$@"
+    is_status 0
+}
+files_in() { (cd "$1" && find . ! -type d -printf '%m %P\n' | sort -k 2); }
+version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
+
+@test "make install puts these files there, and no others" {
+    made install DESTDIR="$PWD/stage" PREFIX=/usr
+    [ "$(files_in stage)" = "755 usr/bin/run-with-shim.sh
+644 usr/lib/libgilshim.so
+644 usr/share/doc/gilshim/README.md" ]
+    cmp stage/usr/lib/libgilshim.so "$BUILD/libgilshim.so"
+    cmp stage/usr/share/doc/gilshim/README.md "$ROOT/README.md"
+    # Nothing of the place where it was built or staged is in the script.
+    run ! grep -q '@[A-Z]*@\|'"$PWD" stage/usr/bin/run-with-shim.sh
+    grep -q "^libdir='/usr/lib' " stage/usr/bin/run-with-shim.sh
+}
+
+@test "the default prefix is /usr/local; LIBDIR, BINDIR and DOCDIR can be set apart" {
+    made install DESTDIR="$PWD/stage"
+    [ "$(files_in stage | cut -d ' ' -f 2 | head -n 1)" = usr/local/bin/run-with-shim.sh ]
+    made install DESTDIR="$PWD/other" PREFIX=/opt/x LIBDIR=/opt/x/lib/multi BINDIR=/opt/bin DOCDIR=/opt/doc
+    [ "$(files_in other | cut -d ' ' -f 2 | tr '\n' ' ')" = "opt/bin/run-with-shim.sh opt/doc/README.md opt/x/lib/multi/libgilshim.so " ]
+}
+
+@test "make uninstall removes these files, and no others" {
+    made install DESTDIR="$PWD/stage" PREFIX=/usr
+    touch stage/usr/lib/other.so stage/usr/bin/other
+    made uninstall DESTDIR="$PWD/stage" PREFIX=/usr
+    [ "$(files_in stage | cut -d ' ' -f 2 | tr '\n' ' ')" = "usr/bin/other usr/lib/other.so " ]
+    [ ! -e stage/usr/share/doc/gilshim ]
+    # Once more, where nothing is left.
+    made uninstall DESTDIR="$PWD/stage" PREFIX=/usr
+    made uninstall DESTDIR="$PWD/nothing" PREFIX=/usr
+    [ ! -e nothing ]
+}
+
+@test "make install twice is as once" {
+    made install DESTDIR="$PWD/stage" PREFIX=/usr
+    files_in stage >before
+    made install DESTDIR="$PWD/stage" PREFIX=/usr
+    files_in stage | diff before -
+}
+
+@test "runs from where it is installed, by name, by path and through a link" {
+    made install PREFIX="$PWD/prefix"
+    local library=$PWD/prefix/lib/libgilshim.so
+    limited 30 prefix/bin/run-with-shim.sh printenv LD_PRELOAD
+    [ "$output" = "$library" ]
+    PATH=$PWD/prefix/bin:$PATH limited 30 run-with-shim.sh printenv LD_PRELOAD
+    [ "$output" = "$library" ]
+    ln -s "$PWD/prefix/bin/run-with-shim.sh" gilshim
+    limited 30 ./gilshim printenv LD_PRELOAD
+    [ "$output" = "$library" ]
+    limited 30 prefix/bin/run-with-shim.sh --version
+    [ "$output" = "run-with-shim.sh (gilshim) $(version)" ]
+    # Nor does it need to stay there.
+    mv prefix moved
+    limited 30 ./moved/bin/run-with-shim.sh printenv LD_PRELOAD
+    [ "$output" = "$PWD/moved/lib/libgilshim.so" ]
+}
+
+@test "runs where the library is in another folder than ../lib" {
+    made install PREFIX="$PWD/prefix" LIBDIR="$PWD/elsewhere/multi"
+    limited 30 prefix/bin/run-with-shim.sh printenv LD_PRELOAD
+    [ "$output" = "$PWD/elsewhere/multi/libgilshim.so" ]
+}
+
+@test "what is installed repairs: the demo's program" {
+    use_python static || use_python shared
+    made install PREFIX="$PWD/prefix"
+    "$ROOT/tests/demo/build" "$PYTHON" modules
+    export PYTHONPATH=$PWD/modules
+    fails_without "$PYTHON" -S "$ROOT/tests/demo/demo.py"
+    limited 30 prefix/bin/run-with-shim.sh "$PYTHON" -S "$ROOT/tests/demo/demo.py"
+    is_status 0
+}
+
+@test "make dist packs what make needs" {
+    require "needs a git checkout" git -C "$ROOT" rev-parse --verify HEAD
+    made dist
+    tar -tzf "$BUILD/gilshim-$(version).tar.gz" >list
+    local file
+    for file in Makefile README.md LICENSE run-with-shim.sh shim/version.h tests/run; do
+        grep -qx "gilshim-$(version)/$file" list
+    done
+}
+
+@test "make help names every target" {
+    made help
+    local target
+    for target in all demo check lint bench install uninstall clean help; do has_line "  $target *"; done
+}
