@@ -78,7 +78,7 @@ check: $(library)	## every test on every interpreter of this machine (CHECK='-p 
 
 c_files := $(wildcard shim/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 cxx_files := $(wildcard tests/*/*.cpp tests/*/*.hpp tests/*/*/*.cpp tests/*/*/*.hpp)
-shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/*/run tests/demo/build tests/*.bash tests/*/*.sh)
+shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/demo/run tests/demo/build tests/*.bash tests/*/*.sh)
 bats_files := $(wildcard tests/*.bats tests/*/*.bats)
 shim_c := $(filter shim/%.c,$(c_files))
 lint_targets := lint-format lint-shell lint-gcc lint-clang lint-cppcheck lint-tidy
