@@ -47,7 +47,7 @@ void reconcile_attach_over(struct owner *me, PyThreadState *state, PyThreadState
     held->state = state;
     held->beneath = current;
     held->by = by;
-    held->is_filed = keys_file(me, state);
+    held->is_filed = state != current && keys_file(me, state); /* pybind11 never attaches what is attached */
     held->object = object_of(caller);
     held->counter = counter_read(state);
     report_repair(REPAIR_held, caller);

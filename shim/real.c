@@ -128,18 +128,40 @@ static void redirect_exports(const struct cpython *cpython) {
     redirect_end(&redirect);
 }
 
-static const struct cpython *giving_back;
-
-static const void *own_function(const char *name) {
+/* The served CPython's own function of that name, if it is a wrapped one; its number in *index. */
+static const void *own_function(const char *name, size_t *index) {
     if (name[0] != 'P' || name[1] != 'y') {
         return NULL;
     }
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
         if (strcmp(name, real_api_names[i]) == 0) {
-            return ((void **)&giving_back->functions)[i];
+            *index = i;
+            return ((void **)&cpythons[0].functions)[i];
         }
     }
     return NULL;
+}
+
+static const void *give_back(const char *name, const void *bound) {
+    (void)bound;
+    size_t index;
+    return own_function(name, &index);
+}
+
+static const void *wrap_bound(const char *name, const void *bound) {
+    size_t index;
+    const void *own = own_function(name, &index);
+    return own && own == bound ? real_wrappers[index] : NULL;
+}
+
+/* Libraries that the executable needs were bound to its functions before this constructor ran. Those loaded later go
+ * by the redirected exports. */
+static bool wrap_imports(const struct elf_object *object, void *argument) {
+    (void)argument;
+    if (object->symbols != cpythons[0].object.symbols && !is_self(object)) {
+        redirect_imports(object, wrap_bound);
+    }
+    return false;
 }
 
 /* So that nobody who looks for a function that this version lacks finds our wrapper of it. */
@@ -192,8 +214,11 @@ static void bind_first(bool starting) {
         return;
     }
     redirect_exports(cpython);
-    giving_back = cpython;
-    real_status.given_back = (unsigned)redirect_imports(&cpython->object, own_function);
+    if (cpython->is_executable && starting) {
+        elf_visit(wrap_imports, NULL);
+    } else {
+        real_status.given_back = (unsigned)redirect_imports(&cpython->object, give_back);
+    }
     withdraw_missing();
 }
 

@@ -102,7 +102,7 @@ void redirect_withdraw(const struct redirect *redirect, const ElfW(Sym) * symbol
 
 static size_t bind_slots(const struct elf_object *object, const ElfW(Rela) * relocations, size_t count,
                          redirect_chooser *choose) {
-    size_t bound = 0;
+    size_t rewritten = 0;
     struct redirect pages = {.size = 0};
     for (size_t i = 0; i < count; i++) {
         unsigned type = (unsigned)ELF64_R_TYPE(relocations[i].r_info);
@@ -110,9 +110,10 @@ static size_t bind_slots(const struct elf_object *object, const ElfW(Rela) * rel
         if ((type != RELOC_JUMP_SLOT && type != RELOC_GLOB_DAT) || symbol == 0) {
             continue;
         }
-        const void *target = choose(object->strings + object->symbols[symbol].st_name);
         uintptr_t slot = object->bias + relocations[i].r_offset;
-        if (!target || *(const void *volatile *)slot == target) {
+        const void *bound = *(const void *volatile *)slot;
+        const void *target = choose(object->strings + object->symbols[symbol].st_name, bound);
+        if (!target || target == bound) {
             continue;
         }
         /* Slots of one kind stand close together: keep the page open while the next slot is on it. */
@@ -124,10 +125,10 @@ static size_t bind_slots(const struct elf_object *object, const ElfW(Rela) * rel
             }
         }
         __atomic_store_n((const void **)slot, target, __ATOMIC_RELEASE);
-        bound++;
+        rewritten++;
     }
     redirect_end(&pages);
-    return bound;
+    return rewritten;
 }
 
 size_t redirect_imports(const struct elf_object *object, redirect_chooser *choose) {

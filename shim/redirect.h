@@ -32,8 +32,8 @@ void redirect_export(const struct redirect *redirect, const ElfW(Sym) * symbol, 
 void redirect_withdraw(const struct redirect *redirect, const ElfW(Sym) * symbol);
 
 /* What redirect_imports asks for every function that the object imports: the address to bind it to, or NULL to leave
- * the slot alone. */
-typedef const void *redirect_chooser(const char *name);
+ * the slot alone. `bound`: what it is bound to now (its own PLT, while lazy binding has not happened). */
+typedef const void *redirect_chooser(const char *name, const void *bound);
 
 /* Binds the object's own imports (JUMP_SLOT and GLOB_DAT slots, not function pointers in data) to what `choose`
  * answers. Returns how many slots were rewritten. A slot whose page can't be made writable is left alone. */
