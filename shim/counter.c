@@ -11,7 +11,7 @@ enum { WORDS = 168 / sizeof(int32_t) };
 static int known_offset = -1;
 
 void counter_learn(PyThreadState *attached) {
-    if (__atomic_load_n(&known_offset, __ATOMIC_RELAXED) >= 0) {
+    if (counter_is_known()) {
         return;
     }
     int32_t before[WORDS];
@@ -36,6 +36,10 @@ void counter_learn(PyThreadState *attached) {
     /* Taken back by hand: Release would free a state whose count was 0 (pybind11 before its inc_ref). */
     memcpy((char *)attached + (size_t)found * sizeof(int32_t), &before[found], sizeof(int32_t));
     __atomic_store_n(&known_offset, found * (int)sizeof(int32_t), __ATOMIC_RELAXED);
+}
+
+bool counter_is_known(void) {
+    return __atomic_load_n(&known_offset, __ATOMIC_RELAXED) >= 0;
 }
 
 int counter_read(const PyThreadState *state) {

@@ -12,6 +12,9 @@ enum { COUNTER_UNKNOWN = -1 };
  * ends as it was. */
 void counter_learn(PyThreadState *attached);
 
+/* Whether it is known. */
+bool counter_is_known(void);
+
 /* The count of a state that is alive; COUNTER_UNKNOWN if the place could not be learned. */
 int counter_read(const PyThreadState *state);
 

@@ -3,6 +3,8 @@
  *
  * They are defined under hidden names and exported as aliases: a reference to PyGILState_Ensure in here would be bound
  * to whatever comes first in the process, an executable that contains CPython for one. */
+#include "hooks.h"
+
 #include <stdbool.h>
 
 #include "options.h"
@@ -15,7 +17,6 @@
 #define CALLER __builtin_return_address(0)
 
 #define API(type, name, parameters, arguments)                                                                         \
-    type gilshim_##name parameters;                                                                                    \
     __attribute__((visibility("default"), alias("gilshim_" #name))) type name parameters;
 #include "api.def"
 #undef API

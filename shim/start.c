@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <string.h>
 
+#include "check.h"
 #include "interp.h"
 #include "late.h"
 #include "options.h"
@@ -117,4 +118,7 @@ __attribute__((constructor)) static void start(void) {
         report_line("warning: no thread-specific key left: nothing is repaired");
     }
     bind(true);
+    if (options.check) {
+        check_and_exit();
+    }
 }
