@@ -107,19 +107,20 @@ count_lines() {
     done
     echo "$count"
 }
-# Sets PY_TAG, PYTHON and the rest as for the tests in each-python/, for the newest interpreter of kind $1 (static, shared)
-# that has a program: for tests that run once and need one. Fails where there is none.
+# Sets PY_TAG, PYTHON and the rest as for the tests in each-python/, for the newest interpreter of kind $1 (static, shared):
+# for tests that run once and need one. Fails where there is none.
 use_python() {
-    local found=1
-    local tag kind version build python include
+    local tag kind version build python include chosen=''
     while IFS=$'\t' read -r tag kind version build python include _; do
-        if [ "$kind" = "$1" ] && [ "$build" = release ] && [ "$python" != - ]; then
-            export PY_TAG=$tag PY_KIND=$kind PY_VERSION=$version PY_BUILD=$build PY_INCLUDE=$include PYTHON=$python
-            export FIXTURES=$ROOT/build/fixtures/$tag
-            found=0
-        fi
+        [ "$kind $build" = "$1 release" ] || continue
+        # Where only libpython is there, the fixtures' own python is the program: the second choice.
+        [ "$python" != - ] || [ -z "$chosen" ] || continue
+        chosen=$tag
+        export PY_TAG=$tag PY_KIND=$kind PY_VERSION=$version PY_BUILD=$build PY_INCLUDE=$include PYTHON=$python
+        export FIXTURES=$ROOT/build/fixtures/$tag
+        [ "$PYTHON" != - ] || PYTHON=$FIXTURES/python
     done <<<"${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}"
-    return $found
+    [ -n "$chosen" ]
 }
 # True where the interpreter under test is older than $1 (3.12).
 python_before() {
