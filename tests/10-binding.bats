@@ -37,10 +37,10 @@ preloaded() {
 @test "in a process without Python none of the API is found" {
     without "$fixtures/bind_lookup" names
     is_status 0
-    [ "$output" = done ]
+    [ "$output" = "done" ]
     with_shim "$fixtures/bind_lookup" names
     is_status 0
-    [ "$output" = done ] || told "this is what uwsgi and others ask to learn whether Python is there"
+    [ "$output" = "done" ] || told "this is what uwsgi and others ask to learn whether Python is there"
 }
 
 # Twice the time plus 100 ns: generous, for the machine may be busy.
@@ -81,7 +81,7 @@ two_libpythons() {
     local command=("$fixtures/bind_two" "$fixtures/$first/libbind_plugin.so" "$fixtures/$last/libbind_plugin.so")
     without "${command[@]}"
     is_status 0
-    has_line done
+    has_line "done"
     local bare=$output
     with_shim "${command[@]}"
     is_status 0
@@ -89,5 +89,5 @@ two_libpythons() {
     # the other way round
     with_shim "$fixtures/bind_two" "${command[2]}" "${command[1]}"
     is_status 0
-    has_line done
+    has_line "done"
 }

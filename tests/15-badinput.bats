@@ -69,8 +69,7 @@ one_complaint() {
         [ -e "$program" ] || continue
         found=1
         goes_on_as_bare "$program" plain
-        has_line done
-        LIMIT_BARE=10
+        has_line "done"
         fails_without "$program" held
         fails_with "$program" held # it can't be bound: no harm, no help
     done
@@ -83,7 +82,7 @@ one_complaint() {
         [ -e "$program" ] || continue
         found=1
         goes_on_as_bare "$program" plain
-        has_line done
+        has_line "done"
     done
     require "no static interpreter with an archive" [ "$found" = 1 ]
 }
@@ -128,8 +127,7 @@ one_complaint() {
 @test "a log path that can't be written: said once on stderr, and the program runs" {
     local path
     for path in /no/such/folder/log /proc/self/cmdline/log; do
-        SHIM_OPTIONS=verbosity=2:log_path=$path
-        works_with "$(a_python)" -S -c 'print("DONE")'
+        SHIM_OPTIONS=verbosity=2:log_path=$path works_with "$(a_python)" -S -c 'print("DONE")'
         has_line DONE
         [ "$(count_lines "*gilshim*$path*")" = 1 ] || told "expected one line that names the path"
     done
@@ -151,6 +149,7 @@ one_complaint() {
 }
 
 @test "stderr is closed" {
+    # shellcheck disable=SC2016 # for the inner shell
     SHIM_OPTIONS=verbosity=2 works_with sh -c 'exec "$1" -S -c "print(\"DONE\")" 2>&-' sh "$(a_python)"
     has_line DONE
 }

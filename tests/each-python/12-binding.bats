@@ -66,7 +66,7 @@ leads_to_the_shim() {
 
     for scenario in plain duplicate held; do
         works_with "${command[@]}" "$scenario"
-        has_line done
+        has_line "done"
     done
 }
 

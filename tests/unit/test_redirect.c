@@ -115,14 +115,15 @@ static void modules_loaded_later_follow(void) {
     dlclose(library);
 }
 
-static const void *choose(const char *name) {
+static const void *choose(const char *name, const void *bound) {
+    (void)bound;
     if (strcmp(name, "lib_answer") == 0)
         return (const void *)replacement;
     return strcmp(name, "lib_other") == 0 ? (const void *)replacement_of_other : NULL;
 }
 
-static const void *choose_nothing(const char *name) {
-    (void)name;
+static const void *choose_nothing(const char *name, const void *bound) {
+    (void)name, (void)bound;
     return NULL;
 }
 

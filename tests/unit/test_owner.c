@@ -1,0 +1,376 @@
+/* owner.c against a CPython that is nothing but a slot per thread and a current state: no Python is needed. */
+#include "owner.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "options.h"
+#include "registry.h"
+#include "slot.h"
+#include "test.h"
+
+/* ---- the CPython ---- */
+
+uint32_t interp_epoch = 1;
+bool interp_slot_follows;
+bool interp_has_forked;
+static PyThreadState *current;
+static __thread PyThreadState *slot;
+static const PyThreadState *dead_after_fork;
+
+uint32_t interp_next_epoch(void) {
+    return __atomic_add_fetch(&interp_epoch, 1, __ATOMIC_ACQ_REL);
+}
+PyThreadState *interp_current(void) {
+    return current;
+}
+bool interp_is_alive(const PyThreadState *state) {
+    return state != dead_after_fork;
+}
+PyThreadState *slot_get(void) {
+    return slot;
+}
+void slot_learn(void) {
+}
+bool slot_set(PyThreadState *state) {
+    slot = state;
+    return true;
+}
+
+static char memory[64 * 16];
+static PyThreadState *state(int number) {
+    return (PyThreadState *)&memory[number * 16];
+}
+
+/* Runs `body` on a thread of its own, as every test here: each begins with a thread that was never seen. */
+static void *call(void *body) {
+    ((void (*)(void))body)();
+    return NULL;
+}
+static void on_new_thread(void (*body)(void)) {
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, call, (void *)body) == 0);
+    pthread_join(thread, NULL);
+}
+
+/* ---- the tests ---- */
+
+static void one_state_body(void) {
+    slot = current = state(1);
+    CHECK(!owner_is_plain());
+    struct owner *me = owner_enter();
+    CHECK(me && owner_self() == me && owner_attached(me) == state(1));
+    CHECK(!owner_is_plain());
+    owner_leave(me);
+    CHECK(owner_is_plain() && owner_fast.own == state(1) && !owner_fast.parked);
+
+    /* Saved away: still plain, and the record gets it back on the next way in. */
+    me = owner_enter();
+    owner_save(me, state(1), false);
+    current = NULL;
+    owner_leave(me);
+    CHECK(owner_is_plain() && owner_fast.parked == state(1));
+    me = owner_enter();
+    CHECK(owner_find_saved(me, state(1)) && owner_last_saved(me) == state(1));
+    owner_unsave(me, state(1));
+    CHECK(!owner_find_saved(me, state(1)) && !owner_last_saved(me));
+    current = state(1);
+    owner_leave(me);
+    CHECK(owner_is_plain());
+
+    /* Something happened elsewhere: look again. */
+    interp_next_epoch();
+    CHECK(!owner_is_plain());
+    current = NULL;
+}
+static void a_thread_with_one_state_is_plain(void) {
+    on_new_thread(one_state_body);
+}
+
+static void two_states_body(void) {
+    slot = state(1);
+    struct owner *me = owner_enter();
+    owner_save(me, state(1), false);
+    owner_save(me, state(2), false);
+    owner_leave(me);
+    CHECK(!owner_is_plain());
+    me = owner_enter();
+    CHECK(owner_last_saved(me) == state(2));
+    /* Saving again makes it the latest, not twice there. */
+    owner_save(me, state(1), true);
+    CHECK(owner_last_saved(me) == state(1) && me->saved.count == 2 && owner_find_saved(me, state(1))->is_foreign);
+    owner_unsave(me, state(1));
+    owner_leave(me);
+    CHECK(!owner_is_plain()); /* state 2 is saved away, but the slot names 1 */
+    me = owner_enter();
+    owner_unsave(me, state(2));
+    me->attached = current = state(2);
+    CHECK(owner_attached(me) == state(2));
+    owner_leave(me);
+    CHECK(!owner_is_plain()); /* state 2 is attached, but the slot names 1 */
+    me = owner_enter();
+    current = NULL;
+    owner_leave(me);
+    CHECK(owner_is_plain());
+}
+static void a_thread_with_two_states_is_not(void) {
+    on_new_thread(two_states_body);
+}
+
+static void current_of_others_body(void) {
+    slot = state(1);
+    current = state(9); /* another thread holds the GIL */
+    struct owner *me = owner_enter();
+    CHECK(owner_attached(me) == NULL);
+    owner_take(me, state(9));
+    CHECK(owner_attached(me) == state(9));
+    interp_slot_follows = true; /* from 3.12 on it can only be ours */
+    registry_remove(state(9));
+    CHECK(owner_attached(me) == state(9));
+    interp_slot_follows = false;
+    CHECK(owner_attached(me) == NULL);
+    current = NULL;
+}
+static void another_threads_state_is_not_taken_for_ours(void) {
+    on_new_thread(current_of_others_body);
+}
+
+enum { MANY = 1000 };
+static void many_body(void) {
+    struct owner *me = owner_enter();
+    static char far_away[MANY];
+    for (int i = 0; i < MANY; i++) {
+        owner_save(me, (PyThreadState *)&far_away[i], false);
+        struct owner_held *held = owner_push_held(me);
+        CHECK(held && !held->state && !held->is_beneath_lost);
+        held->state = (PyThreadState *)&far_away[i];
+        struct owner_filed *filed = owner_demand_filed(me, &far_away[i]);
+        CHECK(filed && !filed->state);
+        filed->state = (PyThreadState *)&far_away[i];
+    }
+    for (int i = MANY - 1; i >= 0; i--) {
+        PyThreadState *expected = (PyThreadState *)&far_away[i];
+        CHECK(owner_last_saved(me) == expected);
+        owner_unsave(me, expected);
+        CHECK(owner_top_held(me)->state == expected);
+        owner_pop_held(me);
+        CHECK(owner_find_filed(me, &far_away[i])->state == expected);
+        CHECK(owner_demand_filed(me, &far_away[i])->state == expected);
+    }
+    CHECK(!owner_top_held(me) && !owner_find_filed(me, me));
+}
+static void lists_grow(void) {
+    on_new_thread(many_body);
+}
+
+static void death_body(void) {
+    struct owner *me = owner_enter();
+    registry_add(state(3));
+    owner_take(me, state(3));
+    CHECK(owner_still_has(me, state(3)));
+    me->attached = me->home = state(3);
+    owner_save(me, state(3), false);
+    owner_push_held(me)->state = state(4);
+    owner_top_held(me)->beneath = state(3);
+    owner_push_held(me)->state = state(3);
+    owner_state_died(me, state(3), false);
+    CHECK(!me->attached && !me->home && !owner_find_saved(me, state(3)));
+    CHECK(me->held.count == 1 && owner_top_held(me)->state == state(4) && owner_top_held(me)->is_beneath_lost);
+    struct registry_entry entry;
+    CHECK(!registry_find(state(3), &entry));
+    owner_state_died(me, state(5), true);
+    CHECK(registry_find(state(5), &entry) && entry.is_dead && !owner_still_has(me, state(5)));
+    registry_remove(state(5));
+}
+static void a_dead_state_is_nowhere_any_more(void) {
+    on_new_thread(death_body);
+}
+
+/* Two threads take turns: A has the state, B takes it. */
+static pthread_barrier_t turn;
+static void taker_body(void) {
+    pthread_barrier_wait(&turn); /* A has it */
+    struct owner *me = owner_enter();
+    owner_take(me, state(6));
+    CHECK(owner_still_has(me, state(6)));
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* A has looked */
+}
+static void loser_body(void) {
+    slot = current = state(6);
+    struct owner *me = owner_enter();
+    owner_take(me, state(6));
+    me->attached = state(6);
+    current = NULL;
+    owner_save(me, state(6), false);
+    owner_leave(me);
+    CHECK(owner_is_plain());
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* B took it */
+    CHECK(!owner_is_plain());
+    CHECK(!owner_still_has(me, state(6)));
+    me = owner_enter();
+    CHECK(slot == NULL);
+    CHECK(!owner_find_saved(me, state(6)) && !owner_last_saved(me));
+    owner_leave(me);
+    CHECK(owner_is_plain());
+    pthread_barrier_wait(&turn);
+}
+static void a_moved_state_leaves_its_old_thread(void) {
+    pthread_t a, b;
+    pthread_barrier_init(&turn, NULL, 2);
+    pthread_create(&a, NULL, call, (void *)loser_body);
+    pthread_create(&b, NULL, call, (void *)taker_body);
+    pthread_join(a, NULL);
+    pthread_join(b, NULL);
+    struct registry_entry entry;
+    CHECK(!registry_find(state(6), &entry)); /* with the thread that had it last */
+}
+
+static void life_body(void) {
+    slot = current = state(7);
+    struct owner *me = owner_enter();
+    owner_take(me, state(7));
+    owner_save(me, state(8), false);
+    owner_push_held(me);
+    owner_demand_filed(me, &turn);
+    current = NULL;
+    owner_leave(me);
+    owner_new_life();
+    CHECK(!owner_is_plain() && registry_count() == 0);
+    slot = NULL;
+    me = owner_enter();
+    CHECK(me->saved.count == 0 && me->held.count == 0 && me->filed.count == 0 && !me->attached && !me->home);
+    owner_leave(me);
+    CHECK(owner_is_plain() && !owner_fast.own);
+}
+static void a_new_interpreter_begins_with_empty_records(void) {
+    on_new_thread(life_body);
+}
+
+/* A library's key whose destructor calls in late, after ours may have run for the last time. */
+static pthread_key_t late_key;
+static int late_calls;
+static void late_destructor(void *argument) {
+    struct owner *me = owner_enter();
+    if (me) {
+        owner_save(me, state(10), false);
+        owner_unsave(me, state(10));
+        owner_leave(me);
+    }
+    late_calls++;
+    if (late_calls < 4)
+        pthread_setspecific(late_key, argument);
+}
+static void ending_body(void) {
+    pthread_setspecific(late_key, &late_key);
+    struct owner *me = owner_enter();
+    owner_take(me, state(10));
+    owner_leave(me);
+}
+static void destructors_may_still_call(void) {
+    CHECK(pthread_key_create(&late_key, late_destructor) == 0);
+    on_new_thread(ending_body);
+    CHECK(late_calls >= 2);
+    CHECK(registry_count() == 0);
+    pthread_key_delete(late_key);
+}
+
+/* Records and what they registered end with their threads: memory does not grow. */
+static void churn_body(void) {
+    slot = state(11);
+    for (int i = 0; i < 20; i++) {
+        struct owner *me = owner_enter();
+        owner_take(me, (PyThreadState *)&me->saved);
+        owner_save(me, state(12), false);
+        owner_demand_filed(me, &turn);
+        owner_unsave(me, state(12));
+        owner_leave(me);
+    }
+}
+static long resident_pages(void) {
+    long size, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "r");
+    if (!file || fscanf(file, "%ld %ld", &size, &resident) != 2)
+        resident = 0;
+    if (file)
+        fclose(file);
+    return resident;
+}
+static void nothing_is_left_of_threads(void) {
+    for (int i = 0; i < 200; i++)
+        on_new_thread(churn_body);
+    long before = resident_pages();
+    for (int i = 0; i < 3000; i++)
+        on_new_thread(churn_body);
+    CHECK(registry_count() == 0);
+    CHECK(resident_pages() - before < 64);
+}
+
+static void *churn_for_ever(void *unused) {
+    for (;;)
+        on_new_thread(churn_body);
+    return unused;
+}
+static void in_the_child_of_a_fork(void) {
+    static pthread_t threads[2];
+    slot = state(13);
+    struct owner *me = owner_enter();
+    owner_take(me, state(13));
+    owner_save(me, state(14), false);
+    owner_save(me, state(15), false);
+    owner_leave(me);
+    for (int i = 0; i < 2; i++) {
+        pthread_create(&threads[i], NULL, churn_for_ever, NULL);
+        pthread_detach(threads[i]);
+    }
+    for (int i = 0; i < 100; i++) {
+        fflush(stdout);
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            test_faults = 0;
+            CHECK(interp_has_forked && !owner_is_plain());
+            CHECK(registry_count() <= 1); /* other threads' are gone with them */
+            me = owner_enter();
+            dead_after_fork = state(15);
+            CHECK(owner_last_saved(me) == state(14));
+            CHECK(!owner_still_has(me, state(15)));
+            owner_leave(me);
+            on_new_thread(churn_body);
+            fflush(stdout);
+            _exit(test_faults != 0);
+        }
+        int status;
+        CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+    }
+    CHECK(!interp_has_forked);
+}
+
+/* It keeps memory of its own for each thread, and hangs if one is born during a fork. */
+#ifdef __SANITIZE_ADDRESS__
+enum { under_asan = 1 };
+#else
+enum { under_asan = 0 };
+#endif
+
+int main(void) {
+    alarm(200);
+    options_default(&options);
+    CHECK(owner_start());
+    RUN(a_thread_with_one_state_is_plain);
+    RUN(a_thread_with_two_states_is_not);
+    RUN(another_threads_state_is_not_taken_for_ours);
+    RUN(lists_grow);
+    RUN(a_dead_state_is_nowhere_any_more);
+    RUN(a_moved_state_leaves_its_old_thread);
+    RUN(a_new_interpreter_begins_with_empty_records);
+    RUN(destructors_may_still_call);
+    if (!under_asan) {
+        RUN(nothing_is_left_of_threads);
+        RUN(in_the_child_of_a_fork);
+    }
+    return test_end();
+}
