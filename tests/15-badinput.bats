@@ -113,8 +113,7 @@ one_complaint() {
 @test "options that are hardly text" {
     local options
     for options in ":" "=" "::::=:=:" "=1" "mode" "mode=" "$(printf 'x%.0s' $(seq 5000))" "$(printf 'a=b:%.0s' $(seq 1000))" $'\xff\xfe=\x01'; do
-        SHIM_OPTIONS=$options
-        works_with "$(a_python)" -S -c 'print("DONE")'
+        SHIM_OPTIONS=$options works_with "$(a_python)" -S -c 'print("DONE")'
         has_line DONE
     done
 }

@@ -27,8 +27,8 @@ int lib_big(int n) {
     int lib_export_##n(void) { \
         return 100 + n;        \
     }
-EXPORT(0)
-EXPORT(1)
-EXPORT(2)
-EXPORT(3) EXPORT(4) EXPORT(5) EXPORT(6) EXPORT(7) EXPORT(8) EXPORT(9) EXPORT(10) EXPORT(11) EXPORT(12) EXPORT(13)
-    EXPORT(14) EXPORT(15) EXPORT(16) EXPORT(17) EXPORT(18) EXPORT(19)
+#define EXPORT_FIVE(a, b, c, d, e) EXPORT(a) EXPORT(b) EXPORT(c) EXPORT(d) EXPORT(e)
+EXPORT_FIVE(0, 1, 2, 3, 4)
+EXPORT_FIVE(5, 6, 7, 8, 9)
+EXPORT_FIVE(10, 11, 12, 13, 14)
+EXPORT_FIVE(15, 16, 17, 18, 19)
