@@ -134,8 +134,7 @@ void reconcile_release(int gilstate, const void *caller) {
     if (!me) {
         return;
     }
-    bool is_dead = slot_get() != current && is_settled;
-    if (is_dead) {
+    if (count == 1 || (count == COUNTER_UNKNOWN && slot_get() != current)) {
         keys_state_died(me, current, caller);
         owner_state_died(me, current, false);
     }
@@ -157,7 +156,7 @@ int reconcile_check(void) {
 PyThreadState *reconcile_this_thread_state(void) {
     PyThreadState *in_slot = slot_get();
     struct owner *me = owner_self();
-    if (!me || me->life != owner_life || interp_has_forked) {
+    if (!me || me->life != owner_life || me->has_forked) {
         return in_slot;
     }
     PyThreadState *current = interp_current();

@@ -200,6 +200,7 @@ void gilshim_PyThreadState_DeleteCurrent(void) {
 void gilshim_Py_Initialize(void) {
     start_look_again();
     PASS_VOID(Py_Initialize);
+    reconcile_before_initialize();
     real.Py_Initialize();
     reconcile_after_initialize();
 }
@@ -207,6 +208,7 @@ void gilshim_Py_Initialize(void) {
 void gilshim_Py_InitializeEx(int install_handlers) {
     start_look_again();
     PASS_VOID(Py_InitializeEx, install_handlers);
+    reconcile_before_initialize();
     real.Py_InitializeEx(install_handlers);
     reconcile_after_initialize();
 }
@@ -214,6 +216,7 @@ void gilshim_Py_InitializeEx(int install_handlers) {
 PyStatus gilshim_Py_InitializeFromConfig(const void *config) {
     start_look_again();
     PASS(PyStatus, Py_InitializeFromConfig, config);
+    reconcile_before_initialize();
     PyStatus status = real.Py_InitializeFromConfig(config);
     reconcile_after_initialize();
     return status;
@@ -222,6 +225,7 @@ PyStatus gilshim_Py_InitializeFromConfig(const void *config) {
 int gilshim_Py_InitializeFromInitConfig(void *config) {
     start_look_again();
     PASS(int, Py_InitializeFromInitConfig, config);
+    reconcile_before_initialize();
     int result = real.Py_InitializeFromInitConfig(config);
     reconcile_after_initialize();
     return result;
@@ -271,20 +275,17 @@ void gilshim_PyOS_AfterFork_Parent(void) {
     real.PyOS_AfterFork_Parent();
 }
 
-/* Frees every state but the attached one; what is remembered of others is looked at again (interp_has_forked). Called
- * by hand also in a process that has not forked (collectd's init hook). */
+/* Called by hand also in a process that has not forked (collectd's init hook). */
 void gilshim_PyOS_AfterFork_Child(void) {
     PASS_VOID(PyOS_AfterFork_Child);
-    interp_has_forked = true;
+    reconcile_before_freeing_others();
     real.PyOS_AfterFork_Child();
-    interp_next_epoch();
 }
 
 void gilshim_PyOS_AfterFork(void) {
     PASS_VOID(PyOS_AfterFork);
-    interp_has_forked = true;
+    reconcile_before_freeing_others();
     real.PyOS_AfterFork();
-    interp_next_epoch();
 }
 
 /* ---- libraries' keys -------------------------------------------------------------------------------------------- */

@@ -7,7 +7,6 @@
 uint32_t interp_epoch = 1;
 bool interp_slot_follows;
 bool interp_is_debug;
-bool interp_has_forked;
 
 static PyThreadState *(*current_getter)(void);
 

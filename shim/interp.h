@@ -41,7 +41,3 @@ PyInterpreterState *interp_main(void);
 
 /* "3.11.2", in a static buffer. */
 const char *interp_version(void);
-
-/* In the child of a fork other threads' states, and this thread's parked ones, are dead or about to be freed
- * (PyOS_AfterFork_Child, not always seen): from then on a remembered state must be found in the list to be used. */
-extern bool interp_has_forked;

@@ -1,4 +1,3 @@
-#include <pthread.h>
 #include <stddef.h>
 
 #include "options.h"
@@ -21,7 +20,6 @@ static struct known_key {
     bool holds_saved_states; /* used as "what PyEval_SaveThread gave me, or nothing": not to be answered for */
 } known_keys[KEYS_MAX];
 static unsigned known_count;
-static pthread_mutex_t keys_lock = PTHREAD_MUTEX_INITIALIZER; /* guards writing of the above; leaf */
 
 const void *keys_of_number(int number) {
     return (const void *)((uintptr_t)(unsigned)number * 2 + 1); /* odd: never the address of a Py_tss_t */
@@ -60,26 +58,27 @@ static struct known_key *find_known(const void *key) {
 }
 
 static struct known_key *learn(const void *key) {
-    pthread_mutex_lock(&keys_lock);
     struct known_key *known = find_known(key);
     for (unsigned i = 0; !known && i < KEYS_MAX; i++) {
-        if (!known_keys[i].key) {
+        const void *nobody = NULL;
+        if (__atomic_compare_exchange_n(&known_keys[i].key, &nobody, key, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
             known = &known_keys[i];
-            *known = (struct known_key){.key = key};
-            if (i == known_count) {
-                __atomic_store_n(&known_count, i + 1, __ATOMIC_RELEASE);
+            known->holds_saved_states = false;
+            unsigned count = known_count;
+            while (count < i + 1 && !__atomic_compare_exchange_n(&known_count, &count, i + 1, false, __ATOMIC_RELEASE,
+                                                                 __ATOMIC_RELAXED)) {
             }
+        } else if (nobody == key) {
+            known = &known_keys[i];
         }
     }
-    pthread_mutex_unlock(&keys_lock);
     return known;
 }
 
 void keys_gone(const void *key) {
     struct known_key *known = find_known(key);
-    if (known) {
-        known->key = NULL;
-        known->holds_saved_states = false;
+    if (known && key) {
+        __atomic_store_n(&known->key, NULL, __ATOMIC_RELEASE);
     }
 }
 
@@ -147,7 +146,7 @@ int keys_set(const void *key, void *value) {
 /* Whether what is filed is the state it was: not dead, and not a later one at the same address. */
 static bool is_stale(const struct owner_filed *filed) {
     struct registry_entry entry;
-    if (interp_has_forked && !interp_is_alive(filed->state)) {
+    if (filed->is_lost) {
         return true;
     }
     return registry_find(filed->state, &entry) && (entry.is_dead || entry.birth != filed->birth);

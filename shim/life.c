@@ -126,6 +126,19 @@ void reconcile_end_interpreter(PyThreadState *state) {
     owner_leave(me);
 }
 
+/* Nothing of a former life counts any more, and its end need not have been seen (Py_RunMain ends it inside CPython). */
+static void forget_interpreter(void) {
+    owner_new_life();
+    slot_forget();
+    keys_forget_all();
+}
+
+void reconcile_before_initialize(void) {
+    if (!interp_is_initialized()) {
+        forget_interpreter();
+    }
+}
+
 void reconcile_after_initialize(void) {
     struct owner *me = owner_enter();
     PyThreadState *current = me ? owner_attached(me) : NULL;
@@ -162,9 +175,15 @@ void reconcile_before_finalize(const void *caller) {
 }
 
 void reconcile_after_finalize(void) {
-    owner_new_life();
-    slot_forget();
-    keys_forget_all();
+    forget_interpreter();
+}
+
+/* PyOS_AfterFork_Child frees every state but the attached one. */
+void reconcile_before_freeing_others(void) {
+    struct owner *me = owner_enter();
+    if (me) {
+        owner_forked(me);
+    }
 }
 
 /* A call that is only made with a state attached, and crashes without: pybind11's finalize_interpreter, after its user

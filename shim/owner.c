@@ -62,7 +62,7 @@ static struct owner *take_record(void) {
 /* Empties a record; the lists keep their pages. */
 static void wipe(struct owner *record) {
     record->attached = record->override = record->home = record->clearing = record->loan = NULL;
-    record->holds_gil_without_state = false;
+    record->holds_gil_without_state = record->has_forked = false;
     record->saved.count = record->held.count = record->filed.count = 0;
 }
 
@@ -132,8 +132,15 @@ static void after_fork_in_child(void) {
             }
         }
     }
-    interp_has_forked = true;
+    if (owner_fast.record) {
+        owner_forked(owner_fast.record);
+    }
     interp_next_epoch();
+}
+
+void owner_forked(struct owner *me) {
+    me->has_forked = true;
+    owner_fast.epoch = 0;
 }
 
 bool owner_start(void) {
@@ -200,12 +207,7 @@ void owner_unsave(struct owner *me, const PyThreadState *state) {
 }
 
 PyThreadState *owner_last_saved(struct owner *me) {
-    for (uint32_t i = me->saved.count; i-- > 0;) {
-        if (!interp_has_forked || interp_is_alive(SAVED(me)[i].state)) {
-            return SAVED(me)[i].state;
-        }
-    }
-    return NULL;
+    return me->saved.count && !me->has_forked ? SAVED(me)[me->saved.count - 1].state : NULL;
 }
 
 struct owner_held *owner_top_held(struct owner *me) {
@@ -268,9 +270,6 @@ static bool is_lost(const struct owner *me, const PyThreadState *state) {
 
 bool owner_still_has(struct owner *me, const PyThreadState *state) {
     struct registry_entry entry;
-    if (interp_has_forked && !interp_is_alive(state)) {
-        return false;
-    }
     return !registry_find(state, &entry) || entry.owner == me || !(entry.owner || entry.is_dead);
 }
 
@@ -296,6 +295,27 @@ static void drop_lost(struct owner *me) {
     }
 }
 
+/* The first look after a fork with a state attached, that is with the GIL held: PyOS_AfterFork_Child is through, which
+ * frees every state but the attached one (3.7+; 3.6 only if threading is imported, 2.7 never). */
+static void drop_dead_after_fork(struct owner *me) {
+    if (me->home && !interp_is_alive(me->home)) {
+        me->home = NULL;
+    }
+    for (uint32_t i = me->saved.count; i-- > 0;) {
+        if (!interp_is_alive(SAVED(me)[i].state)) {
+            list_remove(&me->saved, sizeof(struct owner_saved), i);
+        }
+    }
+    for (uint32_t i = 0; i < me->held.count; i++) {
+        const PyThreadState *beneath = HELD(me)[i].beneath;
+        HELD(me)[i].is_beneath_lost = HELD(me)[i].is_beneath_lost || (beneath && !interp_is_alive(beneath));
+    }
+    for (uint32_t i = 0; i < me->filed.count; i++) {
+        FILED(me)[i].is_lost = FILED(me)[i].state && !interp_is_alive(FILED(me)[i].state);
+    }
+    me->has_forked = false;
+}
+
 struct owner *owner_enter(void) {
     owner_fast.epoch = 0;
     struct owner *me = demand_record();
@@ -318,12 +338,15 @@ struct owner *owner_enter(void) {
         owner_fast.verified = epoch;
     }
     slot_learn();
+    if (me->has_forked && owner_attached(me)) {
+        drop_dead_after_fork(me);
+    }
     return me;
 }
 
 void owner_leave(struct owner *me) {
     if (!me || me != owner_fast.record || me->override || me->clearing || me->loan || me->holds_gil_without_state ||
-        me->held.count || me->saved.count > 1) {
+        me->has_forked || me->held.count || me->saved.count > 1) {
         return;
     }
     PyThreadState *own = slot_get();

@@ -40,6 +40,7 @@ struct owner_filed {
     const void *key;
     PyThreadState *state; /* NULL: nothing */
     uint32_t birth;       /* registry's birth number of it then */
+    bool is_lost;         /* it did not survive a fork */
     bool is_cut;          /* emptied by the library on purpose: dissociation */
     bool is_emptied;      /* emptied by us because the state died: the library's own emptying is still to come */
 };
@@ -59,6 +60,7 @@ struct owner {
     PyThreadState *clearing;   /* PyThreadState_Clear of it is running: its count may be 0 */
     PyThreadState *loan;       /* attached by us for a finalization that was seen coming */
     bool holds_gil_without_state; /* up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock */
+    bool has_forked;       /* of what it names, only the attached state is sure to have survived */
     uint8_t exit_rounds;
     struct owner_list saved; /* of struct owner_saved, latest last */
     struct owner_list held;  /* of struct owner_held, innermost last */
@@ -132,6 +134,9 @@ void owner_pop_held(struct owner *me);
 /* What is filed under `key` on this thread; NULL if nothing is known (find), or no memory (demand). */
 struct owner_filed *owner_find_filed(struct owner *me, const void *key);
 struct owner_filed *owner_demand_filed(struct owner *me, const void *key);
+
+/* PyOS_AfterFork_Child is about to free every state but the attached one. (After a real fork nobody need say so.) */
+void owner_forked(struct owner *me);
 
 /* The interpreter has started or ended: every record is void. */
 void owner_new_life(void);

@@ -37,9 +37,11 @@ void reconcile_delete(PyThreadState *state);
 void reconcile_delete_current(const void *caller);
 void reconcile_after_new_interpreter(PyThreadState *state, const void *caller);
 void reconcile_end_interpreter(PyThreadState *state);
+void reconcile_before_initialize(void);
 void reconcile_after_initialize(void);
 void reconcile_before_finalize(const void *caller);
 void reconcile_after_finalize(void);
+void reconcile_before_freeing_others(void);
 void reconcile_before_state_is_needed(const void *caller);
 
 /* keys.c: what libraries file under their own keys. `key` is the address of a Py_tss_t, or keys_of_number() of an int

@@ -1,6 +1,7 @@
 #include "start.h"
 
 #include <dlfcn.h>
+#include <link.h>
 #include <string.h>
 
 #include "check.h"
@@ -99,8 +100,10 @@ const char *start_before_dlsym(void *handle, const char *name) {
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
         if (strcmp(name, real_api_names[i]) == 0) {
             bool is_bound = bind(false);
-            /* "Is there a Python in this process?" must not be answered by our own exports. */
-            return is_bound || (handle != RTLD_DEFAULT && handle != RTLD_NEXT) ? name : "Py (no CPython in this process)";
+            /* "Is there a Python in this process?" must not be answered by our own exports. dlopen(NULL) gives the
+             * first link map as a handle. */
+            bool asks_process = handle == RTLD_DEFAULT || handle == RTLD_NEXT || handle == _r_debug.r_map;
+            return is_bound || !asks_process ? name : "Py (no CPython in this process)";
         }
     }
     return name;
