@@ -25,7 +25,9 @@ way_in() {
         command=("$FIXTURES/../bind_late" "$(libpython)" "${scope%-*}" "$what")
         ;;
     embed) command=("$FIXTURES/bind_embed") ;;
-    pythonapi | cffi | PyDLL) command=("$PYTHON" -S "$scripts/pointers.py" "$how") ;;
+    # not -S: cffi is among the site's packages
+    cffi) command=("$PYTHON" "$scripts/pointers.py" cffi) ;;
+    pythonapi | PyDLL) command=("$PYTHON" -S "$scripts/pointers.py" "$how") ;;
     PyDLL-libpython) command=("$PYTHON" -S "$scripts/pointers.py" "PyDLL:$(libpython)") ;;
     *) command=("$PYTHON" -S "$scripts/run.py" "bind_$how") ;;
     esac
@@ -52,7 +54,7 @@ setup_file() {
 }
 
 has_cffi() {
-    "$PYTHON" -S -c 'import _cffi_backend' 2>/dev/null
+    "$PYTHON" -c 'import _cffi_backend' 2>/dev/null
 }
 
 leads_to_the_shim() {
