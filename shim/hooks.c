@@ -235,14 +235,14 @@ void gilshim_Py_Finalize(void) {
     PASS_VOID(Py_Finalize);
     reconcile_before_finalize(CALLER);
     real.Py_Finalize();
-    reconcile_after_finalize();
+    reconcile_forget_interpreter();
 }
 
 int gilshim_Py_FinalizeEx(void) {
     PASS(int, Py_FinalizeEx);
     reconcile_before_finalize(CALLER);
     int result = real.Py_FinalizeEx();
-    reconcile_after_finalize();
+    reconcile_forget_interpreter();
     return result;
 }
 

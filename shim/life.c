@@ -126,16 +126,16 @@ void reconcile_end_interpreter(PyThreadState *state) {
     owner_leave(me);
 }
 
-/* Nothing of a former life counts any more, and its end need not have been seen (Py_RunMain ends it inside CPython). */
-static void forget_interpreter(void) {
+void reconcile_forget_interpreter(void) {
     owner_new_life();
     slot_forget();
     keys_forget_all();
 }
 
 void reconcile_before_initialize(void) {
+    /* The end of a former life need not have been seen: Py_RunMain ends it inside CPython. */
     if (!interp_is_initialized()) {
-        forget_interpreter();
+        reconcile_forget_interpreter();
     }
 }
 
@@ -172,10 +172,6 @@ void reconcile_before_finalize(const void *caller) {
     } else {
         owner_leave(me);
     }
-}
-
-void reconcile_after_finalize(void) {
-    forget_interpreter();
 }
 
 /* PyOS_AfterFork_Child frees every state but the attached one. */

@@ -192,9 +192,26 @@ void options_parse(struct options *result, const char *string, options_complaint
     }
 }
 
-void options_read(options_complaint *complain) {
+/* The variable as it was in the constructor. A copy: programs that change their title write over the original. */
+static char environment[4096];
+
+static void stay_silent(const char *text) {
+    (void)text;
+}
+
+void options_read(void) {
+    const char *value = secure_getenv("GILSHIM_OPTIONS");
+    if (value) {
+        strncpy(environment, value, sizeof environment - 1);
+    }
     options_default(&options);
-    options_parse(&options, secure_getenv("GILSHIM_OPTIONS"), complain);
+    options_parse(&options, environment, stay_silent);
+}
+
+void options_complain(options_complaint *complain) {
+    struct options again;
+    options_default(&again);
+    options_parse(&again, environment, complain);
 }
 
 void options_help(options_complaint *print) {

@@ -36,7 +36,10 @@ void options_default(struct options *result);
 void options_parse(struct options *result, const char *string, options_complaint *complain);
 
 /* Reads GILSHIM_OPTIONS into `options` with secure_getenv (nothing in a set-uid process). Constructor only. */
-void options_read(options_complaint *complain);
+void options_read(void);
+
+/* Says what was wrong in GILSHIM_OPTIONS when it was read: a process that turns out to have no CPython stays silent. */
+void options_complain(options_complaint *complain);
 
 /* The text of help=1: each option with its default. `print` is called once per line, without newline. */
 void options_help(options_complaint *print);

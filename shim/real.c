@@ -194,7 +194,7 @@ static void note_path(const struct cpython *cpython) {
 
 static void bind_first(bool starting) {
     struct cpython *cpython = &cpythons[0];
-    memset(&real_status, 0, sizeof real_status);
+    real_status = (struct real_status){.generation = real_status.generation};
     note_path(cpython);
     real = cpython->functions;
     if (starting && !cpython->is_executable) {
@@ -254,6 +254,7 @@ static void look(bool starting) {
         real_is_ambiguous = false;
         memset(&real, 0, sizeof real);
         real_status.binding = REAL_UNBOUND;
+        real_status.generation++;
     }
     for (size_t i = 0; i < finding.count && cpython_count < CPYTHON_MAX; i++) {
         if (is_known(&finding.objects[i])) {
@@ -263,6 +264,7 @@ static void look(bool starting) {
         cpython->object = finding.objects[i];
         cpython->is_executable = finding.is_executable[i];
         fill(&cpython->functions, &cpython->object);
+        real_status.generation++;
         if (cpython_count++ == 0) {
             bind_first(starting);
         } else {
@@ -295,4 +297,14 @@ const struct real *real_of_caller(const void *caller) {
         }
     }
     return &real;
+}
+
+const struct real *real_behind(void) {
+    static struct real behind;
+    void **slot = (void **)&behind;
+    for (size_t i = 0; i < REAL_API_COUNT; i++) {
+        __atomic_store_n(&slot[i], late_real_dlsym(RTLD_NEXT, real_api_names[i]), __ATOMIC_RELAXED);
+    }
+    dlerror(); /* each that isn't there leaves a message behind */
+    return &behind;
 }

@@ -45,6 +45,7 @@ extern const void *const real_wrappers[REAL_API_COUNT];
 enum real_binding { REAL_UNBOUND, REAL_SHARED, REAL_STATIC, REAL_LATE, REAL_REFUSED };
 
 struct real_status {
+    unsigned generation; /* counts the looks that found something new: another CPython, or none any more */
     enum real_binding binding;
     char path[512];     /* file of the executable or libpython */
     unsigned bound;     /* wrapped functions that this CPython has */
@@ -72,6 +73,10 @@ static inline bool real_is_served(void) {
 /* With two libpythons in one process, preload order brings both one's modules here. The functions of the libpython that
  * the caller is linked to; `real` where that can't be told. Async-signal-safe. */
 const struct real *real_of_caller(const void *caller);
+
+/* Without a CPython: what other objects define under our names (a stand-in, another preload), so that a call goes where
+ * it would go without us. Takes the loader's lock. */
+const struct real *real_behind(void);
 
 /* True once a second libpython has been seen: nothing is repaired from then on, calls go to the caller's own. */
 extern bool real_is_ambiguous;

@@ -40,7 +40,7 @@ void reconcile_end_interpreter(PyThreadState *state);
 void reconcile_before_initialize(void);
 void reconcile_after_initialize(void);
 void reconcile_before_finalize(const void *caller);
-void reconcile_after_finalize(void);
+void reconcile_forget_interpreter(void); /* its life is over, or another CPython is here: nothing remembered counts */
 void reconcile_before_freeing_others(void);
 void reconcile_before_state_is_needed(const void *caller);
 

@@ -5,10 +5,12 @@
 #include <string.h>
 
 #include "check.h"
+#include "counter.h"
 #include "interp.h"
 #include "late.h"
 #include "options.h"
 #include "owner.h"
+#include "reconcile.h"
 #include "report.h"
 #include "text.h"
 #include "version.h"
@@ -50,14 +52,28 @@ static void tell_refusal(const char *what) {
     report_line(text_end(&text));
 }
 
+/* Said once, and only where there is a CPython: a process without one stays silent. */
+static void tell_options(void) {
+    static int told;
+    if (__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED)) {
+        return;
+    }
+    options_complain(report_line);
+    if (options.help) {
+        options_help(report_line);
+    }
+}
+
 /* After a look that found something new. */
 static void learn(void) {
     if (!real_is_bound()) {
         return;
     }
     interp_learn();
+    counter_forget();
+    reconcile_forget_interpreter();
     report_open();
-    interp_next_epoch();
+    tell_options();
     if (real_is_ambiguous && options.verbosity >= 1) {
         tell_refusal("it has two libpythons");
     } else if (real_status.binding == REAL_REFUSED && options.verbosity >= 1) {
@@ -68,10 +84,9 @@ static void learn(void) {
 }
 
 static bool bind(bool starting) {
-    enum real_binding binding = real_status.binding;
-    bool was_ambiguous = real_is_ambiguous;
+    unsigned generation = real_status.generation;
     bool is_bound = real_bind(starting);
-    if (real_status.binding != binding || real_is_ambiguous != was_ambiguous) {
+    if (real_status.generation != generation) {
         learn();
     }
     return is_bound;
@@ -80,6 +95,9 @@ static bool bind(bool starting) {
 const struct real *start_pass_to(const void *caller) {
     if (!real_is_bound()) {
         bind(false);
+    }
+    if (!real_is_bound()) {
+        return real_behind();
     }
     if (real_is_ambiguous) {
         return real_of_caller(caller);
@@ -112,10 +130,7 @@ const char *start_before_dlsym(void *handle, const char *name) {
 /* ---- constructor ------------------------------------------------------------------------------------------------ */
 
 __attribute__((constructor)) static void start(void) {
-    options_read(report_line);
-    if (options.help) {
-        options_help(report_line);
-    }
+    options_read();
     if (!owner_start()) {
         options.mode = MODE_OFF;
         report_line("warning: no thread-specific key left: nothing is repaired");
