@@ -201,9 +201,7 @@ static void stay_silent(const char *text) {
 
 void options_read(void) {
     const char *value = secure_getenv("GILSHIM_OPTIONS");
-    if (value) {
-        strncpy(environment, value, sizeof environment - 1);
-    }
+    strncpy(environment, value ? value : "", sizeof environment - 1);
     options_default(&options);
     options_parse(&options, environment, stay_silent);
 }

@@ -170,11 +170,18 @@ static void random_bytes(void) {
 
 static void reads_the_environment(void) {
     setenv("GILSHIM_OPTIONS", "verbosity=2", 1);
-    options_read(complain);
+    options_read();
     CHECK(options.verbosity == 2 && options.repairs == ALL && options_repairs(REPAIR_held));
+    setenv("GILSHIM_OPTIONS", "frob=1", 1);
+    complaints = 0;
+    options_read();
+    CHECK(complaints == 0);
+    options_complain(complain);
+    CHECK(complaints == 1);
     unsetenv("GILSHIM_OPTIONS");
-    options_read(complain);
-    CHECK(options.verbosity == 0);
+    options_read();
+    options_complain(complain);
+    CHECK(options.verbosity == 0 && complaints == 1);
 }
 
 static int help_lines;

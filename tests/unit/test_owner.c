@@ -15,7 +15,6 @@
 
 uint32_t interp_epoch = 1;
 bool interp_slot_follows;
-bool interp_has_forked;
 static PyThreadState *current;
 static __thread PyThreadState *slot;
 static const PyThreadState *dead_after_fork;
@@ -332,12 +331,14 @@ static void in_the_child_of_a_fork(void) {
         if (child == 0) {
             alarm(20);
             test_faults = 0;
-            CHECK(interp_has_forked && !owner_is_plain());
+            CHECK(me->has_forked && !owner_is_plain());
             CHECK(registry_count() <= 1); /* other threads' are gone with them */
             me = owner_enter();
+            CHECK(me->has_forked && owner_last_saved(me) == NULL); /* nothing is proven without the GIL */
             dead_after_fork = state(15);
-            CHECK(owner_last_saved(me) == state(14));
-            CHECK(!owner_still_has(me, state(15)));
+            current = state(13);
+            me = owner_enter();
+            CHECK(!me->has_forked && owner_last_saved(me) == state(14) && !owner_find_saved(me, state(15)));
             owner_leave(me);
             on_new_thread(churn_body);
             fflush(stdout);
@@ -346,7 +347,7 @@ static void in_the_child_of_a_fork(void) {
         int status;
         CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0);
     }
-    CHECK(!interp_has_forked);
+    CHECK(!me->has_forked);
 }
 
 /* It keeps memory of its own for each thread, and hangs if one is born during a fork. */
