@@ -67,9 +67,9 @@ static void write_line(int fd, const char *line) {
     text_add_decimal(&text, (uint64_t)getpid());
     text_add(&text, "== gilshim: ");
     text_add(&text, line);
-    text_add(&text, "\n");
-    const char *bytes = text_end(&text);
-    write_all(fd, bytes, text.length);
+    text_end(&text);
+    buffer[text.length] = '\n'; /* in place of the 0 byte */
+    write_all(fd, buffer, text.length + 1);
 }
 
 static bool is_file_path(void) {

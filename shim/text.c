@@ -39,7 +39,7 @@ void text_add_hex(struct text *text, uint64_t number) {
 
 const char *text_end(struct text *text) {
     if (text->length >= text->capacity) {
-        memcpy(text->buffer + text->capacity - 5, "...\n", 4);
+        memcpy(text->buffer + text->capacity - 4, "...", 3);
         text->length = text->capacity - 1;
     }
     text->buffer[text->length] = '\0';
