@@ -9,7 +9,7 @@ LIBDIR  ?= $(PREFIX)/lib
 BINDIR  ?= $(PREFIX)/bin
 DOCDIR  ?= $(PREFIX)/share/doc/gilshim
 INSTALL ?= install
-ifeq ($(origin CC),default)
+ifneq (,$(filter default undefined,$(origin CC)))
 CC      := gcc
 endif
 CFLAGS  ?= -O2 -g
