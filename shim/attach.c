@@ -88,7 +88,8 @@ void reconcile_attach(PyThreadState *state, enum owner_attach by, const void *ca
         return;
     }
     if (current || settle_holds_gil_only(me)) {
-        if (options_repairs(REPAIR_held)) {
+        /* Without a GIL there is nothing to wait for, and RestoreThread just changes the state: legal up to 3.6. */
+        if (options_repairs(REPAIR_held) && (by == OWNER_BY_ACQUIRE || interp_has_gil())) {
             reconcile_attach_over(me, state, current, by, caller);
             return;
         }

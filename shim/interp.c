@@ -35,6 +35,10 @@ bool interp_is_initialized(void) {
     return real.Py_IsInitialized && real.Py_IsInitialized();
 }
 
+bool interp_has_gil(void) {
+    return !real.PyEval_ThreadsInitialized || real.PyEval_ThreadsInitialized();
+}
+
 bool interp_is_finalizing(void) {
     if (real.Py_IsFinalizing) {
         return real.Py_IsFinalizing();

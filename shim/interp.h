@@ -27,6 +27,10 @@ extern bool interp_is_debug;
 PyThreadState *interp_current(void);
 
 bool interp_is_initialized(void);
+
+/* Up to 3.6 there is no GIL before somebody needs one (PyEval_InitThreads). */
+bool interp_has_gil(void);
+
 bool interp_is_finalizing(void);
 
 /* Whether the state is in some interpreter's list. Needs the GIL (or a process with one thread); takes no lock. */
