@@ -25,6 +25,15 @@ uint32_t interp_next_epoch(void) {
 PyThreadState *interp_current(void) {
     return current;
 }
+bool interp_is_finalizing(void) {
+    return false;
+}
+void current_learn(PyThreadState *attached) {
+    CHECK(attached == current);
+}
+current_place *current_find(void) {
+    return NULL;
+}
 bool interp_is_alive(const PyThreadState *state) {
     return state != dead_after_fork;
 }
