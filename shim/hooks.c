@@ -93,7 +93,8 @@ PyThreadState *gilshim_PyGILState_GetThisThreadState(void) {
 
 /* Whether the thread is plain and `state` is the one it has attached. */
 static inline bool is_own_attached(const PyThreadState *state) {
-    return owner_is_plain() && state && owner_fast.own == state && interp_current() == state;
+    return owner_is_plain() && state && owner_fast.own == state &&
+           (LIKELY(owner_fast.current) ? *owner_fast.current : interp_current()) == state;
 }
 
 /* Whether the thread is plain, and `state` the one that it saved away and is to restore. */

@@ -364,6 +364,10 @@ void owner_leave(struct owner *me) {
         }
     }
     me->attached = NULL;
+    if (own && interp_current() == own && !interp_is_finalizing()) {
+        current_learn(own);
+    }
+    owner_fast.current = current_find();
     owner_fast.own = own;
     owner_fast.epoch = owner_fast.verified;
 }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "cpython.h"
+#include "current.h"
 #include "interp.h"
 
 /* A state that this thread detached by PyEval_SaveThread and is to restore. */
@@ -77,6 +78,7 @@ struct owner_fast {
     bool is_gone;          /* the thread's record was given up (it is ending): everything passes through */
     PyThreadState *own;    /* plain: the state in its slot, as long as it can't have been freed */
     PyThreadState *parked; /* plain: own, detached by PyEval_SaveThread and to be restored */
+    current_place *current; /* plain: where CPython keeps what is attached to this thread; NULL: ask */
     struct owner *record;
 };
 extern __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec"), visibility("hidden")));

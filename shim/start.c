@@ -6,6 +6,7 @@
 
 #include "check.h"
 #include "counter.h"
+#include "current.h"
 #include "interp.h"
 #include "late.h"
 #include "options.h"
@@ -71,6 +72,7 @@ static void learn(void) {
     }
     interp_learn();
     counter_forget();
+    current_forget();
     reconcile_forget_interpreter();
     report_open();
     tell_options();

@@ -1,0 +1,112 @@
+#include "current.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "elf.h"
+#include "interp.h"
+#include "real.h"
+
+/* Up to 3.11 it is a global: exported in 2.7 and 3.6, somewhere in _PyRuntime from 3.7 on. From 3.12 on it is a
+ * thread-local of libpython's or the executable's, which is at the same distance from the thread pointer in every
+ * thread if the object was there when the program started. */
+static current_place *global_place;
+static ptrdiff_t distance; /* from the thread pointer; 0: not known */
+static bool was_sought;
+
+static void learn_from_runtime(PyThreadState *attached) {
+    struct elf_object object;
+    if (!real._PyRuntime || !elf_find_by_address(real._PyRuntime, &object)) {
+        return;
+    }
+    const ElfW(Sym) *symbol = elf_find_export(&object, "_PyRuntime");
+    size_t words = symbol ? symbol->st_size / sizeof(void *) : 0;
+    current_place *runtime = (current_place *)real._PyRuntime;
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (size_t i = 0; i < words && !global_place; i++) {
+        if (runtime[i] != attached) {
+            continue;
+        }
+        /* Others hold the same pointer (gil.last_holder). The one that goes with Swap is it. */
+        real.PyThreadState_Swap(NULL);
+        bool is_it = runtime[i] == NULL;
+        real.PyThreadState_Swap(attached);
+        if (is_it) {
+            global_place = &runtime[i];
+        }
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+struct tls_block {
+    uintptr_t address; /* of something in the object */
+    uintptr_t *start;
+    size_t words;
+};
+
+static int find_tls_block(struct dl_phdr_info *info, size_t size, void *argument) {
+    struct tls_block *block = argument;
+    bool is_object = false;
+    size_t tls_size = 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
+        is_object = is_object || (segment->p_type == PT_LOAD && block->address - start < segment->p_memsz);
+        tls_size = segment->p_type == PT_TLS ? segment->p_memsz : tls_size;
+    }
+    if (!is_object || size < offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof info->dlpi_tls_data) {
+        return is_object;
+    }
+    block->start = info->dlpi_tls_data;
+    block->words = block->start ? tls_size / sizeof(uintptr_t) : 0;
+    return 1;
+}
+
+static void learn_from_tls(const PyThreadState *attached) {
+    struct tls_block block = {.address = (uintptr_t)real.Py_IsInitialized};
+    dl_iterate_phdr(find_tls_block, &block);
+    uintptr_t *found = NULL;
+    for (size_t i = 0; i < block.words; i++) {
+        if (block.start[i] == (uintptr_t)attached) {
+            if (found) {
+                return; /* 3.15 has the slot in there, too */
+            }
+            found = &block.start[i];
+        }
+    }
+    if (found) {
+        distance = (char *)found - (char *)__builtin_thread_pointer();
+    }
+}
+
+void current_learn(PyThreadState *attached) {
+    if (was_sought) {
+        return;
+    }
+    was_sought = true;
+    if (real._PyThreadState_Current) {
+        global_place = real._PyThreadState_Current;
+    } else if (!interp_slot_follows) {
+        learn_from_runtime(attached);
+    } else if (real_status.binding == REAL_SHARED || real_status.binding == REAL_STATIC) {
+        learn_from_tls(attached);
+    }
+}
+
+current_place *current_find(void) {
+    if (global_place || !distance) {
+        return global_place;
+    }
+    current_place *place = (current_place *)((char *)__builtin_thread_pointer() + distance);
+    return *place == interp_current() ? place : NULL;
+}
+
+void current_forget(void) {
+    global_place = NULL;
+    distance = 0;
+    was_sought = false;
+}
