@@ -60,8 +60,8 @@ static void print_functions(void) {
 
 /* Why the repair can't be had with what the probes found; NULL if it can. */
 static const char *why_not(enum repair repair) {
-    bool writes_slot = repair == REPAIR_moved ||
-                       (!interp_slot_follows && (repair == REPAIR_duplicate || repair == REPAIR_subinterp));
+    bool writes_slot =
+        repair == REPAIR_moved || (!interp_slot_follows && (repair == REPAIR_duplicate || repair == REPAIR_subinterp));
     if (!options_repairs(repair)) {
         return "switched off";
     }

@@ -7,7 +7,7 @@ static const void *dynamic_pointer(uintptr_t bias, ElfW(Addr) value) {
     return (const void *)(value < bias ? bias + value : value);
 }
 
-static void read_dynamic(struct elf_object *object, const ElfW(Dyn) * entry) {
+static void read_dynamic(struct elf_object *object, const ElfW(Dyn) *entry) {
     size_t rela_size = 0;
     size_t plt_size = 0;
     bool plt_is_rela = false;
@@ -105,11 +105,12 @@ uint64_t elf_load_count(void) {
     return count;
 }
 
-static bool is_definition_of(const struct elf_object *object, const ElfW(Sym) * symbol, const char *name) {
-    return symbol->st_shndx != SHN_UNDEF && symbol->st_value != 0 && strcmp(object->strings + symbol->st_name, name) == 0;
+static bool is_definition_of(const struct elf_object *object, const ElfW(Sym) *symbol, const char *name) {
+    return symbol->st_shndx != SHN_UNDEF && symbol->st_value != 0 &&
+           strcmp(object->strings + symbol->st_name, name) == 0;
 }
 
-static const ElfW(Sym) * find_by_gnu_hash(const struct elf_object *object, const char *name) {
+static const ElfW(Sym) *find_by_gnu_hash(const struct elf_object *object, const char *name) {
     uint32_t hash = 5381;
     for (const unsigned char *c = (const unsigned char *)name; *c; c++) {
         hash = hash * 33 + *c;
@@ -138,7 +139,7 @@ static const ElfW(Sym) * find_by_gnu_hash(const struct elf_object *object, const
     }
 }
 
-static const ElfW(Sym) * find_by_sysv_hash(const struct elf_object *object, const char *name) {
+static const ElfW(Sym) *find_by_sysv_hash(const struct elf_object *object, const char *name) {
     uint32_t hash = 0;
     for (const unsigned char *c = (const unsigned char *)name; *c; c++) {
         hash = (hash << 4) + *c;
@@ -160,7 +161,7 @@ static const ElfW(Sym) * find_by_sysv_hash(const struct elf_object *object, cons
     return NULL;
 }
 
-const ElfW(Sym) * elf_find_export(const struct elf_object *object, const char *name) {
+const ElfW(Sym) *elf_find_export(const struct elf_object *object, const char *name) {
     return object->gnu_hash ? find_by_gnu_hash(object, name) : find_by_sysv_hash(object, name);
 }
 

@@ -10,18 +10,18 @@
 #include <stdint.h>
 
 struct elf_object {
-    uintptr_t bias;    /* load bias: 0 for a non-PIE executable */
-    const char *name;  /* as ld.so knows it; "" for the executable. Owned by ld.so. */
-    const ElfW(Phdr) * segments;
+    uintptr_t bias;   /* load bias: 0 for a non-PIE executable */
+    const char *name; /* as ld.so knows it; "" for the executable. Owned by ld.so. */
+    const ElfW(Phdr) *segments;
     size_t segment_count;
-    const ElfW(Dyn) * dynamic;
-    const ElfW(Sym) * symbols;
+    const ElfW(Dyn) *dynamic;
+    const ElfW(Sym) *symbols;
     const char *strings;
     const uint32_t *gnu_hash;  /* NULL if it has none */
     const uint32_t *sysv_hash; /* NULL if it has none */
-    const ElfW(Rela) * relocations;
+    const ElfW(Rela) *relocations;
     size_t relocation_count;
-    const ElfW(Rela) * plt_relocations;
+    const ElfW(Rela) *plt_relocations;
     size_t plt_relocation_count;
 };
 
@@ -41,7 +41,7 @@ uint64_t elf_load_count(void);
 
 /* The object's exported definition of `name`, or NULL. Ignores versions: CPython's symbols have none.
  * Async-signal-safe. */
-const ElfW(Sym) * elf_find_export(const struct elf_object *object, const char *name);
+const ElfW(Sym) *elf_find_export(const struct elf_object *object, const char *name);
 
 /* The object's DT_SONAME, or NULL. Async-signal-safe. */
 const char *elf_soname(const struct elf_object *object);
@@ -50,7 +50,7 @@ const char *elf_soname(const struct elf_object *object);
 bool elf_needs(const struct elf_object *object, const char *soname);
 
 /* Address of a defined symbol. */
-static inline void *elf_symbol_address(const struct elf_object *object, const ElfW(Sym) * symbol) {
+static inline void *elf_symbol_address(const struct elf_object *object, const ElfW(Sym) *symbol) {
     return (void *)(object->bias + symbol->st_value);
 }
 

@@ -16,7 +16,7 @@
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define CALLER __builtin_return_address(0)
 
-#define API(type, name, parameters, arguments)                                                                         \
+#define API(type, name, parameters, arguments) \
     __attribute__((visibility("default"), alias("gilshim_" #name))) type name parameters;
 #include "api.def"
 #undef API
@@ -29,22 +29,22 @@ const void *const real_wrappers[REAL_API_COUNT] = {
 
 /* Leaves the wrapper by calling the function of the libpython that is to get this call unjudged, if that is so; a call
  * in a process without any CPython does nothing. */
-#define PASS(type, name, ...)                                                                                          \
-    do {                                                                                                               \
-        const struct real *pass_to = start_pass_to(CALLER);                                                            \
-        if (pass_to) {                                                                                                 \
-            return pass_to->name ? pass_to->name(__VA_ARGS__) : (type){0};                                             \
-        }                                                                                                              \
+#define PASS(type, name, ...)                                              \
+    do {                                                                   \
+        const struct real *pass_to = start_pass_to(CALLER);                \
+        if (pass_to) {                                                     \
+            return pass_to->name ? pass_to->name(__VA_ARGS__) : (type){0}; \
+        }                                                                  \
     } while (0)
-#define PASS_VOID(name, ...)                                                                                           \
-    do {                                                                                                               \
-        const struct real *pass_to = start_pass_to(CALLER);                                                            \
-        if (pass_to) {                                                                                                 \
-            if (pass_to->name) {                                                                                       \
-                pass_to->name(__VA_ARGS__);                                                                            \
-            }                                                                                                          \
-            return;                                                                                                    \
-        }                                                                                                              \
+#define PASS_VOID(name, ...)                                \
+    do {                                                    \
+        const struct real *pass_to = start_pass_to(CALLER); \
+        if (pass_to) {                                      \
+            if (pass_to->name) {                            \
+                pass_to->name(__VA_ARGS__);                 \
+            }                                               \
+            return;                                         \
+        }                                                   \
     } while (0)
 
 /* ---- the gilstate family ---------------------------------------------------------------------------------------- */

@@ -31,9 +31,9 @@ struct owner_held {
     PyThreadState *beneath; /* the one set aside; NULL: the GIL was held without any state */
     bool is_beneath_lost;   /* it died or moved meanwhile: nothing to come back to */
     enum owner_attach by;
-    bool is_filed;          /* a library has it under its key: pybind11's acquire, which ends by SaveThread */
-    uintptr_t object;       /* load bias of the object that attached it */
-    int counter;            /* its gilstate_counter then */
+    bool is_filed;    /* a library has it under its key: pybind11's acquire, which ends by SaveThread */
+    uintptr_t object; /* load bias of the object that attached it */
+    int counter;      /* its gilstate_counter then */
 };
 
 /* What a library has filed under its key on this thread. */
@@ -54,14 +54,15 @@ struct owner_list {
 };
 
 struct owner {
-    uint32_t life;             /* interp_life it belongs to */
-    PyThreadState *attached;   /* attached here last, as far as seen: a hint for the truth test up to 3.11 */
-    PyThreadState *override;   /* what we wrote into the slot, while it stands there */
-    PyThreadState *home;       /* what the slot held before that, and gets back at the detach */
-    PyThreadState *clearing;   /* PyThreadState_Clear of it is running: its count may be 0 */
-    PyThreadState *loan;       /* attached by us for a finalization that was seen coming */
-    bool holds_gil_without_state; /* up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock */
-    bool has_forked;       /* of what it names, only the attached state is sure to have survived */
+    uint32_t life;           /* interp_life it belongs to */
+    PyThreadState *attached; /* attached here last, as far as seen: a hint for the truth test up to 3.11 */
+    PyThreadState *override; /* what we wrote into the slot, while it stands there */
+    PyThreadState *home;     /* what the slot held before that, and gets back at the detach */
+    PyThreadState *clearing; /* PyThreadState_Clear of it is running: its count may be 0 */
+    PyThreadState *loan;     /* attached by us for a finalization that was seen coming */
+    bool
+        holds_gil_without_state; /* up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock */
+    bool has_forked;             /* of what it names, only the attached state is sure to have survived */
     uint8_t exit_rounds;
     struct owner_list saved; /* of struct owner_saved, latest last */
     struct owner_list held;  /* of struct owner_held, innermost last */
@@ -72,12 +73,12 @@ struct owner {
 
 /* The part that the fast path reads. */
 struct owner_fast {
-    uint32_t epoch;        /* == interp_epoch: this thread is plain */
-    uint32_t verified;     /* epoch at which the record was last compared with the truth; 0: never */
-    bool is_watched;       /* a Release that may free the state must be seen: it is filed or registered somewhere */
-    bool is_gone;          /* the thread's record was given up (it is ending): everything passes through */
-    PyThreadState *own;    /* plain: the state in its slot, as long as it can't have been freed */
-    PyThreadState *parked; /* plain: own, detached by PyEval_SaveThread and to be restored */
+    uint32_t epoch;         /* == interp_epoch: this thread is plain */
+    uint32_t verified;      /* epoch at which the record was last compared with the truth; 0: never */
+    bool is_watched;        /* a Release that may free the state must be seen: it is filed or registered somewhere */
+    bool is_gone;           /* the thread's record was given up (it is ending): everything passes through */
+    PyThreadState *own;     /* plain: the state in its slot, as long as it can't have been freed */
+    PyThreadState *parked;  /* plain: own, detached by PyEval_SaveThread and to be restored */
     current_place *current; /* plain: where CPython keeps what is attached to this thread; NULL: ask */
     struct owner *record;
 };

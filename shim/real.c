@@ -73,7 +73,8 @@ static bool collect_cpython(const struct elf_object *object, void *argument) {
 static void fill(struct real *functions, const struct elf_object *object) {
     void **slot = (void **)functions;
     for (size_t i = 0; i < REAL_API_COUNT + USE_COUNT; i++) {
-        const ElfW(Sym) *symbol = elf_find_export(object, i < REAL_API_COUNT ? real_api_names[i] : use_names[i - REAL_API_COUNT]);
+        const ElfW(Sym) *symbol =
+            elf_find_export(object, i < REAL_API_COUNT ? real_api_names[i] : use_names[i - REAL_API_COUNT]);
         slot[i] = symbol ? elf_symbol_address(object, symbol) : NULL;
     }
 }
@@ -82,14 +83,14 @@ static void fill(struct real *functions, const struct elf_object *object) {
 static const char *refusal_of(const struct real *functions) {
     bool complete = functions->PyGILState_Release && functions->PyGILState_GetThisThreadState &&
                     functions->PyEval_SaveThread && functions->PyEval_RestoreThread &&
-                    functions->PyEval_AcquireThread && functions->PyEval_ReleaseThread && functions->PyThreadState_New &&
-                    functions->PyThreadState_Swap && functions->PyThreadState_Delete && functions->PyThreadState_Clear &&
-                    functions->PyThreadState_DeleteCurrent && functions->PyInterpreterState_Head &&
-                    functions->PyInterpreterState_ThreadHead && functions->PyThreadState_Next &&
-                    functions->Py_IsInitialized;
+                    functions->PyEval_AcquireThread && functions->PyEval_ReleaseThread &&
+                    functions->PyThreadState_New && functions->PyThreadState_Swap && functions->PyThreadState_Delete &&
+                    functions->PyThreadState_Clear && functions->PyThreadState_DeleteCurrent &&
+                    functions->PyInterpreterState_Head && functions->PyInterpreterState_ThreadHead &&
+                    functions->PyThreadState_Next && functions->Py_IsInitialized;
     bool has_current = functions->PyThreadState_GetUnchecked || functions->_PyThreadState_GetCurrent ||
                        functions->_PyThreadState_UncheckedGet || functions->_PyThreadState_Current;
-    return !complete     ? "this libpython exports only part of the C API"
+    return !complete      ? "this libpython exports only part of the C API"
            : !has_current ? "this CPython does not tell which thread state is attached"
                           : NULL;
 }

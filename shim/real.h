@@ -47,11 +47,11 @@ enum real_binding { REAL_UNBOUND, REAL_SHARED, REAL_STATIC, REAL_LATE, REAL_REFU
 struct real_status {
     unsigned generation; /* counts the looks that found something new: another CPython, or none any more */
     enum real_binding binding;
-    char path[512];     /* file of the executable or libpython */
-    unsigned bound;     /* wrapped functions that this CPython has */
+    char path[512];      /* file of the executable or libpython */
+    unsigned bound;      /* wrapped functions that this CPython has */
     unsigned redirected; /* of these, exports redirected */
     unsigned given_back; /* import slots of libpython that got its own functions back */
-    unsigned missing;   /* wrapped functions that it lacks */
+    unsigned missing;    /* wrapped functions that it lacks */
     const char *refusal; /* REAL_REFUSED: why nothing is repaired */
 };
 extern struct real_status real_status;

@@ -89,18 +89,18 @@ void redirect_end(const struct redirect *redirect) {
     }
 }
 
-void redirect_export(const struct redirect *redirect, const ElfW(Sym) * symbol, const void *replacement) {
+void redirect_export(const struct redirect *redirect, const ElfW(Sym) *symbol, const void *replacement) {
     ElfW(Addr) value = (ElfW(Addr))((uintptr_t)replacement - redirect->object->bias);
     __atomic_store_n((ElfW(Addr) *)&symbol->st_value, value, __ATOMIC_RELEASE);
 }
 
-void redirect_withdraw(const struct redirect *redirect, const ElfW(Sym) * symbol) {
+void redirect_withdraw(const struct redirect *redirect, const ElfW(Sym) *symbol) {
     (void)redirect; /* the page is open: that is what it stands for */
     /* ld.so's do_lookup_x passes over a symbol whose value is 0 (elf/dl-lookup.c, check_match). */
     __atomic_store_n((ElfW(Addr) *)&symbol->st_value, 0, __ATOMIC_RELEASE);
 }
 
-static size_t bind_slots(const struct elf_object *object, const ElfW(Rela) * relocations, size_t count,
+static size_t bind_slots(const struct elf_object *object, const ElfW(Rela) *relocations, size_t count,
                          redirect_chooser *choose) {
     size_t rewritten = 0;
     struct redirect pages = {.size = 0};

@@ -26,10 +26,10 @@ int redirect_begin(struct redirect *redirect, const struct elf_object *object);
 void redirect_end(const struct redirect *redirect);
 
 /* Lookups of `symbol` answer `replacement` from now on. Between begin and end, in that object. */
-void redirect_export(const struct redirect *redirect, const ElfW(Sym) * symbol, const void *replacement);
+void redirect_export(const struct redirect *redirect, const ElfW(Sym) *symbol, const void *replacement);
 
 /* Lookups pass over `symbol` from now on, as if the object did not have it. Between begin and end, in that object. */
-void redirect_withdraw(const struct redirect *redirect, const ElfW(Sym) * symbol);
+void redirect_withdraw(const struct redirect *redirect, const ElfW(Sym) *symbol);
 
 /* What redirect_imports asks for every function that the object imports: the address to bind it to, or NULL to leave
  * the slot alone. `bound`: what it is bound to now (its own PLT, while lazy binding has not happened). */
