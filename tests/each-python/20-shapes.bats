@@ -121,17 +121,21 @@ play_bare() {
 }
 
 setup_file() {
-    local shape generation expected form field
+    local shape generation expected form field runs=()
     field=$(column)
     [ "$field" != none ] || return 0
     while read -r shape generation expected; do
         for form in module embed; do
             [ "$form" = module ] || [ -x "$FIXTURES/$form" ] || continue
-            while [ "$(jobs -pr | wc -l)" -ge 12 ]; do wait -n || true; done
             play_bare "$form" "$shape" "$generation" "$expected" &
+            runs+=($!)
+            if [ ${#runs[@]} -eq 16 ]; then
+                wait "${runs[@]}"
+                runs=()
+            fi
         done
     done < <(awk -v field="$field" 'NF { print $1, $2, $field }' <<<"$bare")
-    wait
+    [ ${#runs[@]} -eq 0 ] || wait "${runs[@]}"
 }
 
 # plays SHAPE GENERATION: as the table says without the shim, and well with it.
@@ -141,7 +145,7 @@ plays() {
     [ "$field" = none ] ||
         expected=$(awk -v field="$field" -v shape="$1" -v generation="$2" '$1 == shape && $2 == generation { print $field }' <<<"$bare")
     for form in module embed embed-single; do
-        [ "$form" = module ] || [ -n "$embeds" ] || continue
+        [ "$form" = module ] || [ -x "$FIXTURES/$form" ] || continue
         if [ -n "$expected" ] && [ "$form" != embed-single ]; then
             found=$(head -n 1 "$BATS_FILE_TMPDIR/$form.$1.$2")
             case $expected:$found in
