@@ -1,0 +1,182 @@
+"""The programs of the nesting suite: which blocks are legal where, all chains, random trees, reading and shrinking.
+
+A program is (start, blocks), a block is (name, blocks)."""
+
+import re
+
+# What the thread has where a block stands.
+ATTACHED = "attached"  # a state and the GIL
+DETACHED = "detached"  # nothing
+HELD = "held"  # the GIL and no state: up to 3.11, inside PyThreadState_Swap(NULL)
+NULL = "null"  # the same from 3.12 on, where Swap(NULL) lets go of the GIL
+
+STARTS = {"main": ATTACHED, "thread": ATTACHED, "foreign": DETACHED, "sub": ATTACHED}
+
+EVER = ((0, 0), (9, 9))
+OLD = ((0, 0), (3, 11))
+
+# name: where it is legal, what is inside, for which versions. tests/fixtures/nesting/blocks.c says what each does.
+BLOCKS = {
+    "ensure": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
+    "oldA": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
+    "oldB": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
+    "new": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
+    "newd": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
+    "swap": ((ATTACHED, HELD), ATTACHED, EVER),
+    "swapnull": ((ATTACHED,), HELD, EVER),
+    "sub": ((ATTACHED, HELD, NULL), ATTACHED, EVER),
+    "release": ((ATTACHED,), DETACHED, EVER),
+    "relA": ((ATTACHED,), DETACHED, EVER),
+    "relB": ((ATTACHED,), DETACHED, EVER),
+    "disA": ((ATTACHED,), DETACHED, EVER),
+    "disB": ((ATTACHED,), DETACHED, EVER),
+    "py": ((ATTACHED,), ATTACHED, EVER),
+    "ctypes": ((ATTACHED,), ATTACHED, EVER),
+    "ctypesheld": ((ATTACHED,), ATTACHED, EVER),
+    "thread": ((ATTACHED,), ATTACHED, EVER),
+    "pthread": ((ATTACHED, DETACHED, NULL), DETACHED, EVER),
+    "handed": ((ATTACHED,), ATTACHED, EVER),
+    "movedA": ((ATTACHED,), ATTACHED, EVER),
+    "movedB": ((ATTACHED,), ATTACHED, EVER),
+    "made": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
+    "lent": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
+    "keepA": ((DETACHED, NULL), DETACHED, EVER),
+    "keepB": ((DETACHED, NULL), DETACHED, EVER),
+    "unlock": ((ATTACHED,), DETACHED, ((0, 0), (3, 8))),
+    "lock": ((DETACHED,), ATTACHED, ((0, 0), (2, 7))),
+}
+
+
+def inside(name, outer, version):
+    """What the thread has inside the block, None where the block is not legal."""
+    legal, within, (first, last) = BLOCKS[name]
+    if outer not in legal or not first <= version <= last:
+        return None
+    if name in ("keepA", "keepB") and outer == ATTACHED:
+        return ATTACHED
+    if within == HELD and version >= (3, 12):
+        return NULL
+    return within
+
+
+def text(program):
+    start, blocks = program
+    return start + ":" + "".join(" " + block_text(block) for block in blocks)
+
+
+def block_text(block):
+    name, blocks = block
+    return name + ("[%s]" % " ".join(block_text(inner) for inner in blocks) if blocks else "")
+
+
+def parse(line):
+    start, colon, rest = line.partition(":")
+    if not colon or start.strip() not in STARTS:
+        raise SystemExit("no start: " + line)
+    words = re.findall(r"\w+|\[|\]", rest)
+    position = 0
+
+    def blocks():
+        nonlocal position
+        found = []
+        while position < len(words) and words[position] != "]":
+            name = words[position]
+            if name not in BLOCKS:
+                raise SystemExit("no such block: %s in %s" % (name, line))
+            position += 1
+            within = []
+            if position < len(words) and words[position] == "[":
+                position += 1
+                within = blocks()
+                position += 1
+            found.append((name, within))
+        return found
+
+    found = blocks()
+    if position < len(words):
+        raise SystemExit("one ] too many: " + line)
+    return start.strip(), found
+
+
+def is_legal(program, version):
+    start, blocks = program
+    return all_legal(blocks, STARTS[start], version)
+
+
+def all_legal(blocks, outer, version):
+    for name, inner in blocks:
+        # What is generated only when asked for is legal all the same.
+        if name in ("keepA", "keepB") and outer == ATTACHED:
+            within = ATTACHED
+        else:
+            within = inside(name, outer, version)
+        if within is None or not all_legal(inner, within, version):
+            return False
+    return True
+
+
+def smaller(program):
+    """Programs with one thing less: a block gone, a block replaced by what is in it, a simpler start."""
+    start, blocks = program
+    for shorter in smaller_lists(blocks):
+        yield start, shorter
+    if start != "main":
+        yield "main", blocks
+
+
+def smaller_lists(blocks):
+    for i, (name, inner) in enumerate(blocks):
+        yield blocks[:i] + blocks[i + 1 :]
+        if inner:
+            yield blocks[:i] + inner + blocks[i + 1 :]
+        for shorter in smaller_lists(inner):
+            yield blocks[:i] + [(name, shorter)] + blocks[i + 1 :]
+
+
+class Grammar:
+    def __init__(self, version, only=None, without=(), undecided=False):
+        self.version, self.undecided = version, undecided
+        self.names = [name for name in BLOCKS if (not only or name in only) and name not in without]
+
+    def legal(self, outer):
+        for name in self.names:
+            within = inside(name, outer, self.version)
+            if within is None and self.undecided and name in ("keepA", "keepB") and outer == ATTACHED:
+                within = ATTACHED
+            if within is not None:
+                yield name, within
+
+    def chains(self, depth):
+        """All programs in which each block has at most one other inside."""
+        lines = []
+        for start, outer in STARTS.items():
+            lines.append(text((start, [])))
+            lines += [text((start, [chain])) for chain in self.chains_in(outer, depth)]
+        return lines
+
+    def chains_in(self, outer, depth):
+        if depth == 0:
+            return
+        for name, within in self.legal(outer):
+            yield name, []
+            for inner in self.chains_in(within, depth - 1):
+                yield name, [inner]
+
+    def random_trees(self, count, depth, size, source):
+        lines = []
+        for _ in range(count):
+            start = source.choice(list(STARTS))
+            lines.append(text((start, self.random_blocks(STARTS[start], depth, [size], source))))
+        return lines
+
+    def random_blocks(self, outer, depth, left, source):
+        """Each list of blocks is short; at most left[0] blocks altogether."""
+        blocks = []
+        choices = list(self.legal(outer))
+        for _ in range(source.choice((1, 1, 1, 2, 2, 3))):
+            if depth == 0 or left[0] == 0 or not choices:
+                break
+            left[0] -= 1
+            name, within = source.choice(choices)
+            blocks.append((name, self.random_blocks(within, depth - 1, left, source)))
+        return blocks
