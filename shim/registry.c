@@ -18,16 +18,18 @@ static uint32_t home_of(const void *state) {
     return (uint32_t)(((uintptr_t)state >> 4) * 2654435761u >> 7) & (capacity - 1);
 }
 
-/* The entry of `state`, or the free place where it belongs; NULL if there is no table. */
-static struct registry_entry *place_of(const void *state) {
-    if (!table) {
-        return NULL;
-    }
+/* The entry of `state`, or the free place where it belongs. There must be a table. */
+static struct registry_entry *probe(const void *state) {
     uint32_t at = home_of(state);
     while (table[at].state && table[at].state != state) {
         at = (at + 1) & (capacity - 1);
     }
     return &table[at];
+}
+
+/* The same; NULL if there is no table. */
+static struct registry_entry *place_of(const void *state) {
+    return table ? probe(state) : NULL;
 }
 
 static bool grow(void) {
@@ -42,7 +44,7 @@ static bool grow(void) {
     capacity = wanted;
     for (uint32_t i = 0; i < old_capacity; i++) {
         if (old[i].state) {
-            *place_of(old[i].state) = old[i];
+            *probe(old[i].state) = old[i];
         }
     }
     if (old) {
@@ -57,11 +59,11 @@ static struct registry_entry *demand(const void *state) {
     if (entry && entry->state) {
         return entry;
     }
-    if (used * 2 >= capacity) {
+    if (!entry || used * 2 >= capacity) {
         if (!grow()) {
             return NULL;
         }
-        entry = place_of(state);
+        entry = probe(state);
     }
     used++;
     *entry = (struct registry_entry){.state = state};
