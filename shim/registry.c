@@ -42,7 +42,7 @@ static bool grow(void) {
     }
     table = pages;
     capacity = wanted;
-    for (uint32_t i = 0; i < old_capacity; i++) {
+    for (uint32_t i = 0; old && i < old_capacity; i++) {
         if (old[i].state) {
             *probe(old[i].state) = old[i];
         }
