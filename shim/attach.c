@@ -107,15 +107,17 @@ void reconcile_attach(PyThreadState *state, enum owner_attach by, const void *ca
  * inside it? Taking an end for a release, the thread would go back into the lower block without the GIL; taking a
  * release for an end, the GIL would stay held in it. */
 static bool is_end_of_block(const struct owner_held *held, const void *caller) {
-    if (held->object != object_of(caller)) {
-        return false; /* somebody who was called inside the block */
-    }
-    if (held->by == OWNER_BY_ENSURE || (held->by == OWNER_BY_ACQUIRE && !held->is_filed)) {
-        return false; /* these end by PyGILState_Release, and by PyEval_ReleaseThread or PyThreadState_DeleteCurrent */
-    }
     /* pybind11 counts the state up after its attach, and down again before its final SaveThread. */
     int counter = counter_read(held->state);
-    return counter == COUNTER_UNKNOWN || held->counter == COUNTER_UNKNOWN || counter <= held->counter;
+    bool is_counted_up = counter != COUNTER_UNKNOWN && held->counter != COUNTER_UNKNOWN && counter > held->counter;
+    switch (held->by) {
+    case OWNER_BY_ENSURE: return false; /* ends by PyGILState_Release */
+    case OWNER_BY_ACQUIRE:              /* pybind11's; a hand-made one ends by ReleaseThread or DeleteCurrent */
+        return held->is_filed && !is_counted_up;
+    case OWNER_BY_RESTORE: /* somebody else's SaveThread is a release: who attached it saves it */
+        return !is_counted_up && held->object == object_of(caller);
+    }
+    return false;
 }
 
 PyThreadState *reconcile_save(const void *caller) {

@@ -206,3 +206,15 @@ void keys_state_died(struct owner *me, const PyThreadState *state, const void *c
         }
     }
 }
+
+/* 2.7 keeps values in a list by thread ident, where they outlive the thread and meet the next one of the same ident; the
+ * state of a Python thread is freed by CPython before this, unseen. One that is still in the slot lives on. */
+void keys_thread_ends(struct owner *me) {
+    const struct owner_filed *filed = me->filed.items;
+    for (uint32_t i = 0; i < me->filed.count; i++) {
+        bool is_dead = filed[i].state && filed[i].state != slot_get();
+        if (is_dead && (uintptr_t)filed[i].key & 1 && options_repairs(REPAIR_cached) && find_known(filed[i].key)) {
+            real_empty(filed[i].key);
+        }
+    }
+}

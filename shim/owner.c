@@ -10,6 +10,7 @@
 
 __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec")));
 uint32_t owner_life = 1;
+void (*owner_before_end)(struct owner *me);
 
 /* ---- records ---------------------------------------------------------------------------------------------------- */
 
@@ -82,6 +83,9 @@ static void thread_ends(void *argument) {
     struct owner *record = argument;
     if (record->exit_rounds++ < 2 && pthread_setspecific(exit_key, record) == 0) {
         return;
+    }
+    if (owner_before_end) {
+        owner_before_end(record);
     }
     owner_fast.epoch = 0;
     owner_fast.record = NULL;
@@ -387,11 +391,11 @@ void owner_take(struct owner *me, PyThreadState *state) {
     if (!is_fresh && slot_get() != state) {
         epoch = interp_next_epoch();
         /* What this thread knows is right; the others are to look. */
-        registry_take(state, me, epoch);
+        registry_take(state, me, epoch, true);
         owner_fast.verified = epoch;
         return;
     }
-    registry_take(state, me, epoch);
+    registry_take(state, me, epoch, false);
 }
 
 void owner_state_made(PyThreadState *state) {
@@ -399,7 +403,8 @@ void owner_state_made(PyThreadState *state) {
 }
 
 void owner_state_died(struct owner *me, PyThreadState *state, bool may_be_elsewhere) {
-    if (may_be_elsewhere) {
+    struct registry_entry entry;
+    if (may_be_elsewhere || (registry_find(state, &entry) && entry.has_moved)) {
         registry_bury(state, interp_next_epoch());
     } else {
         registry_remove(state);

@@ -92,6 +92,9 @@ static inline bool owner_is_plain(void) {
 /* Bumped when an interpreter starts or ends: records of former lives are worth nothing. */
 extern uint32_t owner_life;
 
+/* If set: called on a thread that ends, while its record is still there. */
+extern void (*owner_before_end)(struct owner *me);
+
 /* Constructor: the key by which a thread's end is noticed, and fork handlers. False: nothing can be tracked. */
 bool owner_start(void);
 

@@ -54,3 +54,4 @@ bool keys_any(void);
 bool keys_file(struct owner *me, const PyThreadState *state);
 void keys_state_died(struct owner *me, const PyThreadState *state, const void *caller);
 void keys_forget_all(void);
+void keys_thread_ends(struct owner *me);

@@ -119,13 +119,14 @@ void registry_add(const void *state) {
     pthread_mutex_unlock(&lock);
 }
 
-bool registry_take(const void *state, const void *owner, uint32_t epoch) {
+bool registry_take(const void *state, const void *owner, uint32_t epoch, bool has_moved) {
     pthread_mutex_lock(&lock);
     struct registry_entry *entry = demand(state);
     if (entry) {
         entry->owner = owner;
         entry->taken = epoch;
         entry->is_dead = false;
+        entry->has_moved = entry->has_moved || has_moved;
     }
     pthread_mutex_unlock(&lock);
     return entry != NULL;

@@ -14,6 +14,7 @@ struct registry_entry {
     uint32_t taken;    /* epoch at which the owner took it, or at which it died */
     uint32_t birth;    /* tells a state from a later one at the same address; 0: its making was not seen */
     bool is_dead;
+    bool has_moved; /* taken from another owner, or from nobody knows where: another thread may have it in its slot */
 };
 
 /* Whether `state` has an entry, and a copy of it. */
@@ -25,8 +26,9 @@ bool registry_try_find(const void *state, struct registry_entry *entry);
 /* A new state was made: no owner, a birth number of its own, whatever stood under this address before is history. */
 void registry_add(const void *state);
 
-/* `owner` has it from `epoch` on. Adds the entry where there is none. False if memory could not be had. */
-bool registry_take(const void *state, const void *owner, uint32_t epoch);
+/* `owner` has it from `epoch` on. Adds the entry where there is none. `has_moved` stays once it is said. False if memory
+ * could not be had. */
+bool registry_take(const void *state, const void *owner, uint32_t epoch, bool has_moved);
 
 /* It died at `epoch` while a thread other than its killer may have it in its slot: remembered until the address is
  * used again. */

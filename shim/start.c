@@ -137,6 +137,7 @@ __attribute__((constructor)) static void start(void) {
         options.mode = MODE_OFF;
         report_line("warning: no thread-specific key left: nothing is repaired");
     }
+    owner_before_end = keys_thread_ends;
     bind(true);
     if (options.check) {
         check_and_exit();

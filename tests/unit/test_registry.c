@@ -16,11 +16,11 @@ static int one, two;
 static void takes_and_finds(void) {
     struct registry_entry entry;
     CHECK(!registry_find(at(1), &entry));
-    CHECK(registry_take(at(1), &one, 5));
+    CHECK(registry_take(at(1), &one, 5, false));
     CHECK(registry_find(at(1), &entry) && entry.state == at(1) && entry.owner == &one && entry.taken == 5 &&
           !entry.is_dead);
     CHECK(registry_try_find(at(1), &entry) && entry.owner == &one);
-    CHECK(registry_take(at(1), &two, 6));
+    CHECK(registry_take(at(1), &two, 6, true));
     CHECK(registry_find(at(1), &entry) && entry.owner == &two && entry.taken == 6);
     CHECK(registry_count() == 1);
     registry_remove(at(1));
@@ -32,7 +32,7 @@ static void tells_a_new_state_from_an_old_one_at_its_address(void) {
     struct registry_entry first, second;
     registry_add(at(2));
     CHECK(registry_find(at(2), &first) && first.birth != 0 && !first.owner && !first.is_dead);
-    registry_take(at(2), &one, 1);
+    registry_take(at(2), &one, 1, false);
     CHECK(registry_find(at(2), &second) && second.birth == first.birth);
     registry_bury(at(2), 9);
     CHECK(registry_find(at(2), &second) && second.is_dead && !second.owner && second.taken == 9 &&
@@ -46,7 +46,7 @@ static void tells_a_new_state_from_an_old_one_at_its_address(void) {
 static void forgets_an_owner(void) {
     struct registry_entry entry;
     for (uintptr_t i = 0; i < 1000; i++)
-        registry_take(at(i), i % 3 ? (void *)&one : (void *)&two, 1);
+        registry_take(at(i), i % 3 ? (void *)&one : (void *)&two, 1, false);
     registry_remove_owner(&one);
     for (uintptr_t i = 0; i < 1000; i++)
         CHECK(registry_find(at(i), &entry) == (i % 3 == 0));
@@ -69,7 +69,7 @@ static void behaves_like_a_simple_table(void) {
         char *owner = &owners[(seed >> 16) % OWNERS];
         struct registry_entry *m = &model[state];
         if (what < 7) {
-            registry_take(at(state), owner, step);
+            registry_take(at(state), owner, step, false);
             count += !m->state;
             *m = (struct registry_entry){.state = at(state), .owner = owner, .taken = step};
         } else if (what < 10) {
@@ -112,7 +112,7 @@ static void *hammer(void *argument) {
     for (uint32_t i = 0; i < 20000; i++) {
         void *state = at(base + i % 500);
         struct registry_entry entry;
-        registry_take(state, argument, i);
+        registry_take(state, argument, i, false);
         if (!registry_find(state, &entry) || entry.owner != argument)
             return argument;
         registry_try_find(at(i % 4000), &entry);
@@ -142,7 +142,7 @@ static volatile int stop;
 static void *churn(void *unused) {
     (void)unused;
     for (uintptr_t i = 0; !stop; i++)
-        registry_take(at(i % 100), &one, 1);
+        registry_take(at(i % 100), &one, 1, false);
     return NULL;
 }
 
@@ -155,7 +155,7 @@ static void survives_fork(void) {
         if (child == 0) {
             struct registry_entry entry;
             alarm(10);
-            registry_take(at(5000), &two, 1);
+            registry_take(at(5000), &two, 1, false);
             _exit(!registry_find(at(5000), &entry));
         }
         int status;
