@@ -60,7 +60,7 @@ void reconcile_attach_over(struct owner *me, PyThreadState *state, PyThreadState
 bool reconcile_resume_beneath(struct owner *me, const void *caller) {
     struct owner_held held = *owner_top_held(me);
     owner_pop_held(me);
-    if (held.is_beneath_lost || (held.beneath && !owner_still_has(me, held.beneath))) {
+    if (held.is_beneath_lost) {
         return false;
     }
     if (held.beneath && held.beneath != held.state) {

@@ -163,8 +163,6 @@ PyThreadState *reconcile_this_thread_state(void) {
     if (current && (interp_slot_follows || current == me->attached || current == in_slot)) {
         return current;
     }
-    struct registry_entry entry;
-    PyThreadState *saved = me->saved.count ? owner_last_saved(me) : owner_fast.parked;
-    bool is_ours = saved && (!registry_try_find(saved, &entry) || entry.owner == me);
-    return settle_choose(in_slot, is_ours ? saved : NULL);
+    /* What other threads did since this one looked last is not known here; its next call of another kind looks. */
+    return settle_choose(in_slot, me->saved.count ? owner_last_saved(me) : owner_fast.parked);
 }

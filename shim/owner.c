@@ -87,6 +87,7 @@ static void thread_ends(void *argument) {
     if (owner_before_end) {
         owner_before_end(record);
     }
+    slot_thread_ends();
     owner_fast.epoch = 0;
     owner_fast.record = NULL;
     owner_fast.is_gone = true;
@@ -270,11 +271,6 @@ static bool is_lost(const struct owner *me, const PyThreadState *state) {
     struct registry_entry entry;
     return state && owner_fast.verified && registry_find(state, &entry) && entry.owner != me &&
            (entry.owner || entry.is_dead) && (int32_t)(entry.taken - owner_fast.verified) > 0;
-}
-
-bool owner_still_has(struct owner *me, const PyThreadState *state) {
-    struct registry_entry entry;
-    return !registry_find(state, &entry) || entry.owner == me || !(entry.owner || entry.is_dead);
 }
 
 static void drop_lost(struct owner *me) {

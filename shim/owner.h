@@ -116,9 +116,6 @@ PyThreadState *owner_attached(struct owner *me);
 /* From now on the state is this thread's; other threads that had it will notice. */
 void owner_take(struct owner *me, PyThreadState *state);
 
-/* Whether the state, once this thread's, was neither taken by another thread nor killed. */
-bool owner_still_has(struct owner *me, const PyThreadState *state);
-
 /* A state was made by PyThreadState_New. */
 void owner_state_made(PyThreadState *state);
 

@@ -85,27 +85,13 @@ static void vacate(struct registry_entry *entry) {
     table[hole] = (struct registry_entry){.state = NULL};
 }
 
-static bool copy_entry(const void *state, struct registry_entry *entry) {
-    const struct registry_entry *found = place_of(state);
-    if (!found || !found->state) {
-        return false;
-    }
-    *entry = *found;
-    return true;
-}
-
 bool registry_find(const void *state, struct registry_entry *entry) {
     pthread_mutex_lock(&lock);
-    bool is_found = copy_entry(state, entry);
-    pthread_mutex_unlock(&lock);
-    return is_found;
-}
-
-bool registry_try_find(const void *state, struct registry_entry *entry) {
-    if (pthread_mutex_trylock(&lock) != 0) {
-        return false;
+    const struct registry_entry *found = place_of(state);
+    bool is_found = found && found->state;
+    if (is_found) {
+        *entry = *found;
     }
-    bool is_found = copy_entry(state, entry);
     pthread_mutex_unlock(&lock);
     return is_found;
 }

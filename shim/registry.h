@@ -2,7 +2,7 @@
  * states and owners are just addresses here, never dereferenced.
  *
  * All functions take the registry's lock for the time of a table access and call nothing meanwhile but mmap; none may
- * be called in a signal handler except registry_try_find. */
+ * be called in a signal handler. */
 #pragma once
 
 #include <stdbool.h>
@@ -19,9 +19,6 @@ struct registry_entry {
 
 /* Whether `state` has an entry, and a copy of it. */
 bool registry_find(const void *state, struct registry_entry *entry);
-
-/* The same without waiting; false also if the lock is taken. Async-signal-safe. */
-bool registry_try_find(const void *state, struct registry_entry *entry);
 
 /* A new state was made: no owner, a birth number of its own, whatever stood under this address before is history. */
 void registry_add(const void *state);

@@ -108,6 +108,12 @@ bool slot_set(PyThreadState *state) {
     return write_verified(state);
 }
 
+void slot_thread_ends(void) {
+    if (__atomic_load_n(&kind, __ATOMIC_ACQUIRE) == KIND_PYTHON_KEY && slot_get()) {
+        write_verified(NULL);
+    }
+}
+
 void slot_forget(void) {
     __atomic_store_n(&kind, KIND_UNKNOWN, __ATOMIC_RELEASE);
 }

@@ -20,5 +20,8 @@ bool slot_is_known(void);
  * CPython does not see the write (re-initialized meanwhile: the place is looked for again, once). */
 bool slot_set(PyThreadState *state);
 
+/* The calling thread ends. 2.7's slot would outlive it and be the next thread's of the same ident. */
+void slot_thread_ends(void);
+
 /* The interpreter has gone and its key with it: the number may be anybody's now. */
 void slot_forget(void);
