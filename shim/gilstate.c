@@ -137,6 +137,8 @@ void reconcile_release(int gilstate, const void *caller) {
     if (count == 1 || (count == COUNTER_UNKNOWN && slot_get() != current)) {
         keys_state_died(me, current, caller);
         owner_state_died(me, current, false);
+    } else if (me->override == current) {
+        owner_save(me, current, false); /* not in the slot, but still the state that this thread was in last */
     }
     settle_detach(me, current);
     owner_leave(me);

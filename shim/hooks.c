@@ -64,7 +64,9 @@ void gilshim_PyGILState_Release(int gilstate) {
             return;
         }
         if (!owner_fast.is_watched) {
-            owner_fast.own = owner_fast.parked = NULL; /* it may be freed now */
+            if (!owner_fast.parked) {
+                owner_fast.own = NULL; /* it may be freed now; one that a SaveThread has parked can't */
+            }
             real.PyGILState_Release(gilstate);
             return;
         }

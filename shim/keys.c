@@ -152,6 +152,14 @@ static bool is_stale(const struct owner_filed *filed) {
     return registry_find(filed->state, &entry) && (entry.is_dead || entry.birth != filed->birth);
 }
 
+/* The key names one state of this thread while another is attached: the library would attach the one over the other. It
+ * may as well use the attached one; unless it made the filed one itself, and counts in it to keep it alive. */
+static PyThreadState *attached_instead_of(struct owner *me, const struct owner_filed *filed, const void *value) {
+    PyThreadState *attached = owner_attached(me);
+    bool was_made_by_library = !filed || filed->state != value || filed->birth;
+    return attached && attached != value && !was_made_by_library ? attached : NULL;
+}
+
 void *keys_get(const void *key, const void *caller) {
     void *value = real_get(key);
     const struct known_key *known = find_known(key);
@@ -172,9 +180,10 @@ void *keys_get(const void *key, const void *caller) {
     if (filed) {
         filed->is_emptied = false;
     }
-    if (!value && !is_cut && !known->holds_saved_states && options_repairs(REPAIR_share)) {
-        value = settle_own_state(me);
-        if (value) {
+    if (!is_cut && !known->holds_saved_states && options_repairs(REPAIR_share)) {
+        PyThreadState *own = value ? attached_instead_of(me, filed, value) : settle_own_state(me);
+        if (own) {
+            value = own;
             report_repair(REPAIR_share, caller);
         }
     }
