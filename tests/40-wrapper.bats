@@ -339,6 +339,27 @@ set_uid_copy() {
     has_line "gilshim: can't be served: it is statically linked*"
 }
 
+# $1: a folder that everybody can enter, with a program that has a capability in it.
+with_capability() {
+    [ "$(id -u)" = 0 ] && chmod 755 "$1" && cp "$(type -P printenv)" "$1/able" && setcap cap_net_raw+ep "$1/able" &&
+        setpriv --reuid=nobody --clear-groups "$1/able" HOME
+}
+
+@test "a program with file capabilities, run by an ordinary user" {
+    local folder
+    folder=$(mktemp -d)
+    if ! with_capability "$folder" >/dev/null 2>&1; then
+        rm -r "$folder"
+        require "needs root, setcap and a file system with capabilities" false
+    fi
+    installed_in "$folder"
+    limited 30 setpriv --reuid=nobody --clear-groups "$folder/bin/run-with-shim.sh" "$folder/able" HOME
+    rm -r "$folder"
+    is_status 0
+    has_line "run-with-shim.sh: the shim can't help $folder/able: it has file capabilities,*"
+    has_line "$HOME"
+}
+
 # Changes the bytes of file $1 at $2 to those that %b makes of $3.
 patch_bytes() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 
