@@ -47,16 +47,38 @@ BLOCKS = {
 }
 
 
-def inside(name, outer, version):
-    """What the thread has inside the block, None where the block is not legal."""
+# On another OS thread.
+ELSEWHERE = ("thread", "pthread", "handed", "movedA", "movedB")
+
+
+class Place:
+    """Where a block stands: what the thread has there, and which library's kept state can't be dissociated."""
+
+    def __init__(self, holding, kept=""):
+        self.holding, self.kept = holding, kept
+
+
+def inside(name, place, version, undecided=False):
+    """The place inside the block, None where the block is not legal."""
     legal, within, (first, last) = BLOCKS[name]
-    if outer not in legal or not first <= version <= last:
+    library = name[-1]
+    kept = place.kept
+    if not first <= version <= last:
         return None
-    if name in ("keepA", "keepB") and outer == ATTACHED:
-        return ATTACHED
+    # gil_scoped_release(true) files the attached state in the place of the one that is kept: that one would be lost.
+    if name.startswith(("dis", "moved")) and library in kept:
+        return None
+    if name in ELSEWHERE:
+        kept = ""
+    if name.startswith("keep"):
+        kept += library
+        if undecided and place.holding == ATTACHED:
+            return Place(ATTACHED, kept)
+    if place.holding not in legal:
+        return None
     if within == HELD and version >= (3, 12):
-        return NULL
-    return within
+        within = NULL
+    return Place(within, kept)
 
 
 def text(program):
@@ -98,19 +120,15 @@ def parse(line):
     return start.strip(), found
 
 
-def is_legal(program, version):
+def is_legal(program, version, undecided=False):
     start, blocks = program
-    return all_legal(blocks, STARTS[start], version)
+    return all_legal(blocks, Place(STARTS[start]), version, undecided)
 
 
-def all_legal(blocks, outer, version):
+def all_legal(blocks, outer, version, undecided):
     for name, inner in blocks:
-        # What is generated only when asked for is legal all the same.
-        if name in ("keepA", "keepB") and outer == ATTACHED:
-            within = ATTACHED
-        else:
-            within = inside(name, outer, version)
-        if within is None or not all_legal(inner, within, version):
+        within = inside(name, outer, version, undecided)
+        if within is None or not all_legal(inner, within, version, undecided):
             return False
     return True
 
@@ -140,9 +158,7 @@ class Grammar:
 
     def legal(self, outer):
         for name in self.names:
-            within = inside(name, outer, self.version)
-            if within is None and self.undecided and name in ("keepA", "keepB") and outer == ATTACHED:
-                within = ATTACHED
+            within = inside(name, outer, self.version, self.undecided)
             if within is not None:
                 yield name, within
 
@@ -151,7 +167,7 @@ class Grammar:
         lines = []
         for start, outer in STARTS.items():
             lines.append(text((start, [])))
-            lines += [text((start, [chain])) for chain in self.chains_in(outer, depth)]
+            lines += [text((start, [chain])) for chain in self.chains_in(Place(outer), depth)]
         return lines
 
     def chains_in(self, outer, depth):
@@ -166,7 +182,7 @@ class Grammar:
         lines = []
         for _ in range(count):
             start = source.choice(list(STARTS))
-            lines.append(text((start, self.random_blocks(STARTS[start], depth, [size], source))))
+            lines.append(text((start, self.random_blocks(Place(STARTS[start]), depth, [size], source))))
         return lines
 
     def random_blocks(self, outer, depth, left, source):
