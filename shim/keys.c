@@ -149,7 +149,7 @@ static bool is_stale(const struct owner_filed *filed) {
     if (filed->is_lost) {
         return true;
     }
-    return registry_find(filed->state, &entry) && (entry.is_dead || entry.birth != filed->birth);
+    return registry_find(filed->state, &entry) && (entry.is_dead || entry.birth > filed->birth);
 }
 
 /* The key names one state of this thread while another is attached: the library would attach the one over the other. It
@@ -158,6 +158,23 @@ static PyThreadState *attached_instead_of(struct owner *me, const struct owner_f
     PyThreadState *attached = owner_attached(me);
     bool was_made_by_library = !filed || filed->state != value || filed->birth;
     return attached && attached != value && !was_made_by_library ? attached : NULL;
+}
+
+/* What an empty key answers: the thread's own state. Where it has several and none attached, the one that this key was
+ * answered before: the library may have counted in it. */
+static PyThreadState *shared_state(struct owner *me, const void *key) {
+    const struct owner_filed *filed = owner_find_filed(me, key);
+    PyThreadState *before = filed ? filed->shared : NULL;
+    PyThreadState *own = settle_own_state(me);
+    bool may_have_several = me->filed.count || me->saved.count || me->held.count || me->override;
+    if (before && before != own && !owner_attached(me) && (before == slot_get() || owner_find_saved(me, before))) {
+        return before;
+    }
+    struct owner_filed *noted = may_have_several ? owner_demand_filed(me, key) : NULL;
+    if (noted) {
+        noted->shared = own;
+    }
+    return own;
 }
 
 void *keys_get(const void *key, const void *caller) {
@@ -181,7 +198,7 @@ void *keys_get(const void *key, const void *caller) {
         filed->is_emptied = false;
     }
     if (!is_cut && !known->holds_saved_states && options_repairs(REPAIR_share)) {
-        PyThreadState *own = value ? attached_instead_of(me, filed, value) : settle_own_state(me);
+        PyThreadState *own = value ? attached_instead_of(me, filed, value) : shared_state(me, key);
         if (own) {
             value = own;
             report_repair(REPAIR_share, caller);
