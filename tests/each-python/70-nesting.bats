@@ -28,14 +28,14 @@ all_survive() {
 }
 
 @test "without the shim many of them are lost" {
-    nest --bare --random 40 --tree-depth 4 --seed 2019
+    nest --bare --random 25 --tree-depth 4 --seed 2019
     is_status 0
     has_line "$PY_TAG *bare*% *(*)*"
     has_no_line "*bare 100.0%*"
 }
 
 @test "the judge notices: with the repairs switched off the same programs are lost" {
-    nest --shim --shim-options repair=none --random 40 --tree-depth 4 --seed 2019 --no-shrink
+    nest --shim --shim-options repair=none --random 25 --tree-depth 4 --seed 2019 --no-shrink
     is_status 1
     has_no_line "*with the shim 100.0%*"
 }

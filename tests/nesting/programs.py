@@ -22,10 +22,13 @@ BLOCKS = {
     "oldB": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
     "new": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
     "newd": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
+    "own": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
+    "again": ((ATTACHED,), ATTACHED, EVER),
     "swap": ((ATTACHED, HELD), ATTACHED, EVER),
     "swapnull": ((ATTACHED,), HELD, EVER),
     "sub": ((ATTACHED, HELD, NULL), ATTACHED, EVER),
     "release": ((ATTACHED,), DETACHED, EVER),
+    "detach": ((ATTACHED,), DETACHED, EVER),
     "relA": ((ATTACHED,), DETACHED, EVER),
     "relB": ((ATTACHED,), DETACHED, EVER),
     "disA": ((ATTACHED,), DETACHED, EVER),
@@ -47,38 +50,72 @@ BLOCKS = {
 }
 
 
+# The attached state stays the same.
+KEEPS_STATE = ("ensure", "py", "ctypes", "ctypesheld", "handed", "movedA", "movedB")
+
 # On another OS thread.
 ELSEWHERE = ("thread", "pthread", "handed", "movedA", "movedB")
 
 
+# Attach a state; where one is attached already, over that one.
+ACQUIRE = ("oldA", "oldB", "new", "newd", "made", "lent", "own", "again")
+
+
 class Place:
-    """Where a block stands: what the thread has there, and which library's kept state can't be dissociated."""
+    """Where a block stands: what the thread has there, which library's kept state can't be dissociated, and whether the
+    attached state is over another one."""
 
-    def __init__(self, holding, kept=""):
-        self.holding, self.kept = holding, kept
+    def __init__(self, holding, kept="", over=False):
+        self.holding, self.kept, self.over = holding, kept, over
 
 
-def inside(name, place, version, undecided=False):
-    """The place inside the block, None where the block is not legal."""
-    legal, within, (first, last) = BLOCKS[name]
-    library = name[-1]
-    kept = place.kept
-    if not first <= version <= last:
-        return None
-    # gil_scoped_release(true) files the attached state in the place of the one that is kept: that one would be lost.
-    if name.startswith(("dis", "moved")) and library in kept:
-        return None
-    if name in ELSEWHERE:
-        kept = ""
-    if name.startswith("keep"):
-        kept += library
-        if undecided and place.holding == ATTACHED:
-            return Place(ATTACHED, kept)
-    if place.holding not in legal:
-        return None
-    if within == HELD and version >= (3, 12):
-        within = NULL
-    return Place(within, kept)
+class Rules:
+    """What is legal for a version. `undecided`: also what is known not to be decidable, a state kept by its counter over a
+    held GIL. `one_object`: all blocks are calls from one shared object."""
+
+    def __init__(self, version, undecided=False, one_object=False):
+        self.version, self.undecided, self.one_object = version, undecided, one_object
+
+    def inside(self, name, place):
+        """The place inside the block, None where the block is not legal."""
+        legal, within, (first, last) = BLOCKS[name]
+        library = name[-1]
+        kept = place.kept
+        held = place.holding == ATTACHED
+        if not first <= self.version <= last:
+            return None
+        # gil_scoped_release(true) files the attached state in the place of the one that is kept: that one would be lost.
+        if name.startswith(("dis", "moved")) and library in kept:
+            return None
+        # PyEval_ReleaseThread is the end of a block that began with PyEval_AcquireThread over another state.
+        if name == "detach" and place.over:
+            return None
+        # PyEval_SaveThread, too, and only the caller tells its end from a release block inside.
+        if name == "own" and held and self.one_object and not self.undecided:
+            return None
+        if name in ELSEWHERE:
+            kept = ""
+        if name.startswith("keep"):
+            kept += library
+            if held and self.undecided:
+                return Place(ATTACHED, kept, place.over)
+        if place.holding not in legal:
+            return None
+        if within == HELD and self.version >= (3, 12):
+            within = NULL
+        over = within == ATTACHED and held and (name in ACQUIRE or name in KEEPS_STATE and place.over)
+        return Place(within, kept, over)
+
+    def allow(self, program):
+        start, blocks = program
+        return self.allow_all(blocks, Place(STARTS[start]))
+
+    def allow_all(self, blocks, place):
+        for name, inner in blocks:
+            within = self.inside(name, place)
+            if within is None or not self.allow_all(inner, within):
+                return False
+        return True
 
 
 def text(program):
@@ -120,19 +157,6 @@ def parse(line):
     return start.strip(), found
 
 
-def is_legal(program, version, undecided=False):
-    start, blocks = program
-    return all_legal(blocks, Place(STARTS[start]), version, undecided)
-
-
-def all_legal(blocks, outer, version, undecided):
-    for name, inner in blocks:
-        within = inside(name, outer, version, undecided)
-        if within is None or not all_legal(inner, within, version, undecided):
-            return False
-    return True
-
-
 def smaller(program):
     """Programs with one thing less: a block gone, a block replaced by what is in it, a simpler start."""
     start, blocks = program
@@ -152,13 +176,13 @@ def smaller_lists(blocks):
 
 
 class Grammar:
-    def __init__(self, version, only=None, without=(), undecided=False):
-        self.version, self.undecided = version, undecided
+    def __init__(self, rules, only=None, without=()):
+        self.rules = rules
         self.names = [name for name in BLOCKS if (not only or name in only) and name not in without]
 
-    def legal(self, outer):
+    def legal(self, place):
         for name in self.names:
-            within = inside(name, outer, self.version, self.undecided)
+            within = self.rules.inside(name, place)
             if within is not None:
                 yield name, within
 
