@@ -62,16 +62,16 @@ ACQUIRE = ("oldA", "oldB", "new", "newd", "made", "lent", "own", "again")
 
 
 class Place:
-    """Where a block stands: what the thread has there, which library's kept state can't be dissociated, and whether the
-    attached state is over another one."""
+    """Where a block stands: what the thread has there, which libraries keep a state, and whether the attached state is
+    over another one."""
 
     def __init__(self, holding, kept="", over=False):
         self.holding, self.kept, self.over = holding, kept, over
 
 
 class Rules:
-    """What is legal for a version. `undecided`: also what is known not to be decidable, a state kept by its counter over a
-    held GIL. `one_object`: all blocks are calls from one shared object."""
+    """What is legal for a version. `undecided`: also what is known not to be decidable, a state kept by its counter
+    over a held GIL. `one_object`: all blocks are calls from one shared object."""
 
     def __init__(self, version, undecided=False, one_object=False):
         self.version, self.undecided, self.one_object = version, undecided, one_object
