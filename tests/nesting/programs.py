@@ -70,8 +70,8 @@ class Place:
 
 
 class Rules:
-    """What is legal for a version. `undecided`: also what is known not to be decidable, a state kept by its counter
-    over a held GIL. `one_object`: all blocks are calls from one shared object."""
+    """What is legal for a version. `undecided`: also what is known not to be decidable, such as a state kept by its
+    counter over a held GIL. `one_object`: all blocks are calls from one shared object."""
 
     def __init__(self, version, undecided=False, one_object=False):
         self.version, self.undecided, self.one_object = version, undecided, one_object
@@ -84,7 +84,7 @@ class Rules:
         held = place.holding == ATTACHED
         if not first <= self.version <= last:
             return None
-        # gil_scoped_release(true) files the attached state in the place of the one that is kept: that one would be lost.
+        # gil_scoped_release(true) files the attached state in the place of the kept one, which would be lost.
         if name.startswith(("dis", "moved")) and library in kept:
             return None
         # PyEval_ReleaseThread is the end of a block that began with PyEval_AcquireThread over another state.
