@@ -19,6 +19,30 @@ static void real_attach(PyThreadState *state, enum owner_attach by) {
     }
 }
 
+static struct owner_held *push_block(struct owner *me, PyThreadState *state, enum owner_attach by, const void *caller) {
+    struct owner_held *held = owner_push_held(me);
+    if (held) {
+        held->state = state;
+        held->by = by;
+        held->is_filed = me->answered == state || keys_file(me, state);
+        held->object = object_of(caller);
+        held->counter = counter_read(state);
+    }
+    return held;
+}
+
+/* pybind11's acquire (it has just asked its key) in a release block. A hand-made AcquireThread may be the end of one. */
+static void push_block_over_nothing(struct owner *me, PyThreadState *state, const void *caller) {
+    struct owner_held *held = owner_top_held(me);
+    if (held->is_over_nothing && held->was_saved && held->state == state) {
+        owner_pop_held(me); /* it was saved by its end, then, with the count kept up: a release block ends by Restore */
+    }
+    held = push_block(me, state, OWNER_BY_ACQUIRE, caller);
+    if (held) {
+        held->is_over_nothing = true;
+    }
+}
+
 /* Up to 3.11 an exchange under the held GIL: nobody can come in between, and it never meets finalization. From 3.12 on
  * it gives one interpreter's GIL back and takes the other's, also where both are the same. */
 static void exchange(struct owner *me, PyThreadState *state, const void *caller) {
@@ -39,17 +63,13 @@ void reconcile_attach_over(struct owner *me, PyThreadState *state, PyThreadState
         settle_slot(me, current, caller);
         counter_learn(current);
     }
-    struct owner_held *held = owner_push_held(me);
+    struct owner_held *held = push_block(me, state, by, caller);
     if (!held) {
         real_attach(state, by);
         return;
     }
-    held->state = state;
     held->beneath = current;
-    held->by = by;
-    held->is_filed = state != current && keys_file(me, state); /* pybind11 never attaches what is attached */
-    held->object = object_of(caller);
-    held->counter = counter_read(state);
+    held->is_filed = held->is_filed && state != current; /* pybind11 never attaches what is attached */
     report_repair(REPAIR_held, caller);
     owner_unsave(me, state);
     if (state != current) {
@@ -60,7 +80,7 @@ void reconcile_attach_over(struct owner *me, PyThreadState *state, PyThreadState
 bool reconcile_resume_beneath(struct owner *me, const void *caller) {
     struct owner_held held = *owner_top_held(me);
     owner_pop_held(me);
-    if (held.is_beneath_lost) {
+    if (held.is_beneath_lost || held.is_over_nothing) {
         return false;
     }
     if (held.beneath && held.beneath != held.state) {
@@ -95,7 +115,11 @@ void reconcile_attach(PyThreadState *state, enum owner_attach by, const void *ca
         }
     } else {
         settle_before_attach(me, state, caller);
+        if (by == OWNER_BY_ACQUIRE && me->held.count && me->answered == state) {
+            push_block_over_nothing(me, state, caller);
+        }
     }
+    me->answered = NULL;
     owner_unsave(me, state);
     me->attached = state;
     owner_leave(me);
@@ -135,7 +159,10 @@ PyThreadState *reconcile_save(const void *caller) {
         }
         return state;
     }
-    const struct owner_held *held = owner_top_held(me);
+    struct owner_held *held = owner_top_held(me);
+    if (held && held->state == current) {
+        held->was_saved = true;
+    }
     if (held && held->state == current && is_end_of_block(held, caller) && reconcile_resume_beneath(me, caller)) {
         return current;
     }
@@ -170,7 +197,7 @@ PyThreadState *reconcile_swap(PyThreadState *state, const void *caller) {
     }
     PyThreadState *current = owner_attached(me);
     const struct owner_held *held = owner_top_held(me);
-    if (held && current && held->state == current && held->beneath == state && state != current) {
+    if (held && current && held->state == current && held->beneath == state && state && state != current) {
         owner_pop_held(me); /* the block was ended by hand */
     }
     if (state && state != current) {

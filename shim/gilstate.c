@@ -154,7 +154,7 @@ int reconcile_check(void) {
     return real.PyGILState_Check ? real.PyGILState_Check() : 0;
 }
 
-/* Called in signal handlers (faulthandler), so it looks but changes nothing and takes no lock. */
+/* Called in signal handlers (faulthandler), so it takes no lock and changes nothing but a hint. */
 PyThreadState *reconcile_this_thread_state(void) {
     PyThreadState *in_slot = slot_get();
     struct owner *me = owner_self();
@@ -166,5 +166,6 @@ PyThreadState *reconcile_this_thread_state(void) {
         return current;
     }
     /* What other threads did since this one looked last is not known here; its next call of another kind looks. */
-    return settle_choose(in_slot, me->saved.count ? owner_last_saved(me) : owner_fast.parked);
+    me->answered = settle_choose(in_slot, me->saved.count ? owner_last_saved(me) : owner_fast.parked);
+    return me->answered;
 }

@@ -93,15 +93,20 @@ PyThreadState *gilshim_PyGILState_GetThisThreadState(void) {
 
 /* ---- attach and detach ------------------------------------------------------------------------------------------ */
 
-/* Whether the thread is plain and `state` is the one it has attached. */
-static inline bool is_own_attached(const PyThreadState *state) {
-    return owner_is_plain() && state && owner_fast.own == state &&
-           (LIKELY(owner_fast.current) ? *owner_fast.current : interp_current()) == state;
+/* On a plain thread: what is attached to it, or some other thread's state (up to 3.11). */
+static inline const PyThreadState *plain_current(void) {
+    return LIKELY(owner_fast.current) ? *owner_fast.current : interp_current();
 }
 
-/* Whether the thread is plain, and `state` the one that it saved away and is to restore. */
+/* Whether the thread is plain and `state` is the one it has attached. */
+static inline bool is_own_attached(const PyThreadState *state) {
+    return owner_is_plain() && state && owner_fast.own == state && plain_current() == state;
+}
+
+/* Whether the thread is plain, and `state` the one that it saved away and is to restore. An Ensure may have attached it
+ * in between. */
 static inline bool is_own_parked(const PyThreadState *state) {
-    return owner_is_plain() && state && owner_fast.parked == state;
+    return owner_is_plain() && state && owner_fast.parked == state && plain_current() != state;
 }
 
 PyThreadState *gilshim_PyEval_SaveThread(void) {

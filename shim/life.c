@@ -77,7 +77,7 @@ void reconcile_delete_current(const void *caller) {
         return;
     }
     const struct owner_held *held = owner_top_held(me);
-    bool is_over = held && held->state == current && held->beneath != current;
+    bool is_over = held && held->state == current && held->beneath != current && !held->is_over_nothing;
     if (is_over && reconcile_resume_beneath(me, caller)) {
         real.PyThreadState_Delete(current);
     } else {

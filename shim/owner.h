@@ -25,13 +25,16 @@ struct owner_saved {
 
 enum owner_attach { OWNER_BY_ACQUIRE, OWNER_BY_RESTORE, OWNER_BY_ENSURE };
 
-/* An attach over a held GIL: what comes back when it ends. */
+/* An attach over a held GIL: what comes back when it ends. Inside one also a later AcquireThread with nothing attached
+ * (in a release block), so that its end is not taken for the outer one's. */
 struct owner_held {
     PyThreadState *state;   /* the one on top */
     PyThreadState *beneath; /* the one set aside; NULL: the GIL was held without any state */
+    bool was_saved;         /* over nothing: saved since, as a release block or kept by its library */
+    bool is_over_nothing;   /* nothing was attached, and the GIL not held: nothing comes back */
     bool is_beneath_lost;   /* it died or moved meanwhile: nothing to come back to */
     enum owner_attach by;
-    bool is_filed;    /* a library has it under its key: pybind11's acquire, which ends by SaveThread */
+    bool is_filed;    /* a library has it from its key: pybind11's acquire, which ends by SaveThread */
     uintptr_t object; /* load bias of the object that attached it */
     int counter;      /* its gilstate_counter then */
 };
@@ -60,6 +63,7 @@ struct owner {
     PyThreadState *override; /* what we wrote into the slot, while it stands there */
     PyThreadState *home;     /* what the slot held before that, and gets back at the detach */
     PyThreadState *clearing; /* PyThreadState_Clear of it is running: its count may be 0 */
+    PyThreadState *answered; /* what a library was told last when it asked for this thread\'s state */
     PyThreadState *loan;     /* attached by us for a finalization that was seen coming */
     bool
         holds_gil_without_state; /* up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock */
