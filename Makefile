@@ -41,7 +41,8 @@ all: $(library)		## build the library (default)
 
 $(library): $(objects)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(shim_ldflags) $(shim_cflags) $(CFLAGS) $(LDFLAGS) -o $@ $(objects) -ldl -lpthread
+	$(Q)$(CC) $(shim_ldflags) $(shim_cflags) $(CFLAGS) $(LDFLAGS) -o $@.new $(objects) -ldl -lpthread
+	$(Q)mv $@.new $@ # in one step: programs may be running with it, or be starting
 
 $(BUILD)/%.c.o: %.c $(BUILD)/.flags
 	$(call say,CC,$<)
