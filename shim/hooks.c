@@ -96,7 +96,10 @@ PyThreadState *gilshim_PyGILState_GetThisThreadState(void) {
 /* On a plain thread: what is attached to it, or some other thread's state (up to 3.11). */
 static inline const PyThreadState *plain_current(void) {
     current_place *place = owner_fast.current;
-    return LIKELY(place != NULL) ? *place : interp_current();
+    if (LIKELY(place != NULL)) {
+        return *place;
+    }
+    return interp_current();
 }
 
 /* Whether the thread is plain and `state` is the one it has attached. */
