@@ -97,7 +97,7 @@ PyThreadState *gilshim_PyGILState_GetThisThreadState(void) {
 static inline const PyThreadState *plain_current(void) {
     current_place *place = owner_fast.current;
     if (LIKELY(place != NULL)) {
-        return *place;
+        return *place; // cppcheck-suppress CastIntegerToAddressAtReturn ; it takes the typedef for an integer
     }
     return interp_current();
 }
