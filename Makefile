@@ -74,6 +74,7 @@ check: $(library)	## every test on every interpreter of this machine (CHECK='-p 
 # unit: and bench: come from those who write them.
 -include tests/unit/rules.mk
 -include tests/bench/rules.mk
+-include tests/nesting/rules.mk
 
 # ---- lint
 

@@ -24,7 +24,7 @@ static struct owner_held *push_block(struct owner *me, PyThreadState *state, enu
     if (held) {
         held->state = state;
         held->by = by;
-        held->is_filed = me->answered == state || keys_file(me, state);
+        held->is_filed = owner_was_just_told(me, state) || keys_file(me, state);
         held->object = object_of(caller);
         held->counter = counter_read(state);
     }
@@ -115,11 +115,10 @@ void reconcile_attach(PyThreadState *state, enum owner_attach by, const void *ca
         }
     } else {
         settle_before_attach(me, state, caller);
-        if (by == OWNER_BY_ACQUIRE && me->held.count && me->answered == state) {
+        if (by == OWNER_BY_ACQUIRE && me->held.count && owner_was_just_told(me, state)) {
             push_block_over_nothing(me, state, caller);
         }
     }
-    me->answered = NULL;
     owner_unsave(me, state);
     me->attached = state;
     owner_leave(me);

@@ -166,6 +166,7 @@ PyThreadState *reconcile_this_thread_state(void) {
         return current;
     }
     /* What other threads did since this one looked last is not known here; its next call of another kind looks. */
-    me->answered = settle_choose(in_slot, me->saved.count ? owner_last_saved(me) : owner_fast.parked);
-    return me->answered;
+    PyThreadState *own = settle_choose(in_slot, me->saved.count ? owner_last_saved(me) : owner_fast.parked);
+    owner_note_answer(me, own);
+    return own;
 }

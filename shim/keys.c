@@ -204,7 +204,7 @@ void *keys_get(const void *key, const void *caller) {
             report_repair(REPAIR_share, caller);
         }
     }
-    me->answered = value;
+    owner_note_answer(me, value);
     owner_leave(me);
     return value;
 }

@@ -185,6 +185,15 @@ static void list_remove(struct owner_list *list, size_t item_size, uint32_t inde
 #define HELD(me) ((struct owner_held *)(me)->held.items)
 #define FILED(me) ((struct owner_filed *)(me)->filed.items)
 
+void owner_note_answer(struct owner *me, PyThreadState *state) {
+    me->answered = state;
+    me->answered_at = me->visits;
+}
+
+bool owner_was_just_told(const struct owner *me, const PyThreadState *state) {
+    return me->answered == state && me->visits == me->answered_at + 1;
+}
+
 void owner_save(struct owner *me, PyThreadState *state, bool is_foreign) {
     owner_unsave(me, state);
     struct owner_saved *saved = list_push(&me->saved, sizeof *saved);
@@ -322,6 +331,7 @@ struct owner *owner_enter(void) {
     if (!me) {
         return NULL;
     }
+    me->visits++;
     if (me->life != owner_life) {
         wipe(me);
         me->life = owner_life;
@@ -410,6 +420,11 @@ void owner_state_died(struct owner *me, PyThreadState *state, bool may_be_elsewh
     }
     if (me->home == state) {
         me->home = NULL;
+    }
+    for (uint32_t i = 0; i < me->filed.count; i++) {
+        if (FILED(me)[i].shared == state) {
+            FILED(me)[i].shared = NULL;
+        }
     }
     owner_unsave(me, state);
     for (uint32_t i = me->held.count; i-- > 0;) {

@@ -63,7 +63,9 @@ struct owner {
     PyThreadState *override; /* what we wrote into the slot, while it stands there */
     PyThreadState *home;     /* what the slot held before that, and gets back at the detach */
     PyThreadState *clearing; /* PyThreadState_Clear of it is running: its count may be 0 */
-    PyThreadState *answered; /* what a library was told last when it asked for this thread\'s state */
+    PyThreadState *answered; /* what a library was told when it asked for this thread's state ... */
+    uint32_t answered_at;    /* ... at that visit: good for the very next one, the attach that it asked for */
+    uint32_t visits;         /* counts owner_enter */
     PyThreadState *loan;     /* attached by us for a finalization that was seen coming */
     bool
         holds_gil_without_state; /* up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock */
@@ -127,6 +129,10 @@ void owner_state_made(PyThreadState *state);
 /* A state has died or is about to: no record of this thread names it any more. `may_be_elsewhere`: another thread may
  * still have it in its slot or keys. */
 void owner_state_died(struct owner *me, PyThreadState *state, bool may_be_elsewhere);
+
+/* A library was told that `state` is this thread's; and whether that was just before the present visit. */
+void owner_note_answer(struct owner *me, PyThreadState *state);
+bool owner_was_just_told(const struct owner *me, const PyThreadState *state);
 
 /* The saved states. */
 void owner_save(struct owner *me, PyThreadState *state, bool is_foreign);
