@@ -215,7 +215,6 @@ PyThreadState *reconcile_swap(PyThreadState *state, const void *caller) {
     return previous;
 }
 
-/* Up to 3.8 AcquireLock and Swap are two steps of one attach, with "GIL held, no state" between them. */
 void reconcile_acquire_lock(void) {
     real.PyEval_AcquireLock();
     struct owner *me = owner_enter();

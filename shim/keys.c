@@ -43,10 +43,6 @@ static void real_empty(const void *key) {
     }
 }
 
-bool keys_any(void) {
-    return __atomic_load_n(&known_count, __ATOMIC_ACQUIRE) != 0;
-}
-
 static struct known_key *find_known(const void *key) {
     unsigned count = __atomic_load_n(&known_count, __ATOMIC_ACQUIRE);
     for (unsigned i = 0; i < count; i++) {

@@ -174,7 +174,6 @@ void reconcile_before_finalize(const void *caller) {
     }
 }
 
-/* PyOS_AfterFork_Child frees every state but the attached one. */
 void reconcile_before_freeing_others(void) {
     struct owner *me = owner_enter();
     if (me) {
@@ -182,8 +181,6 @@ void reconcile_before_freeing_others(void) {
     }
 }
 
-/* A call that is only made with a state attached, and crashes without: pybind11's finalize_interpreter, after its user
- * has saved the state away (issue #1276). It is attached on account of the RestoreThread or Py_Finalize to come. */
 void reconcile_before_state_is_needed(const void *caller) {
     struct owner *me = owner_enter();
     if (!lacks_state(me) || !owner_last_saved(me)) {

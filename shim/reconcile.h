@@ -1,57 +1,114 @@
 /* The rules of the repairs, one function for each wrapped function that has a say. Called by the hooks when the thread
  * is not plain. `caller` is the return address in the module that called.
  *
- * All of them may call into CPython, wait for the GIL, and not return at all (CPython up to 3.13 ends a thread that
- * meets finalization by pthread_exit). No lock is held meanwhile, and no record is touched after a real call without
- * asking for it again. */
+ * All of them may call into CPython, wait for the GIL, run arbitrary Python code and not return at all (CPython up to
+ * 3.13 ends a thread that meets finalization by pthread_exit). No lock is held meanwhile, and no record is touched after
+ * a real call without asking for it again. None is async-signal-safe, but for reconcile_this_thread_state. */
 #pragma once
 
 #include "cpython.h"
 #include "owner.h"
 
-/* attach.c: a given state is attached or detached. */
+/* ---- attach.c: a given state is attached or detached -------------------------------------------------------------- */
+
+/* PyEval_RestoreThread and PyEval_AcquireThread of `state`. Over a held GIL it is an exchange, not a wait (`held`). */
 void reconcile_attach(PyThreadState *state, enum owner_attach by, const void *caller);
+
+/* PyEval_SaveThread: detaches, or ends a block that was attached over a held GIL. Returns the state that was attached. */
 PyThreadState *reconcile_save(const void *caller);
+
+/* PyEval_ReleaseThread of `state`, which also may be the end of such a block. */
 void reconcile_release_thread(PyThreadState *state, const void *caller);
+
+/* PyThreadState_Swap; `state` may be NULL. Returns the state that was attached. */
 PyThreadState *reconcile_swap(PyThreadState *state, const void *caller);
+
+/* PyEval_AcquireLock and PyEval_ReleaseLock: the GIL without a state. Up to 3.8 AcquireLock and Swap are two steps of
+ * one attach. */
 void reconcile_acquire_lock(void);
 void reconcile_release_lock(void);
 
-/* attach.c, for the other rules. Attaches `state` (not NULL) while the GIL is held under `current`, or under no state
- * (NULL): what is beneath is set aside. And ends that: true if what was beneath is back, false if there is nothing to
- * come back to and the caller has to detach as usual. */
+/* For the other rules: attaches `state` (not NULL) while the GIL is held under `current`, or under no state (NULL); what
+ * is beneath is set aside until the block ends. */
 void reconcile_attach_over(struct owner *me, PyThreadState *state, PyThreadState *current, enum owner_attach by,
                            const void *caller);
+
+/* Ends the innermost of these blocks. True: what was beneath is back. False: there is nothing to come back to, and the
+ * caller has to detach as usual. There must be such a block. */
 bool reconcile_resume_beneath(struct owner *me, const void *caller);
 
-/* gilstate.c */
+/* ---- gilstate.c: PyGILState_* goes by what is attached ------------------------------------------------------------ */
+
+/* PyGILState_Ensure. Returns what the matching Release is to be given. */
 int reconcile_ensure(const void *caller);
+
+/* PyGILState_Release. One with LOCKED never frees a state (pybind11 issue #5827). */
 void reconcile_release(int gilstate, const void *caller);
+
+/* PyGILState_Check, after the slot was put right. */
 int reconcile_check(void);
+
+/* PyGILState_GetThisThreadState: the state that Ensure would use. Async-signal-safe: faulthandler's handler asks. */
 PyThreadState *reconcile_this_thread_state(void);
 
-/* life.c: states and interpreters come and go. */
+/* ---- life.c: states and interpreters come and go ------------------------------------------------------------------ */
+
+/* PyThreadState_New. */
 PyThreadState *reconcile_new(PyInterpreterState *interp);
+
+/* PyThreadState_Clear: while it runs, this thread takes the long way. */
 void reconcile_clear(PyThreadState *state);
+
+/* PyThreadState_Delete, and what CPython 3.12+ takes out of this thread's slot by it is put back. */
 void reconcile_delete(PyThreadState *state);
+
+/* PyThreadState_DeleteCurrent, which also may be the end of a block over a held GIL. */
 void reconcile_delete_current(const void *caller);
+
+/* Py_NewInterpreter has returned `state`, attached; NULL: it failed. */
 void reconcile_after_new_interpreter(PyThreadState *state, const void *caller);
+
+/* Py_EndInterpreter. */
 void reconcile_end_interpreter(PyThreadState *state);
+
+/* Around Py_Initialize and its family. */
 void reconcile_before_initialize(void);
 void reconcile_after_initialize(void);
+
+/* Before Py_Finalize: attaches this thread's state if it was saved away (`finalize`). */
 void reconcile_before_finalize(const void *caller);
-void reconcile_forget_interpreter(void); /* its life is over, or another CPython is here: nothing remembered counts */
+
+/* The interpreter's life is over, or another CPython is here: nothing remembered counts. */
+void reconcile_forget_interpreter(void);
+
+/* PyOS_AfterFork_Child is about to free every state but the attached one. */
 void reconcile_before_freeing_others(void);
+
+/* A call that crashes without an attached state is about to be made: pybind11's finalize_interpreter, after its user has
+ * saved the state away (issue #1276). Attaches it on account of the RestoreThread or Py_Finalize to come. */
 void reconcile_before_state_is_needed(const void *caller);
 
-/* keys.c: what libraries file under their own keys. `key` is the address of a Py_tss_t, or keys_of_number() of an int
- * key. */
+/* ---- keys.c: what libraries file under keys of their own ---------------------------------------------------------- */
+
+/* A key is named by the address of its Py_tss_t, or by this for an int key (PyThread_create_key). */
 const void *keys_of_number(int number);
+
+/* PyThread_tss_set, PyThread_set_key_value; and PyThread_delete_key_value, with NULL. Returns what the real one does. */
 int keys_set(const void *key, void *value);
+
+/* PyThread_tss_get, PyThread_get_key_value: not a dead state (`cached`), and not nothing if the thread has a state and
+ * the key is one for thread states (`share`). */
 void *keys_get(const void *key, const void *caller);
+
+/* The key is deleted: its name may be another one's next. */
 void keys_gone(const void *key);
-bool keys_any(void);
+
+/* Whether a library has `state` under its key on this thread. */
 bool keys_file(struct owner *me, const PyThreadState *state);
+
+/* `state` has died: this thread's keys name it no more. `me` may be NULL. */
 void keys_state_died(struct owner *me, const PyThreadState *state, const void *caller);
-void keys_forget_all(void);
+
+/* The thread ends, or all keys are void with the interpreter. */
 void keys_thread_ends(struct owner *me);
+void keys_forget_all(void);
