@@ -396,9 +396,11 @@ void owner_take(struct owner *me, PyThreadState *state) {
     uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
     if (!is_fresh && slot_get() != state) {
         epoch = interp_next_epoch();
-        /* What this thread knows is right; the others are to look. */
         registry_take(state, me, epoch, true);
-        owner_fast.verified = epoch;
+        /* What this thread knows is right, and the others are to look; unless they did something since it looked. */
+        if (epoch == owner_fast.verified + 1) {
+            owner_fast.verified = epoch;
+        }
         return;
     }
     registry_take(state, me, epoch, false);
