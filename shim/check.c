@@ -31,16 +31,10 @@ static void print(struct text *text) {
 }
 
 static void print_interpreter(void) {
-    static const char *const ways[] = {"", "shared", "static", "opened late", "refused"};
     char buffer[800];
     struct text text = line_start(buffer, sizeof buffer);
-    text_add(&text, "interpreter: CPython ");
-    text_add(&text, interp_version());
-    text_add(&text, interp_is_debug ? " debug (" : " release (");
-    text_add(&text, ways[real_status.binding]);
-    text_add(&text, ", ");
-    text_add(&text, real_status.path);
-    text_add(&text, ")");
+    text_add(&text, "interpreter: ");
+    interp_describe(&text);
     print(&text);
 }
 

@@ -95,12 +95,17 @@ PyInterpreterState *interp_main(void) {
     return last;
 }
 
-const char *interp_version(void) {
-    static char version[16];
-    const char *full = real.Py_GetVersion ? real.Py_GetVersion() : "?";
-    size_t length = strcspn(full, " ");
-    length = length < sizeof version ? length : sizeof version - 1;
-    memcpy(version, full, length);
-    version[length] = '\0';
-    return version;
+void interp_describe(struct text *text) {
+    static const char *const ways[] = {
+        [REAL_UNBOUND] = "not bound", [REAL_SHARED] = "shared",   [REAL_STATIC] = "static",
+        [REAL_LATE] = "opened late",  [REAL_REFUSED] = "refused",
+    };
+    const char *version = real.Py_GetVersion ? real.Py_GetVersion() : "?";
+    text_add(text, "CPython ");
+    text_add_span(text, version, strcspn(version, " "));
+    text_add(text, interp_is_debug ? " debug (" : " release (");
+    text_add(text, ways[real_status.binding]);
+    text_add(text, ", ");
+    text_add(text, real_status.path);
+    text_add(text, ")");
 }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "cpython.h"
+#include "text.h"
 
 /* Generation of everything that is remembered per thread. A thread whose record carries another number looks at the
  * truth again before it trusts its record. Never 0. Bumped when a state changes its thread, dies by another thread's
@@ -43,5 +44,5 @@ PyInterpreterState *interp_of(const PyThreadState *state);
 /* The main interpreter; NULL before there is one. */
 PyInterpreterState *interp_main(void);
 
-/* "3.11.2", in a static buffer. */
-const char *interp_version(void);
+/* Adds "CPython 3.11.2 release (static, /usr/bin/python3.11)". */
+void interp_describe(struct text *text);

@@ -21,16 +21,11 @@ extern const char gilshim_version[];
 __attribute__((visibility("default"))) const char gilshim_version[] = GILSHIM_VERSION;
 
 static void tell_binding(void) {
-    static const char *const ways[] = {"not bound", "shared", "static", "opened late", "refused"};
     char buffer[900];
     struct text text = text_start(buffer, sizeof buffer);
-    text_add(&text, "bound to CPython ");
-    text_add(&text, interp_version());
-    text_add(&text, interp_is_debug ? " debug (" : " release (");
-    text_add(&text, ways[real_status.binding]);
-    text_add(&text, ", ");
-    text_add(&text, real_status.path);
-    text_add(&text, "): ");
+    text_add(&text, "bound to ");
+    interp_describe(&text);
+    text_add(&text, ": ");
     text_add_decimal(&text, real_status.bound);
     text_add(&text, " functions, ");
     text_add_decimal(&text, real_status.redirected);
