@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "options.h"
 #include "registry.h"
@@ -28,13 +27,8 @@ static struct owner *free_records;
 static pthread_key_t exit_key;
 static bool can_track;
 
-static void *map_pages(size_t size) {
-    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return pages == MAP_FAILED ? NULL : pages;
-}
-
 static void add_chunk(void) {
-    struct chunk *chunk = map_pages(sizeof *chunk);
+    struct chunk *chunk = list_map_pages(sizeof *chunk);
     if (!chunk) {
         return;
     }
@@ -155,31 +149,6 @@ bool owner_start(void) {
 }
 
 /* ---- lists ------------------------------------------------------------------------------------------------------ */
-
-static void *list_push(struct owner_list *list, size_t item_size) {
-    if (list->count == list->capacity) {
-        size_t old_size = list->capacity * item_size;
-        size_t size = old_size ? old_size * 2 : 4096 / item_size * item_size;
-        void *items = map_pages(size);
-        if (!items) {
-            return NULL;
-        }
-        if (old_size) {
-            memcpy(items, list->items, old_size);
-            munmap(list->items, old_size);
-        }
-        list->items = items;
-        list->capacity = (uint32_t)(size / item_size);
-    }
-    void *item = (char *)list->items + list->count++ * item_size;
-    return memset(item, 0, item_size);
-}
-
-static void list_remove(struct owner_list *list, size_t item_size, uint32_t index) {
-    char *item = (char *)list->items + index * item_size;
-    memmove(item, item + item_size, (list->count - index - 1) * item_size);
-    list->count--;
-}
 
 #define SAVED(me) ((struct owner_saved *)(me)->saved.items)
 #define HELD(me) ((struct owner_held *)(me)->held.items)

@@ -16,6 +16,7 @@
 #include "cpython.h"
 #include "current.h"
 #include "interp.h"
+#include "list.h"
 
 /* A state that this thread detached by PyEval_SaveThread and is to restore. */
 struct owner_saved {
@@ -50,13 +51,6 @@ struct owner_filed {
     bool is_emptied;       /* emptied by us because the state died: the library's own emptying is still to come */
 };
 
-/* Growing arrays in pages of their own, kept for the next thread when this one ends. */
-struct owner_list {
-    void *items;
-    uint32_t count;
-    uint32_t capacity;
-};
-
 struct owner {
     uint32_t life;           /* interp_life it belongs to */
     PyThreadState *attached; /* attached here last, as far as seen: a hint for the truth test up to 3.11 */
@@ -71,9 +65,9 @@ struct owner {
         holds_gil_without_state; /* up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock */
     bool has_forked;             /* of what it names, only the attached state is sure to have survived */
     uint8_t exit_rounds;
-    struct owner_list saved; /* of struct owner_saved, latest last */
-    struct owner_list held;  /* of struct owner_held, innermost last */
-    struct owner_list filed; /* of struct owner_filed */
+    struct list saved; /* of struct owner_saved, latest last */
+    struct list held;  /* of struct owner_held, innermost last */
+    struct list filed; /* of struct owner_filed */
     bool is_in_use;
     struct owner *next_free;
 };
