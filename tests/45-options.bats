@@ -90,7 +90,7 @@ find_pid() {
 
 @test "mode=off: as without the shim" {
     SHIM_OPTIONS=mode=off fails_with "${mixed[@]}"
-    is_silent
+    has_no_line "*gilshim*" # CPython itself may say something: 3.13 aborts where 3.11 hangs
     under mode=off:mode=repair
 }
 
