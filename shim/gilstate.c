@@ -2,7 +2,6 @@
 #include "options.h"
 #include "real.h"
 #include "reconcile.h"
-#include "registry.h"
 #include "report.h"
 #include "settle.h"
 #include "slot.h"
@@ -34,14 +33,11 @@ static void release_over_bare_gil(struct owner *me, PyThreadState *state, const 
     if (count == 1) {
         real.PyThreadState_Clear(state);
         me = owner_self();
-        keys_state_died(me, state, caller);
     }
     reconcile_resume_beneath(me, caller);
     if (count == 1) {
         real.PyThreadState_Delete(state);
-        me = owner_enter();
-        owner_state_died(me, state, false);
-        owner_leave(me);
+        reconcile_state_died(state, false, caller);
     }
 }
 
@@ -130,25 +126,26 @@ void reconcile_release(int gilstate, const void *caller) {
     } else {
         release_without_slot(current, gilstate);
     }
+    if (count == 1 || (count == COUNTER_UNKNOWN && slot_get() != current)) {
+        reconcile_state_died(current, false, caller);
+        return;
+    }
     me = owner_enter();
     if (!me) {
         return;
     }
-    if (count == 1 || (count == COUNTER_UNKNOWN && slot_get() != current)) {
-        keys_state_died(me, current, caller);
-        owner_state_died(me, current, false);
-    } else if (me->override == current) {
+    if (me->override == current) {
         owner_save(me, current, false); /* not in the slot, but still the state that this thread was in last */
     }
     settle_detach(me, current);
     owner_leave(me);
 }
 
-int reconcile_check(void) {
+int reconcile_check(const void *caller) {
     struct owner *me = owner_enter();
     PyThreadState *current = me ? owner_attached(me) : NULL;
     if (current) {
-        settle_slot(me, current, NULL);
+        settle_slot(me, current, caller);
     }
     owner_leave(me);
     return real.PyGILState_Check ? real.PyGILState_Check() : 0;

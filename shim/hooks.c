@@ -80,7 +80,7 @@ int gilshim_PyGILState_Check(void) {
         return real.PyGILState_Check ? real.PyGILState_Check() : 0;
     }
     PASS(int, PyGILState_Check);
-    return reconcile_check();
+    return reconcile_check(CALLER);
 }
 
 PyThreadState *gilshim_PyGILState_GetThisThreadState(void) {
@@ -200,7 +200,7 @@ void gilshim_PyThreadState_Clear(PyThreadState *state) {
 
 void gilshim_PyThreadState_Delete(PyThreadState *state) {
     PASS_VOID(PyThreadState_Delete, state);
-    reconcile_delete(state);
+    reconcile_delete(state, CALLER);
 }
 
 void gilshim_PyThreadState_DeleteCurrent(void) {
@@ -274,7 +274,7 @@ PyStatus gilshim_Py_NewInterpreterFromConfig(PyThreadState **state, const void *
 
 void gilshim_Py_EndInterpreter(PyThreadState *state) {
     PASS_VOID(Py_EndInterpreter, state);
-    reconcile_end_interpreter(state);
+    reconcile_end_interpreter(state, CALLER);
 }
 
 void gilshim_PyOS_BeforeFork(void) {

@@ -38,7 +38,7 @@ void reconcile_clear(PyThreadState *state) {
 }
 
 /* Whether another thread may have the state in its slot. */
-static bool may_be_elsewhere(struct owner *me, const PyThreadState *state, bool is_in_our_slot) {
+static bool is_known_elsewhere(struct owner *me, const PyThreadState *state, bool is_in_our_slot) {
     struct registry_entry entry;
     if (is_in_our_slot) {
         return false;
@@ -46,27 +46,30 @@ static bool may_be_elsewhere(struct owner *me, const PyThreadState *state, bool 
     return !registry_find(state, &entry) || (entry.owner && entry.owner != me);
 }
 
-void reconcile_delete(PyThreadState *state) {
+void reconcile_state_died(PyThreadState *state, bool may_be_elsewhere, const void *caller) {
+    struct owner *me = owner_enter();
+    if (me) {
+        keys_state_died(me, state, caller);
+        owner_state_died(me, state, may_be_elsewhere);
+        settle_detach(me, state);
+        owner_leave(me);
+    }
+}
+
+void reconcile_delete(PyThreadState *state, const void *caller) {
     struct owner *me = owner_enter();
     if (!me || !state) {
         real.PyThreadState_Delete(state);
         return;
     }
     PyThreadState *in_slot = slot_get();
-    bool is_elsewhere = may_be_elsewhere(me, state, in_slot == state);
+    bool is_elsewhere = is_known_elsewhere(me, state, in_slot == state);
     real.PyThreadState_Delete(state);
-    me = owner_enter();
-    if (!me) {
-        return;
-    }
     /* From 3.12 on a state that is in some slot takes whatever is in *this* thread's slot with it. */
     if (in_slot && in_slot != state && !slot_get() && options_repairs(REPAIR_moved) && slot_set(in_slot)) {
-        report_repair(REPAIR_moved, __builtin_return_address(0));
+        report_repair(REPAIR_moved, caller);
     }
-    keys_state_died(me, state, __builtin_return_address(0));
-    owner_state_died(me, state, is_elsewhere);
-    settle_detach(me, state);
-    owner_leave(me);
+    reconcile_state_died(state, is_elsewhere, caller);
 }
 
 void reconcile_delete_current(const void *caller) {
@@ -83,13 +86,7 @@ void reconcile_delete_current(const void *caller) {
     } else {
         real.PyThreadState_DeleteCurrent();
     }
-    me = owner_enter();
-    if (me) {
-        keys_state_died(me, current, caller);
-        owner_state_died(me, current, false);
-        settle_detach(me, current);
-        owner_leave(me);
-    }
+    reconcile_state_died(current, false, caller);
 }
 
 /* ---- interpreters ----------------------------------------------------------------------------------------------- */
@@ -110,20 +107,17 @@ void reconcile_after_new_interpreter(PyThreadState *state, const void *caller) {
     owner_leave(me);
 }
 
-void reconcile_end_interpreter(PyThreadState *state) {
+void reconcile_end_interpreter(PyThreadState *state, const void *caller) {
     struct owner *me = owner_enter();
     bool was_attached = me && owner_attached(me) == state;
     real.Py_EndInterpreter(state);
-    me = owner_enter();
-    if (!me) {
-        return;
-    }
-    keys_state_died(me, state, __builtin_return_address(0));
-    owner_state_died(me, state, false);
-    settle_detach(me, state);
+    reconcile_state_died(state, false, caller);
     /* Up to 3.11 the GIL is still held, with nothing attached. */
-    me->holds_gil_without_state = was_attached && !interp_slot_follows;
-    owner_leave(me);
+    me = owner_enter();
+    if (me) {
+        me->holds_gil_without_state = was_attached && !interp_slot_follows;
+        owner_leave(me);
+    }
 }
 
 void reconcile_forget_interpreter(void) {

@@ -46,7 +46,7 @@ int reconcile_ensure(const void *caller);
 void reconcile_release(int gilstate, const void *caller);
 
 /* PyGILState_Check, after the slot was put right. */
-int reconcile_check(void);
+int reconcile_check(const void *caller);
 
 /* PyGILState_GetThisThreadState: the state that Ensure would use. Async-signal-safe: faulthandler's handler asks. */
 PyThreadState *reconcile_this_thread_state(void);
@@ -59,8 +59,12 @@ PyThreadState *reconcile_new(PyInterpreterState *interp);
 /* PyThreadState_Clear: while it runs, this thread takes the long way. */
 void reconcile_clear(PyThreadState *state);
 
+/* For the other rules: `state` has died, nothing of this thread names it any more, and the slot gets back what it held
+ * before. `may_be_elsewhere`: another thread may have it in its slot. Makes the thread plain if it has come to that. */
+void reconcile_state_died(PyThreadState *state, bool may_be_elsewhere, const void *caller);
+
 /* PyThreadState_Delete, and what CPython 3.12+ takes out of this thread's slot by it is put back. */
-void reconcile_delete(PyThreadState *state);
+void reconcile_delete(PyThreadState *state, const void *caller);
 
 /* PyThreadState_DeleteCurrent, which also may be the end of a block over a held GIL. */
 void reconcile_delete_current(const void *caller);
@@ -69,7 +73,7 @@ void reconcile_delete_current(const void *caller);
 void reconcile_after_new_interpreter(PyThreadState *state, const void *caller);
 
 /* Py_EndInterpreter. */
-void reconcile_end_interpreter(PyThreadState *state);
+void reconcile_end_interpreter(PyThreadState *state, const void *caller);
 
 /* Around Py_Initialize and its family. */
 void reconcile_before_initialize(void);
