@@ -1,0 +1,245 @@
+#include "thread.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- /proc ------------------------------------------------------------------------------------------------------ */
+
+/* Reads a small file of /proc/self/task/TID into a string. Returns its length; 0: it can't be read. */
+static size_t read_file(pid_t tid, const char *name, char *buffer, size_t capacity) {
+    char path[64];
+    struct text text = text_start(path, sizeof path);
+    text_add(&text, "/proc/self/task/");
+    text_add_decimal(&text, (uint64_t)tid);
+    text_add(&text, "/");
+    text_add(&text, name);
+    int fd = open(text_end(&text), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        buffer[0] = '\0';
+        return 0;
+    }
+    size_t length = 0;
+    ssize_t count;
+    while (length < capacity - 1 && (count = read(fd, buffer + length, capacity - 1 - length)) > 0) {
+        length += (size_t)count;
+    }
+    close(fd);
+    buffer[length] = '\0';
+    return length;
+}
+
+/* What follows "Name:\t" in a status file; "" if there is no such line. */
+static const char *field(const char *status, const char *name) {
+    const char *at = strstr(status, name);
+    return at ? at + strlen(name) : "";
+}
+
+/* "202 0x7f.. 0x80 0x2 0x0 0x0 0x0 SP PC", "-1 SP PC" in an exception, "running". */
+static void read_call(pid_t tid, struct thread_look *look) {
+    char line[256];
+    look->call = -1;
+    if (!read_file(tid, "syscall", line, sizeof line) || line[0] == 'r') {
+        return;
+    }
+    char *rest = line;
+    look->call = strtol(rest, &rest, 10);
+    for (int i = 0; i < 6 && look->call >= 0; i++) {
+        look->arguments[i] = strtoull(rest, &rest, 16);
+    }
+    look->stack = strtoull(rest, &rest, 16);
+    look->pc = strtoull(rest, &rest, 16);
+}
+
+bool thread_look(pid_t tid, struct thread_look *look) {
+    char status[4096];
+    memset(look, 0, sizeof *look);
+    look->tid = tid;
+    look->call = -1;
+    if (!read_file(tid, "status", status, sizeof status)) {
+        return false;
+    }
+    const char *name = field(status, "Name:\t");
+    size_t length = strcspn(name, "\n");
+    memcpy(look->name, name, length < sizeof look->name ? length : sizeof look->name - 1);
+    look->state = field(status, "\nState:\t")[0];
+    look->blocked = strtoull(field(status, "\nSigBlk:\t"), NULL, 16);
+    read_call(tid, look);
+    return true;
+}
+
+/* The kernel's clock id of a thread: linux/include/linux/posix-timers.h, also what pthread_getcpuclockid makes. */
+uint64_t thread_cpu_time(pid_t tid) {
+    struct timespec time;
+    clockid_t clock = (clockid_t)(~(unsigned)tid << 3 | 6);
+    return clock_gettime(clock, &time) == 0 ? (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec : 0;
+}
+
+size_t thread_list(pid_t *tids, size_t capacity) {
+    char buffer[4096] __attribute__((aligned(8)));
+    size_t count = 0;
+    int fd = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    long size;
+    if (fd < 0) {
+        return 0;
+    }
+    while ((size = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0) {
+        for (long at = 0; at < size;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + at);
+            at += entry->d_reclen;
+            if (entry->d_name[0] < '1' || entry->d_name[0] > '9') {
+                continue;
+            }
+            if (count < capacity) {
+                tids[count] = (pid_t)strtol(entry->d_name, NULL, 10);
+            }
+            count++;
+        }
+    }
+    close(fd);
+    return count;
+}
+
+bool thread_exists(pid_t tid) {
+    return tid > 0 && (syscall(SYS_tgkill, getpid(), tid, 0) == 0 || errno == EPERM);
+}
+
+bool thread_read_memory(const void *from, void *to, size_t size) {
+    struct iovec local = {to, size};
+    struct iovec remote = {(void *)from, size};
+    return from && syscall(SYS_process_vm_readv, getpid(), &local, 1UL, &remote, 1UL, 0UL) == (long)size;
+}
+
+/* ---- what it waits for ------------------------------------------------------------------------------------------ */
+
+bool thread_is_in_futex(const struct thread_look *look) {
+    return look->call == SYS_futex;
+}
+
+/* glibc's pthread_mutex_t: { int lock; unsigned count; int owner; ... }, the same on every 64-bit architecture since 2.0.
+ * Taken for one only if what stands in the owner's place is another thread of this process, and the word is what a
+ * contended lock has. */
+static pid_t mutex_owner(const struct thread_look *look) {
+    struct {
+        int32_t lock;
+        uint32_t count;
+        int32_t owner;
+    } mutex;
+    if (!thread_read_memory((const void *)look->arguments[0], &mutex, sizeof mutex) || mutex.owner <= 0 ||
+        !thread_exists(mutex.owner)) {
+        return 0;
+    }
+    unsigned operation = (unsigned)look->arguments[1] & ~(unsigned)(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
+    if (operation == FUTEX_LOCK_PI || operation == 13 /* FUTEX_LOCK_PI2, Linux 5.14 */) {
+        return mutex.owner;
+    }
+    bool is_normal = mutex.lock == 2 && look->arguments[2] == 2;
+    bool is_robust = (mutex.lock & FUTEX_TID_MASK) == mutex.owner && (mutex.lock & (int)FUTEX_WAITERS);
+    return is_normal || is_robust ? mutex.owner : 0;
+}
+
+/* pthread_join sleeps until the kernel clears the thread's tid: a futex shared with the kernel, so without the private
+ * flag, whose expected value is a thread. */
+static pid_t joined_thread(const struct thread_look *look) {
+    int32_t word;
+    pid_t expected = (pid_t)look->arguments[2];
+    if ((look->arguments[1] & FUTEX_PRIVATE_FLAG) || expected == look->tid || !thread_exists(expected) ||
+        !thread_read_memory((const void *)look->arguments[0], &word, sizeof word)) {
+        return 0;
+    }
+    return word == expected ? expected : 0;
+}
+
+enum thread_wait thread_waits_for(const struct thread_look *look, pid_t *owner) {
+    *owner = 0;
+    if (look->call < 0) {
+        return THREAD_RUNS;
+    }
+    if (thread_is_in_futex(look)) {
+        *owner = mutex_owner(look);
+        if (*owner) {
+            return THREAD_WAITS_MUTEX;
+        }
+        *owner = joined_thread(look);
+        if (*owner) {
+            return THREAD_WAITS_THREAD;
+        }
+    }
+    return THREAD_IN_CALL;
+}
+
+static const struct {
+    long number;
+    const char *name;
+    bool bears_signal;
+} calls[] = {
+    {SYS_futex, "futex", true},
+    {SYS_read, "read", true},
+    {SYS_write, "write", true},
+    {SYS_readv, "readv", true},
+    {SYS_writev, "writev", true},
+    {SYS_wait4, "wait4", true},
+    {SYS_waitid, "waitid", true},
+    {SYS_flock, "flock", true},
+    {SYS_fcntl, "fcntl", true},
+    {SYS_openat, "openat", true},
+    {SYS_ioctl, "ioctl", false},
+    {SYS_accept4, "accept4", false},
+    {SYS_connect, "connect", false},
+    {SYS_recvfrom, "recvfrom", false},
+    {SYS_recvmsg, "recvmsg", false},
+    {SYS_sendto, "sendto", false},
+    {SYS_sendmsg, "sendmsg", false},
+    {SYS_nanosleep, "nanosleep", false},
+    {SYS_clock_nanosleep, "clock_nanosleep", false},
+    {SYS_ppoll, "ppoll", false},
+    {SYS_pselect6, "pselect6", false},
+    {SYS_epoll_pwait, "epoll_pwait", false},
+    {SYS_rt_sigtimedwait, "rt_sigtimedwait", false},
+    {SYS_rt_sigsuspend, "rt_sigsuspend", false},
+    {SYS_io_getevents, "io_getevents", false},
+    {SYS_semop, "semop", false},
+    {SYS_msgrcv, "msgrcv", false},
+    {SYS_fsync, "fsync", true},
+#ifdef SYS_poll
+    {SYS_poll, "poll", false},
+    {SYS_select, "select", false},
+    {SYS_epoll_wait, "epoll_wait", false},
+    {SYS_pause, "pause", false},
+    {SYS_accept, "accept", false},
+    {SYS_open, "open", true},
+#endif
+};
+
+/* A futex wait with a time limit answers EINTR too, but glibc's condition variables and joins loop by themselves; only
+ * sem_timedwait hands it on, and its callers must expect it. */
+bool thread_bears_signal(const struct thread_look *look) {
+    if (look->call < 0) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        if (calls[i].number == look->call) {
+            return calls[i].bears_signal;
+        }
+    }
+    return false;
+}
+
+void thread_add_call(struct text *text, long call) {
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        if (calls[i].number == call) {
+            text_add(text, calls[i].name);
+            return;
+        }
+    }
+    text_add(text, "system call ");
+    text_add_decimal(text, (uint64_t)call);
+}

@@ -1,0 +1,61 @@
+/* What the kernel says of a thread of this process: whether it sleeps, in which system call, on which address, how much
+ * CPU time it has had. Read from /proc/self/task, without the thread's help and without disturbing it.
+ *
+ * No malloc, no locks, no cancellation points that a host could use. Memory of the process is read by
+ * process_vm_readv where an address may be stale. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "text.h"
+
+struct thread_look {
+    pid_t tid;
+    char state;       /* R S D Z ... as in ps; 0: the thread is gone */
+    char name[16];    /* of the OS thread (prctl PR_SET_NAME) */
+    uint64_t blocked; /* signals that it has blocked: bit number - 1 */
+    long call;        /* system call it is in; -1: running, or unknown */
+    uint64_t arguments[6];
+    uintptr_t stack; /* its stack pointer; 0: not known */
+    uintptr_t pc;
+};
+
+/* Looks at the thread. False if there is none of this id. */
+bool thread_look(pid_t tid, struct thread_look *look);
+
+/* CPU time it has had so far, in nanoseconds; 0 if it can't be told. Costs one system call. */
+uint64_t thread_cpu_time(pid_t tid);
+
+/* Fills `tids` with the threads of this process, in the kernel's order; returns how many there are, which may be more
+ * than `capacity`. 0: /proc can't be read. */
+size_t thread_list(pid_t *tids, size_t capacity);
+
+/* Whether `tid` is a thread of this process. */
+bool thread_exists(pid_t tid);
+
+/* Copies memory of this process that may not be mapped any more. False: it isn't. */
+bool thread_read_memory(const void *from, void *to, size_t size);
+
+/* What a thread sleeps in. */
+enum thread_wait {
+    THREAD_RUNS,         /* not in a system call */
+    THREAD_IN_CALL,      /* some system call, or a futex that nothing more is known of */
+    THREAD_WAITS_MUTEX,  /* pthread_mutex_lock; owner known */
+    THREAD_WAITS_THREAD, /* pthread_join; owner is the thread that is joined */
+};
+
+/* Tells it, and the thread that is waited for in *owner (0: not known). */
+enum thread_wait thread_waits_for(const struct thread_look *look, pid_t *owner);
+
+/* Whether it sleeps in futex(2); the address is arguments[0]. */
+bool thread_is_in_futex(const struct thread_look *look);
+
+/* Whether a signal with SA_RESTART would pass unnoticed: the thread runs, or is in a call that the kernel restarts.
+ * poll, select, epoll_wait, nanosleep and the like answer EINTR whatever the handler's flags are (signal(7)). */
+bool thread_bears_signal(const struct thread_look *look);
+
+/* Adds "futex", "read", "poll", "system call 281". */
+void thread_add_call(struct text *text, long call);
