@@ -7,6 +7,8 @@
 #include "elf.h"
 #include "interp.h"
 #include "real.h"
+#include "slot.h"
+#include "tls.h"
 
 /* Up to 3.11 it is a global: exported in 2.7 and 3.6, somewhere in _PyRuntime from 3.7 on. From 3.12 on it is a
  * thread-local of libpython's or the executable's, which is at the same distance from the thread pointer in every
@@ -42,38 +44,15 @@ static void learn_from_runtime(PyThreadState *attached) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-struct tls_block {
-    uintptr_t address; /* of something in the object */
-    uintptr_t *start;
-    size_t words;
-};
-
-static int find_tls_block(struct dl_phdr_info *info, size_t size, void *argument) {
-    struct tls_block *block = argument;
-    bool is_object = false;
-    size_t tls_size = 0;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-        uintptr_t start = info->dlpi_addr + segment->p_vaddr;
-        is_object = is_object || (segment->p_type == PT_LOAD && block->address - start < segment->p_memsz);
-        tls_size = segment->p_type == PT_TLS ? segment->p_memsz : tls_size;
-    }
-    if (!is_object || size < offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof info->dlpi_tls_data) {
-        return is_object;
-    }
-    block->start = info->dlpi_tls_data;
-    block->words = block->start ? tls_size / sizeof(uintptr_t) : 0;
-    return 1;
-}
-
+/* From 3.15 on the gilstate slot is in the same block and holds the same pointer. */
 static void learn_from_tls(const PyThreadState *attached) {
-    struct tls_block block = {.address = (uintptr_t)real.Py_IsInitialized};
-    dl_iterate_phdr(find_tls_block, &block);
+    struct tls_block block = tls_block_of((const void *)real.Py_IsInitialized);
+    const void *slot = slot_place();
     uintptr_t *found = NULL;
     for (size_t i = 0; i < block.words; i++) {
-        if (block.start[i] == (uintptr_t)attached) {
+        if (block.start[i] == (uintptr_t)attached && &block.start[i] != slot) {
             if (found) {
-                return; /* 3.15 has the slot in there, too */
+                return;
             }
             found = &block.start[i];
         }

@@ -5,11 +5,13 @@
 #include <signal.h>
 #include <stddef.h>
 
+#include "interp.h"
 #include "real.h"
+#include "tls.h"
 
 /* 3.6 to 3.14 use a pthread key (number 0 is a valid one); 2.7 keeps a list of its own, keyed by (thread, int). From
- * 3.15 on the slot is a hidden thread-local: no key is found, and nothing is written. */
-enum kind { KIND_UNKNOWN, KIND_PTHREAD_KEY, KIND_PYTHON_KEY };
+ * 3.15 on the slot is a hidden thread-local: `key` is then the index of a word in CPython's block of them. */
+enum kind { KIND_UNKNOWN, KIND_PTHREAD_KEY, KIND_PYTHON_KEY, KIND_THREAD_LOCAL };
 
 static enum kind kind;
 static int key;
@@ -24,13 +26,34 @@ bool slot_is_known(void) {
     return __atomic_load_n(&kind, __ATOMIC_ACQUIRE) != KIND_UNKNOWN;
 }
 
+/* NULL: CPython has no thread-locals, or not yet on this thread (a libpython that was opened late). */
+static PyThreadState **word_of_block(int number) {
+    struct tls_block block = tls_block_of((const void *)real.Py_IsInitialized);
+    return (size_t)number < block.words ? (PyThreadState **)&block.start[number] : NULL;
+}
+
+const void *slot_place(void) {
+    return __atomic_load_n(&kind, __ATOMIC_ACQUIRE) == KIND_THREAD_LOCAL ? word_of_block(key) : NULL;
+}
+
 static PyThreadState *read_raw(enum kind of, int number) {
+    if (of == KIND_THREAD_LOCAL) {
+        PyThreadState *const volatile *word = word_of_block(number);
+        return word ? *word : NULL;
+    }
     return of == KIND_PTHREAD_KEY ? pthread_getspecific((pthread_key_t)number) : real.PyThread_get_key_value(number);
 }
 
 static void write_raw(enum kind of, int number, PyThreadState *state) {
     if (of == KIND_PTHREAD_KEY) {
         pthread_setspecific((pthread_key_t)number, state);
+        return;
+    }
+    if (of == KIND_THREAD_LOCAL) {
+        PyThreadState *volatile *word = word_of_block(number);
+        if (word) {
+            *word = state;
+        }
         return;
     }
     /* 2.7's set never overwrites (thread.c, find_key). */
@@ -73,8 +96,12 @@ void slot_learn(void) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     bool is_python27 = real._PyThreadState_Current && !real._PyThreadState_UncheckedGet;
-    if (!find_among(KIND_PTHREAD_KEY, 0, PTHREAD_KEYS_MAX, state) && is_python27) {
-        find_among(KIND_PYTHON_KEY, 1, PYTHON_KEYS_TRIED, state);
+    if (!find_among(KIND_PTHREAD_KEY, 0, PTHREAD_KEYS_MAX, state)) {
+        if (is_python27) {
+            find_among(KIND_PYTHON_KEY, 1, PYTHON_KEYS_TRIED, state);
+        } else if (interp_slot_follows) {
+            find_among(KIND_THREAD_LOCAL, 0, (int)tls_block_of((const void *)real.Py_IsInitialized).words, state);
+        }
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }

@@ -16,6 +16,9 @@ void slot_learn(void);
 /* Whether the slot can be written. */
 bool slot_is_known(void);
 
+/* Where the calling thread's slot lies if it is a thread-local of CPython's (3.15+) and that is known; else NULL. */
+const void *slot_place(void);
+
 /* Makes this thread's slot `state` (NULL: empty). False, and nothing changed, if the slot's place is not known or
  * CPython does not see the write (re-initialized meanwhile: the place is looked for again, once). */
 bool slot_set(PyThreadState *state);
