@@ -23,6 +23,7 @@ void options_default(struct options *result) {
     memset(result, 0, sizeof *result);
     result->mode = MODE_REPAIR;
     result->repairs = ALL_REPAIRS;
+    result->exitcode = EXITCODE_NONE;
 }
 
 /* A piece of the string between separators. */
@@ -43,19 +44,47 @@ static struct span next_piece(const char **rest, char separator) {
 }
 
 static bool parse_number(struct span value, int largest, int *result) {
-    if (value.length != 1 || value.start[0] < '0' || value.start[0] - '0' > largest) {
+    int number = 0;
+    for (size_t i = 0; i < value.length; i++) {
+        char c = value.start[i];
+        if (c < '0' || c > '9' || number > largest) {
+            return false;
+        }
+        number = number * 10 + (c - '0');
+    }
+    if (value.length == 0 || value.length > 9 || number > largest) {
         return false;
     }
-    *result = value.start[0] - '0';
+    *result = number;
     return true;
 }
 
 static bool parse_flag(bool *flag, struct span value) {
     int number;
-    if (!parse_number(value, 1, &number)) {
+    if (value.length != 1 || !parse_number(value, 1, &number)) {
         return false;
     }
     *flag = number;
+    return true;
+}
+
+/* One of `count` words; its number in *result. */
+static bool parse_word(struct span value, const char *const *words, int count, int *result) {
+    for (int i = 0; i < count; i++) {
+        if (span_is(value, words[i])) {
+            *result = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool parse_path(char *path, size_t size, struct span value) {
+    if (value.length == 0 || value.length >= size) {
+        return false;
+    }
+    memcpy(path, value.start, value.length);
+    path[value.length] = '\0';
     return true;
 }
 
@@ -67,14 +96,62 @@ static bool parse_check(struct options *result, struct span value) {
     return parse_flag(&result->check, value);
 }
 
+static bool parse_summary(struct options *result, struct span value) {
+    return parse_flag(&result->summary, value);
+}
+
 static bool parse_mode(struct options *result, struct span value) {
-    if (span_is(value, "repair")) {
-        result->mode = MODE_REPAIR;
-    } else if (span_is(value, "off")) {
-        result->mode = MODE_OFF;
-    } else {
+    static const char *const words[] = {
+        [MODE_REPAIR] = "repair", [MODE_OBSERVE] = "observe", [MODE_STRICT] = "strict", [MODE_OFF] = "off"};
+    int mode;
+    if (!parse_word(value, words, sizeof words / sizeof words[0], &mode)) {
         return false;
     }
+    result->mode = (enum mode)mode;
+    return true;
+}
+
+static bool parse_log_format(struct options *result, struct span value) {
+    static const char *const words[] = {[LOG_TEXT] = "text", [LOG_JSON] = "json"};
+    int format;
+    if (!parse_word(value, words, sizeof words / sizeof words[0], &format)) {
+        return false;
+    }
+    result->log_format = (enum log_format)format;
+    return true;
+}
+
+static bool parse_color(struct options *result, struct span value) {
+    static const char *const words[] = {[COLOR_AUTO] = "auto", [COLOR_ALWAYS] = "always", [COLOR_NEVER] = "never"};
+    int color;
+    if (!parse_word(value, words, sizeof words / sizeof words[0], &color)) {
+        return false;
+    }
+    result->color = (enum color)color;
+    return true;
+}
+
+static bool parse_history(struct options *result, struct span value) {
+    return parse_number(value, HISTORY_MAX, &result->history);
+}
+
+static bool parse_exitcode(struct options *result, struct span value) {
+    return parse_number(value, 255, &result->exitcode);
+}
+
+/* Seconds, with up to three digits behind a point. */
+static bool parse_stall(struct options *result, struct span value) {
+    const char *point = memchr(value.start, '.', value.length);
+    struct span whole = {value.start, point ? (size_t)(point - value.start) : value.length};
+    struct span fraction = {point ? point + 1 : "0", point ? value.length - whole.length - 1 : 1};
+    int seconds, parts;
+    if (!parse_number(whole, 1000000, &seconds) || fraction.length > 3 || !parse_number(fraction, 999, &parts)) {
+        return false;
+    }
+    for (size_t digits = fraction.length; digits < 3; digits++) {
+        parts *= 10;
+    }
+    result->stall_ns = (uint64_t)seconds * 1000000000u + (uint64_t)parts * 1000000u;
     return true;
 }
 
@@ -121,12 +198,15 @@ static bool parse_verbosity(struct options *result, struct span value) {
 }
 
 static bool parse_log_path(struct options *result, struct span value) {
-    if (value.length == 0 || value.length >= sizeof result->log_path) {
-        return false;
-    }
-    memcpy(result->log_path, value.start, value.length);
-    result->log_path[value.length] = '\0';
-    return true;
+    return parse_path(result->log_path, sizeof result->log_path, value);
+}
+
+static bool parse_timeline(struct options *result, struct span value) {
+    return parse_path(result->timeline, sizeof result->timeline, value);
+}
+
+static bool parse_suppressions(struct options *result, struct span value) {
+    return parse_path(result->suppressions, sizeof result->suppressions, value);
 }
 
 static const struct option {
@@ -137,13 +217,23 @@ static const struct option {
     const char *meaning;
 } table[] = {
     {"help", parse_help, "0|1", "0", "print this list on stderr and go on"},
-    {"mode", parse_mode, "repair|off", "repair", "off: pass everything through"},
+    {"mode", parse_mode, "repair|observe|strict|off", "repair",
+     "observe: change nothing, say what would be repaired; strict: and end at the first; off: pass all through"},
     {"repair", parse_repair, "all|none|NAME,NAME|-NAME", "all",
      "which repairs: duplicate held subinterp moved cached finalize share"},
     {"verbosity", parse_verbosity, "0|1|2", "0",
      "1: tell each repair once per calling site; 2: tell how it is bound too"},
     {"log_path", parse_log_path, "FILE|stderr|stdout", "stderr",
      "where to; %p pid, %h host, %e program; without %p, .PID is appended"},
+    {"log_format", parse_log_format, "text|json", "text", "json: each report is one line of JSON"},
+    {"color", parse_color, "auto|always|never", "auto",
+     "auto: on a terminal, unless NO_COLOR; CLICOLOR_FORCE=1 forces"},
+    {"summary", parse_summary, "0|1", "0", "when the process ends: repairs, acquisitions, waits and holds by module"},
+    {"history", parse_history, "N", "0", "keep the last N events of each thread (at most 4096) for reports"},
+    {"timeline", parse_timeline, "FILE", "none", "write a trace for ui.perfetto.dev; FILE as for log_path"},
+    {"stall", parse_stall, "SECONDS", "0", "tell who holds the GIL when a thread has waited longer; 0: never"},
+    {"suppressions", parse_suppressions, "FILE", "none", "reports to leave out: lines of type:pattern"},
+    {"exitcode", parse_exitcode, "N", "none (strict: 66)", "the exit status if anything was reported"},
     {"check", parse_check, "0|1", "0", "say what can be served here instead of running the program"},
 };
 enum { TABLE_SIZE = sizeof table / sizeof table[0] };

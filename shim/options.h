@@ -11,7 +11,17 @@ enum repair {
     REPAIR_COUNT
 };
 
-enum mode { MODE_REPAIR, MODE_OFF };
+enum mode {
+    MODE_REPAIR,
+    MODE_OBSERVE, /* change nothing, say what would be repaired */
+    MODE_STRICT,  /* as that, and end the process at the first */
+    MODE_OFF,
+};
+
+enum log_format { LOG_TEXT, LOG_JSON };
+enum color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
+
+enum { EXITCODE_NONE = -1, EXITCODE_STRICT = 66, HISTORY_MAX = 4096 };
 
 struct options {
     enum mode mode;
@@ -19,7 +29,15 @@ struct options {
     int verbosity;    /* 0: only when dying; 1: each kind of repair once per calling site; 2: binding and probes too */
     bool help;        /* print the options and go on */
     bool check;       /* say what can be served, instead of running the program */
-    char log_path[1024]; /* "": stderr */
+    bool summary;     /* a summary when the process ends */
+    enum log_format log_format;
+    enum color color;
+    int history;             /* events that are kept of each thread; 0: repairs only */
+    uint64_t stall_ns;       /* a thread that waits longer is reported; 0: nobody watches */
+    int exitcode;            /* the status if anything was reported; EXITCODE_NONE: the program's own */
+    char log_path[1024];     /* "": stderr */
+    char timeline[1024];     /* file of the timeline; "": none */
+    char suppressions[1024]; /* file of patterns; "": none */
 };
 
 /* The process's options: read once by options_read, constant afterwards. */

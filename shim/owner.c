@@ -9,6 +9,7 @@
 
 __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec")));
 uint32_t owner_life = 1;
+bool owner_is_recorded;
 void (*owner_before_end)(struct owner *me);
 
 /* ---- records ---------------------------------------------------------------------------------------------------- */
@@ -82,7 +83,7 @@ static void thread_ends(void *argument) {
         owner_before_end(record);
     }
     slot_thread_ends();
-    owner_fast.epoch = 0;
+    owner_unsettle();
     owner_fast.record = NULL;
     owner_fast.is_gone = true;
     registry_remove_owner(record);
@@ -139,7 +140,7 @@ static void after_fork_in_child(void) {
 
 void owner_forked(struct owner *me) {
     me->has_forked = true;
-    owner_fast.epoch = 0;
+    owner_unsettle();
 }
 
 bool owner_start(void) {
@@ -295,7 +296,7 @@ static void drop_dead_after_fork(struct owner *me) {
 }
 
 struct owner *owner_enter(void) {
-    owner_fast.epoch = 0;
+    owner_unsettle();
     struct owner *me = demand_record();
     if (!me) {
         return NULL;
@@ -348,7 +349,8 @@ void owner_leave(struct owner *me) {
     }
     owner_fast.current = current_find();
     owner_fast.own = own;
-    owner_fast.epoch = owner_fast.verified;
+    owner_fast.settled = owner_fast.verified;
+    owner_fast.epoch = owner_is_recorded ? 0 : owner_fast.verified;
 }
 
 /* ---- states changing hands -------------------------------------------------------------------------------------- */

@@ -82,6 +82,7 @@ struct owner_fast {
     PyThreadState *parked;  /* plain: own, detached by PyEval_SaveThread and to be restored */
     current_place *current; /* plain: where CPython keeps what is attached to this thread; NULL: ask */
     struct owner *record;
+    uint32_t settled; /* as epoch, and also where calls are recorded: then no thread is plain to the wrappers */
 };
 extern __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
@@ -89,6 +90,19 @@ extern __thread struct owner_fast owner_fast __attribute__((tls_model("initial-e
 static inline bool owner_is_plain(void) {
     return owner_fast.epoch == __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
 }
+
+/* Whether it needs no rule, but its calls are recorded perhaps. */
+static inline bool owner_is_settled(void) {
+    return owner_fast.settled == __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
+}
+
+/* From now on the calling thread takes the long way, until owner_leave says otherwise. */
+static inline void owner_unsettle(void) {
+    owner_fast.epoch = owner_fast.settled = 0;
+}
+
+/* Constructor: every call is recorded, so that no wrapper may take its short way. */
+extern bool owner_is_recorded;
 
 /* Bumped when an interpreter starts or ends: records of former lives are worth nothing. */
 extern uint32_t owner_life;

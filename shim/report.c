@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "elf.h"
+#include "journal.h"
 #include "text.h"
 
 /* The log file, while it is open: which file it was, since daemons close descriptors they did not open and get the
@@ -175,6 +176,7 @@ static const char *const without[] = {
 };
 
 void report_repair(enum repair repair, const void *caller) {
+    journal_note(JOURNAL_REPAIR, JOURNAL_NO_CALL, (uint8_t)repair, NULL, caller);
     if (options.verbosity < 1 || !first_time_at(repair, caller)) {
         return;
     }

@@ -82,7 +82,7 @@ void settle_after_attach(PyThreadState *state, const void *caller) {
     }
     learn_from_new_state(state);
     if (slot_set(state)) {
-        owner_fast.epoch = 0;
+        owner_unsettle();
         me->home = in_slot;
         me->override = state;
         report_repair(REPAIR_moved, caller);

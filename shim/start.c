@@ -8,6 +8,7 @@
 #include "counter.h"
 #include "current.h"
 #include "interp.h"
+#include "journal.h"
 #include "late.h"
 #include "options.h"
 #include "owner.h"
@@ -99,7 +100,7 @@ const struct real *start_pass_to(const void *caller) {
     if (real_is_ambiguous) {
         return real_of_caller(caller);
     }
-    return real_is_served() && options.mode == MODE_REPAIR ? NULL : &real;
+    return real_is_served() && options.mode != MODE_OFF ? NULL : &real;
 }
 
 void start_look_again(void) {
@@ -133,6 +134,11 @@ __attribute__((constructor)) static void start(void) {
         report_line("warning: no thread-specific key left: nothing is repaired");
     }
     owner_before_end = keys_thread_ends;
+    bool is_watching = options.mode == MODE_OBSERVE || options.mode == MODE_STRICT;
+    journal_start((unsigned)options.history,
+                  options.mode != MODE_OFF &&
+                      (is_watching || options.history || options.summary || options.stall_ns || options.timeline[0]));
+    owner_is_recorded = journal_is_on;
     bind(true);
     if (options.check) {
         check_and_exit();

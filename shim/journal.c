@@ -1,0 +1,349 @@
+#include "journal.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "journal_store.h"
+#include "list.h"
+#include "ticks.h"
+
+enum { KEPT_ENDED = 64, EVENTS_MAX = 4096 };
+
+struct journal_store journal_store = {.ring_size = 16};
+bool journal_is_on;
+
+static unsigned reuse_from; /* where to look for an ended record: round about, so that the oldest go first, roughly */
+static unsigned ended_count;
+static pthread_key_t exit_key;
+static bool can_record;
+
+static __thread struct {
+    struct journal_record *record;
+    bool is_gone; /* the thread's record was given up, or it can have none */
+} self __attribute__((tls_model("initial-exec")));
+
+/* ---- records ---------------------------------------------------------------------------------------------------- */
+
+/* A new record behind the last; NULL: no room or no memory. */
+static struct journal_record *add_record(void) {
+    unsigned index = __atomic_load_n(&journal_store.record_count, __ATOMIC_RELAXED);
+    do {
+        if (index >= JOURNAL_CHUNKS * JOURNAL_CHUNK_RECORDS) {
+            return NULL;
+        }
+        struct journal_record **place = &journal_store.chunks[index / JOURNAL_CHUNK_RECORDS];
+        if (!__atomic_load_n(place, __ATOMIC_ACQUIRE)) {
+            struct journal_record *fresh = list_map_pages(JOURNAL_CHUNK_RECORDS * sizeof *fresh);
+            struct journal_record *expected = NULL;
+            if (!fresh) {
+                return NULL;
+            }
+            if (!__atomic_compare_exchange_n(place, &expected, fresh, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+                munmap(fresh, JOURNAL_CHUNK_RECORDS * sizeof *fresh);
+            }
+        }
+    } while (!__atomic_compare_exchange_n(&journal_store.record_count, &index, index + 1, false, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_RELAXED));
+    return journal_record_at(index);
+}
+
+/* One whose thread has ended. */
+static struct journal_record *reuse_record(void) {
+    unsigned count = __atomic_load_n(&journal_store.record_count, __ATOMIC_ACQUIRE);
+    unsigned from = __atomic_load_n(&reuse_from, __ATOMIC_RELAXED);
+    for (unsigned i = 0; i < count; i++) {
+        unsigned index = (from + i) % count;
+        struct journal_record *record = journal_record_at(index);
+        uint32_t expected = JOURNAL_ENDED;
+        if (record && __atomic_load_n(&record->status, __ATOMIC_RELAXED) == JOURNAL_ENDED &&
+            __atomic_compare_exchange_n(&record->status, &expected, JOURNAL_UNUSED, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED)) {
+            __atomic_store_n(&reuse_from, index + 1, __ATOMIC_RELAXED);
+            __atomic_sub_fetch(&ended_count, 1, __ATOMIC_RELAXED);
+            return record;
+        }
+    }
+    return NULL;
+}
+
+NO_TSAN static inline void begin_writing(struct journal_record *record) {
+    uint32_t sequence = __atomic_load_n(&record->sequence, __ATOMIC_RELAXED);
+    __atomic_store_n(&record->sequence, sequence | 1, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+}
+
+/* Looks at the number again: a signal handler may have written in between. */
+NO_TSAN static inline void end_writing(struct journal_record *record) {
+    uint32_t sequence = __atomic_load_n(&record->sequence, __ATOMIC_RELAXED);
+    __atomic_store_n(&record->sequence, (sequence | 1) + 1, __ATOMIC_RELEASE);
+}
+
+static struct journal_record *take_record(void) {
+    bool may_reuse = __atomic_load_n(&ended_count, __ATOMIC_RELAXED) >= KEPT_ENDED;
+    struct journal_record *record = may_reuse ? reuse_record() : NULL;
+    record = record ? record : add_record();
+    record = record ? record : reuse_record();
+    if (!record) {
+        return NULL;
+    }
+    if (!record->ring) {
+        struct journal_event *ring = list_map_pages(journal_store.ring_size * sizeof *ring);
+        if (!ring) {
+            __atomic_add_fetch(&ended_count, 1, __ATOMIC_RELAXED);
+            __atomic_store_n(&record->status, JOURNAL_ENDED, __ATOMIC_RELEASE);
+            return NULL;
+        }
+        __atomic_store_n(&record->ring, ring, __ATOMIC_RELEASE);
+    }
+    begin_writing(record);
+    struct journal_thread *thread = &record->thread;
+    memset(thread, 0, sizeof *thread);
+    memset(record->ring, 0, journal_store.ring_size * sizeof *record->ring);
+    thread->tid = (pid_t)syscall(SYS_gettid);
+    prctl(PR_GET_NAME, thread->name);
+    thread->pthread = (uintptr_t)pthread_self();
+    thread->started = ticks_now();
+    thread->now.call = JOURNAL_NO_CALL;
+    thread->now.since = thread->started;
+    record->next = 1;
+    record->exit_rounds = 0;
+    end_writing(record);
+    __atomic_store_n(&record->status, JOURNAL_ALIVE, __ATOMIC_RELEASE);
+    return record;
+}
+
+static void end_record(struct journal_record *record) {
+    begin_writing(record);
+    record->thread.has_ended = true;
+    record->thread.ended = ticks_now();
+    end_writing(record);
+    __atomic_add_fetch(&ended_count, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&record->status, JOURNAL_ENDED, __ATOMIC_RELEASE);
+}
+
+/* Other libraries' destructors may still call the API after this one: it is the last of its round but one, as owner's. */
+static void thread_ends(void *argument) {
+    struct journal_record *record = argument;
+    if (record->exit_rounds++ < 2 && pthread_setspecific(exit_key, record) == 0) {
+        return;
+    }
+    self.record = NULL;
+    self.is_gone = true;
+    end_record(record);
+}
+
+static __attribute__((noinline, cold)) struct journal_record *first_event(void) {
+    if (self.is_gone || !can_record) {
+        return NULL;
+    }
+    self.is_gone = true; /* a signal handler that comes in between goes without */
+    struct journal_record *record = take_record();
+    if (record && pthread_setspecific(exit_key, record) != 0) {
+        end_record(record);
+        record = NULL;
+    }
+    if (record) {
+        self.record = record;
+        self.is_gone = false;
+    } else {
+        __atomic_add_fetch(&journal_store.unrecorded, 1, __ATOMIC_RELAXED);
+    }
+    return record;
+}
+
+static inline struct journal_record *my_record(void) {
+    struct journal_record *record = self.record;
+    return __builtin_expect(record != NULL, 1) ? record : first_event();
+}
+
+/* The other threads are not in this process; counting begins anew. */
+static void after_fork_in_child(void) {
+    struct journal_record *mine = self.record;
+    ended_count = 0;
+    journal_store.unrecorded = 0;
+    for (unsigned i = 0; i < journal_store.record_count; i++) {
+        struct journal_record *record = journal_record_at(i);
+        if (record && record != mine) {
+            begin_writing(record);
+            record->thread.tid = 0;
+            end_writing(record);
+            record->status = JOURNAL_ENDED;
+            ended_count++;
+        }
+    }
+    if (mine) {
+        begin_writing(mine);
+        mine->thread.tid = (pid_t)syscall(SYS_gettid);
+        memset(&mine->thread.totals, 0, sizeof mine->thread.totals);
+        end_writing(mine);
+        journal_note(JOURNAL_FORK, JOURNAL_NO_CALL, 0, mine->thread.now.state, NULL);
+    }
+}
+
+void journal_start(unsigned events, bool is_on) {
+    ticks_start();
+    events = events > EVENTS_MAX ? EVENTS_MAX : events;
+    while (journal_store.ring_size < events) {
+        journal_store.ring_size *= 2;
+    }
+    can_record =
+        pthread_key_create(&exit_key, thread_ends) == 0 && pthread_atfork(NULL, NULL, after_fork_in_child) == 0;
+    journal_is_on = is_on && can_record;
+}
+
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
+
+NO_TSAN static inline void write_event(struct journal_record *record, enum journal_kind kind, uint16_t call,
+                                       uint8_t detail, const void *state, const void *interp, const void *caller,
+                                       uint64_t time, uint64_t waited) {
+    uint64_t number = record->next;
+    record->next = number + 1; /* first: a signal handler that comes in between has the next place */
+    struct journal_event *event = &record->ring[number & (journal_store.ring_size - 1)];
+    __atomic_store_n(&event->number, 0, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    event->time = time;
+    event->waited = waited;
+    event->state = state;
+    event->interp = interp;
+    event->caller = caller;
+    event->call = call;
+    event->kind = (uint8_t)kind;
+    event->detail = detail;
+    __atomic_store_n(&event->number, number, __ATOMIC_RELEASE);
+}
+
+void journal_note(enum journal_kind kind, uint16_t call, uint8_t detail, const void *state, const void *caller) {
+    struct journal_record *record = my_record();
+    if (record) {
+        write_event(record, kind, call, detail, state, NULL, caller, ticks_now(), 0);
+    }
+}
+
+void journal_made(enum journal_kind kind, uint16_t call, const void *state, const void *interp, const void *caller) {
+    struct journal_record *record = my_record();
+    if (record) {
+        write_event(record, kind, call, 0, state, interp, caller, ticks_now(), 0);
+    }
+}
+
+NO_TSAN uint64_t journal_waits(uint16_t call, const void *state, const void *caller) {
+    struct journal_record *record = my_record();
+    uint64_t now = ticks_now();
+    if (record) {
+        begin_writing(record);
+        record->thread.now = (struct journal_now){JOURNAL_WAITS, call, state, caller, now};
+        end_writing(record);
+    }
+    return now;
+}
+
+static uint64_t noticeable(void) {
+    static uint64_t ticks;
+    uint64_t known = __atomic_load_n(&ticks, __ATOMIC_RELAXED);
+    if (__builtin_expect(!known, 0)) {
+        uint64_t million = ticks_span_ns(1000000);
+        known = million ? JOURNAL_WAIT_NS * (uint64_t)1000000 / million : JOURNAL_WAIT_NS;
+        __atomic_store_n(&ticks, known ? known : 1, __ATOMIC_RELAXED);
+    }
+    return known;
+}
+
+NO_TSAN static void count_wait(struct journal_totals *totals, uint64_t waited) {
+    totals->acquisitions++;
+    if (waited >= noticeable()) {
+        totals->waits++;
+        totals->wait_total += waited;
+        totals->wait_longest = waited > totals->wait_longest ? waited : totals->wait_longest;
+    }
+}
+
+NO_TSAN static void count_hold(struct journal_totals *totals, uint64_t held) {
+    totals->holds++;
+    totals->hold_total += held;
+    totals->hold_longest = held > totals->hold_longest ? held : totals->hold_longest;
+}
+
+NO_TSAN void journal_attached(enum journal_kind kind, uint16_t call, uint8_t detail, const void *state,
+                              const void *interp, const void *caller, uint64_t begun) {
+    struct journal_record *record = my_record();
+    if (!record) {
+        return;
+    }
+    uint64_t now = ticks_now();
+    uint64_t waited = begun ? ticks_between(begun, now) : 0;
+    write_event(record, kind, call, detail, state, interp, caller, now, waited);
+    begin_writing(record);
+    count_wait(&record->thread.totals, waited);
+    record->thread.now = (struct journal_now){JOURNAL_HOLDS, call, state, caller, now};
+    end_writing(record);
+}
+
+NO_TSAN void journal_found(enum journal_kind kind, uint16_t call, uint8_t detail, const void *state, const void *caller,
+                           const struct journal_now *before) {
+    struct journal_record *record = my_record();
+    if (!record) {
+        return;
+    }
+    uint64_t now = ticks_now();
+    write_event(record, kind, call, detail, state, NULL, caller, now, 0);
+    if (record->thread.now.phase != JOURNAL_HOLDS) {
+        begin_writing(record);
+        record->thread.now =
+            before->phase == JOURNAL_HOLDS ? *before : (struct journal_now){JOURNAL_HOLDS, call, state, caller, now};
+        end_writing(record);
+    }
+}
+
+NO_TSAN void journal_detaches(enum journal_kind kind, uint16_t call, uint8_t detail, const void *state,
+                              const void *caller) {
+    struct journal_record *record = my_record();
+    if (!record) {
+        return;
+    }
+    uint64_t now = ticks_now();
+    write_event(record, kind, call, detail, state, NULL, caller, now, 0);
+    begin_writing(record);
+    if (record->thread.now.phase == JOURNAL_HOLDS) {
+        count_hold(&record->thread.totals, ticks_between(record->thread.now.since, now));
+    }
+    record->thread.now = (struct journal_now){JOURNAL_OUTSIDE, call, state, caller, now};
+    end_writing(record);
+}
+
+NO_TSAN void journal_correct(const void *attached, const void *caller) {
+    struct journal_record *record = my_record();
+    if (!record) {
+        return;
+    }
+    struct journal_now *now = &record->thread.now;
+    enum journal_phase phase = attached ? JOURNAL_HOLDS : JOURNAL_OUTSIDE;
+    if (now->phase != phase || (attached && now->state != attached)) {
+        begin_writing(record);
+        *now = (struct journal_now){phase, JOURNAL_NO_CALL, attached, caller, ticks_now()};
+        end_writing(record);
+    }
+}
+
+NO_TSAN struct journal_now journal_now(void) {
+    struct journal_record *record = self.record;
+    return record ? record->thread.now : (struct journal_now){.call = JOURNAL_NO_CALL};
+}
+
+NO_TSAN void journal_name_thread(const char *python_name) {
+    struct journal_record *record = my_record();
+    if (!record) {
+        return;
+    }
+    size_t length = strnlen(python_name, sizeof record->thread.python_name - 1);
+    while (length && python_name[length] && (python_name[length] & 0xc0) == 0x80) {
+        length--;
+    }
+    begin_writing(record);
+    memcpy(record->thread.python_name, python_name, length);
+    record->thread.python_name[length] = '\0';
+    end_writing(record);
+}

@@ -1,0 +1,33 @@
+/* Where the journal keeps its records; for journal.c and journal_read.c only. */
+#pragma once
+
+#include "journal.h"
+
+/* What is written while others read is guarded by numbers, which ThreadSanitizer does not know. */
+#define NO_TSAN __attribute__((no_sanitize("thread")))
+
+enum journal_status { JOURNAL_UNUSED, JOURNAL_ALIVE, JOURNAL_ENDED };
+
+struct journal_record {
+    uint32_t status;
+    uint32_t sequence; /* odd while `thread` is being written */
+    uint8_t exit_rounds;
+    struct journal_thread thread;
+    struct journal_event *ring;
+    uint64_t next; /* number of the next event */
+} __attribute__((aligned(64)));
+
+enum { JOURNAL_CHUNK_RECORDS = 64, JOURNAL_CHUNKS = 256 };
+
+extern struct journal_store {
+    struct journal_record *chunks[JOURNAL_CHUNKS];
+    unsigned record_count; /* that were ever used */
+    unsigned ring_size;
+    uint64_t unrecorded;
+} journal_store __attribute__((visibility("hidden")));
+
+static inline struct journal_record *journal_record_at(unsigned index) {
+    struct journal_record *chunk =
+        __atomic_load_n(&journal_store.chunks[index / JOURNAL_CHUNK_RECORDS], __ATOMIC_ACQUIRE);
+    return chunk ? &chunk[index % JOURNAL_CHUNK_RECORDS] : NULL;
+}

@@ -1,0 +1,123 @@
+#include "longway.h"
+
+#include "journal.h"
+#include "owner.h"
+#include "passing.h"
+#include "real.h"
+#include "reconcile.h"
+#include "record.h"
+
+/* Where calls are recorded, the recorder asks the rules. */
+#define RULE(name) (journal_is_on ? record_##name : reconcile_##name)
+
+static void look_at_record(void) {
+    if (passing_by_rules()) {
+        owner_leave(owner_enter());
+    }
+}
+
+/* ---- the gilstate family ---------------------------------------------------------------------------------------- */
+
+int longway_PyGILState_Ensure(const void *caller) {
+    PASS(int, PyGILState_Ensure);
+    return RULE(ensure)(caller);
+}
+
+void longway_PyGILState_Release(int gilstate, const void *caller) {
+    PASS_VOID(PyGILState_Release, gilstate);
+    RULE(release)(gilstate, caller);
+}
+
+int longway_PyGILState_Check(const void *caller) {
+    PASS(int, PyGILState_Check);
+    if (owner_is_settled() || !passing_by_rules()) {
+        return real.PyGILState_Check ? real.PyGILState_Check() : 0;
+    }
+    return reconcile_check(caller);
+}
+
+PyThreadState *longway_PyGILState_GetThisThreadState(const void *caller) {
+    PASS(PyThreadState *, PyGILState_GetThisThreadState);
+    if (owner_is_settled() || !passing_by_rules()) {
+        return real.PyGILState_GetThisThreadState();
+    }
+    return reconcile_this_thread_state();
+}
+
+/* ---- attach and detach ------------------------------------------------------------------------------------------ */
+
+PyThreadState *longway_PyEval_SaveThread(const void *caller) {
+    PASS(PyThreadState *, PyEval_SaveThread);
+    return RULE(save)(caller);
+}
+
+void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
+    PASS_VOID(PyEval_RestoreThread, state);
+    RULE(attach)(state, OWNER_BY_RESTORE, caller);
+}
+
+void longway_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
+    PASS_VOID(PyEval_AcquireThread, state);
+    RULE(attach)(state, OWNER_BY_ACQUIRE, caller);
+}
+
+void longway_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {
+    PASS_VOID(PyEval_ReleaseThread, state);
+    RULE(release_thread)(state, caller);
+}
+
+void longway_PyEval_AcquireLock(const void *caller) {
+    PASS_VOID(PyEval_AcquireLock);
+    journal_is_on ? record_acquire_lock(caller) : reconcile_acquire_lock();
+}
+
+void longway_PyEval_ReleaseLock(const void *caller) {
+    PASS_VOID(PyEval_ReleaseLock);
+    journal_is_on ? record_release_lock(caller) : reconcile_release_lock();
+}
+
+PyThreadState *longway_PyThreadState_Swap(PyThreadState *state, const void *caller) {
+    PASS(PyThreadState *, PyThreadState_Swap, state);
+    return RULE(swap)(state, caller);
+}
+
+/* PEP 788 goes by what is attached and needs the slot only to be right: looking at the record sees to that. */
+void *longway_PyThreadState_Ensure(void *guard, const void *caller) {
+    PASS(void *, PyThreadState_Ensure, guard);
+    look_at_record();
+    return real.PyThreadState_Ensure(guard);
+}
+
+void *longway_PyThreadState_EnsureFromView(void *view, const void *caller) {
+    PASS(void *, PyThreadState_EnsureFromView, view);
+    look_at_record();
+    return real.PyThreadState_EnsureFromView(view);
+}
+
+void longway_PyThreadState_Release(void *token, const void *caller) {
+    PASS_VOID(PyThreadState_Release, token);
+    look_at_record();
+    real.PyThreadState_Release(token);
+}
+
+/* ---- states and interpreters come and go ------------------------------------------------------------------------ */
+
+PyThreadState *longway_PyThreadState_New(PyInterpreterState *interp, const void *caller) {
+    PASS(PyThreadState *, PyThreadState_New, interp);
+    return journal_is_on ? record_new(interp, caller) : reconcile_new(interp);
+}
+
+void longway_PyThreadState_Clear(PyThreadState *state, const void *caller) {
+    PASS_VOID(PyThreadState_Clear, state);
+    journal_is_on ? record_clear(state, caller) : reconcile_clear(state);
+}
+
+void longway_PyThreadState_Delete(PyThreadState *state, const void *caller) {
+    PASS_VOID(PyThreadState_Delete, state);
+    RULE(delete)(state, caller);
+}
+
+void longway_PyThreadState_DeleteCurrent(const void *caller) {
+    PASS_VOID(PyThreadState_DeleteCurrent);
+    RULE(delete_current)(caller);
+}

@@ -1,0 +1,30 @@
+/* For longway*.c: calls that are not to be judged. */
+#pragma once
+
+#include "options.h"
+#include "start.h"
+
+/* mode=observe and mode=strict look on: the rules change nothing. */
+static inline bool passing_by_rules(void) {
+    return options.mode == MODE_REPAIR;
+}
+
+/* Leaves the wrapper by calling the function of the libpython that is to get this call unjudged, if that is so; a call
+ * in a process without any CPython does nothing. */
+#define PASS(type, name, ...)                                              \
+    do {                                                                   \
+        const struct real *pass_to = start_pass_to(caller);                \
+        if (pass_to) {                                                     \
+            return pass_to->name ? pass_to->name(__VA_ARGS__) : (type){0}; \
+        }                                                                  \
+    } while (0)
+#define PASS_VOID(name, ...)                                \
+    do {                                                    \
+        const struct real *pass_to = start_pass_to(caller); \
+        if (pass_to) {                                      \
+            if (pass_to->name) {                            \
+                pass_to->name(__VA_ARGS__);                 \
+            }                                               \
+            return;                                         \
+        }                                                   \
+    } while (0)
