@@ -5,8 +5,10 @@
  * to whatever comes first in the process, an executable that contains CPython for one. */
 #include "hooks.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 
+#include "late.h"
 #include "longway.h"
 #include "plain.h"
 #include "real.h"
@@ -234,4 +236,12 @@ PyInterpreterState *gilshim_PyInterpreterState_Get(void) {
         return real.PyInterpreterState_Get();
     }
     return longway_PyInterpreterState_Get(CALLER);
+}
+
+/* ---- libc's ----------------------------------------------------------------------------------------------------- */
+
+/* By it CPython up to 3.13 ends a thread that meets finalization. */
+__attribute__((visibility("default"))) void pthread_exit(void *value) { // NOLINT(readability-inconsistent-declaration*)
+    longway_before_pthread_exit(CALLER);
+    late_real_pthread_exit(value);
 }

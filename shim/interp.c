@@ -7,6 +7,7 @@
 uint32_t interp_epoch = 1;
 bool interp_slot_follows;
 bool interp_is_debug;
+bool interp_is_over;
 
 static PyThreadState *(*current_getter)(void);
 

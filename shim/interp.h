@@ -34,6 +34,9 @@ bool interp_has_gil(void);
 
 bool interp_is_finalizing(void);
 
+/* Py_Finalize has returned, and no Py_Initialize was seen since. Set by the rules. */
+extern bool interp_is_over;
+
 /* Whether the state is in some interpreter's list. Needs the GIL (or a process with one thread); takes no lock. */
 bool interp_is_alive(const PyThreadState *state);
 

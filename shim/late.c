@@ -25,3 +25,15 @@ void *late_real_dlsym(void *handle, const char *name) {
     dlsym_function *target = late_dlsym_target ? late_dlsym_target : late_find_dlsym();
     return target(handle, name);
 }
+
+void late_real_pthread_exit(void *value) {
+    typedef void exit_function(void *value);
+    static exit_function *target;
+    exit_function *found = __atomic_load_n(&target, __ATOMIC_RELAXED);
+    if (!found) {
+        found = (exit_function *)late_real_dlsym(RTLD_NEXT, "pthread_exit");
+        __atomic_store_n(&target, found, __ATOMIC_RELAXED);
+    }
+    found(value);
+    __builtin_unreachable();
+}

@@ -7,3 +7,6 @@ void *late_real_dlsym(void *handle, const char *name);
 
 /* Defined by start.c: called with each name that begins with "Py"; answers the name to look up. */
 const char *start_before_dlsym(void *handle, const char *name);
+
+/* The real pthread_exit: ours is exported under its name. */
+_Noreturn void late_real_pthread_exit(void *value);

@@ -131,6 +131,7 @@ void reconcile_before_initialize(void) {
     if (!interp_is_initialized()) {
         reconcile_forget_interpreter();
     }
+    interp_is_over = false;
 }
 
 void reconcile_after_initialize(void) {
@@ -142,48 +143,9 @@ void reconcile_after_initialize(void) {
     owner_leave(me);
 }
 
-/* Attaches this thread's own state where the caller goes on as if it were attached. */
-static PyThreadState *attach_own_state(struct owner *me, const void *caller) {
-    PyThreadState *state = settle_own_state(me);
-    if (state) {
-        reconcile_attach(state, OWNER_BY_RESTORE, caller);
-    } else {
-        real.PyGILState_Ensure();
-    }
-    report_repair(REPAIR_finalize, caller);
-    return state;
-}
-
-static bool lacks_state(struct owner *me) {
-    return me && interp_is_initialized() && !owner_attached(me) && !settle_holds_gil_only(me) &&
-           options_repairs(REPAIR_finalize);
-}
-
-void reconcile_before_finalize(const void *caller) {
-    struct owner *me = owner_enter();
-    if (lacks_state(me)) {
-        attach_own_state(me, caller);
-    } else {
-        owner_leave(me);
-    }
-}
-
 void reconcile_before_freeing_others(void) {
     struct owner *me = owner_enter();
     if (me) {
         owner_forked(me);
-    }
-}
-
-void reconcile_before_state_is_needed(const void *caller) {
-    struct owner *me = owner_enter();
-    if (!lacks_state(me) || !owner_last_saved(me)) {
-        owner_leave(me);
-        return;
-    }
-    PyThreadState *state = attach_own_state(me, caller);
-    me = owner_enter();
-    if (me && state) {
-        me->loan = state;
     }
 }

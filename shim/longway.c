@@ -16,10 +16,23 @@ static void look_at_record(void) {
     }
 }
 
+static void stop_if_late(const void *caller) {
+    if (interp_is_over && passing_by_rules()) {
+        reconcile_stop_if_late(caller);
+    }
+}
+
+static void end_if_late(const void *caller) {
+    if (interp_is_over && passing_by_rules()) {
+        reconcile_end_if_late(caller);
+    }
+}
+
 /* ---- the gilstate family ---------------------------------------------------------------------------------------- */
 
 int longway_PyGILState_Ensure(const void *caller) {
     PASS(int, PyGILState_Ensure);
+    stop_if_late(caller);
     return RULE(ensure)(caller);
 }
 
@@ -53,11 +66,13 @@ PyThreadState *longway_PyEval_SaveThread(const void *caller) {
 
 void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
     PASS_VOID(PyEval_RestoreThread, state);
+    end_if_late(caller);
     RULE(attach)(state, OWNER_BY_RESTORE, caller);
 }
 
 void longway_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
     PASS_VOID(PyEval_AcquireThread, state);
+    end_if_late(caller);
     RULE(attach)(state, OWNER_BY_ACQUIRE, caller);
 }
 
@@ -104,6 +119,7 @@ void longway_PyThreadState_Release(void *token, const void *caller) {
 
 PyThreadState *longway_PyThreadState_New(PyInterpreterState *interp, const void *caller) {
     PASS(PyThreadState *, PyThreadState_New, interp);
+    stop_if_late(caller);
     return journal_is_on ? record_new(interp, caller) : reconcile_new(interp);
 }
 

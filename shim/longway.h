@@ -46,3 +46,6 @@ void longway_PyThread_delete_key_value(int key, const void *caller);
 void longway_PyThread_delete_key(int key, const void *caller);
 void *longway_PyEval_GetBuiltins(const void *caller);
 PyInterpreterState *longway_PyInterpreterState_Get(const void *caller);
+
+/* libc's pthread_exit is about to be called. */
+void longway_before_pthread_exit(const void *caller);

@@ -37,7 +37,7 @@ static void before_finalize(uint16_t call, const void *caller) {
 }
 
 static void after_finalize(uint16_t call, const void *caller) {
-    reconcile_forget_interpreter();
+    reconcile_after_finalize();
     if (journal_is_on) {
         record_finalized(call, caller);
     }
@@ -221,4 +221,12 @@ PyInterpreterState *longway_PyInterpreterState_Get(const void *caller) {
         reconcile_before_state_is_needed(caller);
     }
     return real.PyInterpreterState_Get();
+}
+
+/* ---- libc's ----------------------------------------------------------------------------------------------------- */
+
+void longway_before_pthread_exit(const void *caller) {
+    if (real_is_served() && !real_is_ambiguous && passing_by_rules()) {
+        reconcile_before_pthread_exit(caller);
+    }
 }

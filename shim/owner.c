@@ -10,7 +10,7 @@
 __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec")));
 uint32_t owner_life = 1;
 bool owner_is_recorded;
-void (*owner_before_end)(struct owner *me);
+void (*owner_before_end)(struct owner *me, bool is_last);
 
 /* ---- records ---------------------------------------------------------------------------------------------------- */
 
@@ -76,11 +76,14 @@ static void put_record(struct owner *record) {
  * run again until the last round but one (PTHREAD_DESTRUCTOR_ITERATIONS is 4). */
 static void thread_ends(void *argument) {
     struct owner *record = argument;
+    if (owner_before_end && record->exit_rounds == 0) {
+        owner_before_end(record, false);
+    }
     if (record->exit_rounds++ < 2 && pthread_setspecific(exit_key, record) == 0) {
         return;
     }
     if (owner_before_end) {
-        owner_before_end(record);
+        owner_before_end(record, true);
     }
     slot_thread_ends();
     owner_unsettle();
@@ -326,7 +329,7 @@ struct owner *owner_enter(void) {
 
 void owner_leave(struct owner *me) {
     if (!me || me != owner_fast.record || me->override || me->clearing || me->loan || me->holds_gil_without_state ||
-        me->has_forked || me->held.count || me->saved.count > 1) {
+        me->has_forked || me->held.count || me->saved.count > 1 || me->exit_rounds || interp_is_over) {
         return;
     }
     PyThreadState *own = slot_get();

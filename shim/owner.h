@@ -107,8 +107,9 @@ extern bool owner_is_recorded;
 /* Bumped when an interpreter starts or ends: records of former lives are worth nothing. */
 extern uint32_t owner_life;
 
-/* If set: called on a thread that ends, while its record is still there. */
-extern void (*owner_before_end)(struct owner *me);
+/* If set: called on a thread that ends, while its record is still there: once before the destructors of other libraries'
+ * keys have run (CPython's slot still answers then), and once, with `is_last`, after them. */
+extern void (*owner_before_end)(struct owner *me, bool is_last);
 
 /* Constructor: the key by which a thread's end is noticed, and fork handlers. False: nothing can be tracked. */
 bool owner_start(void);

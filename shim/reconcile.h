@@ -79,18 +79,40 @@ void reconcile_end_interpreter(PyThreadState *state, const void *caller);
 void reconcile_before_initialize(void);
 void reconcile_after_initialize(void);
 
-/* Before Py_Finalize: attaches this thread's state if it was saved away (`finalize`). */
-void reconcile_before_finalize(const void *caller);
-
 /* The interpreter's life is over, or another CPython is here: nothing remembered counts. */
 void reconcile_forget_interpreter(void);
 
 /* PyOS_AfterFork_Child is about to free every state but the attached one. */
 void reconcile_before_freeing_others(void);
 
+/* ---- finalize.c: the end of the interpreter's life ---------------------------------------------------------------- */
+
+/* Before Py_Finalize: attaches this thread's state if it was saved away (`finalize`). */
+void reconcile_before_finalize(const void *caller);
+
+/* Py_Finalize has returned. */
+void reconcile_after_finalize(void);
+
 /* A call that crashes without an attached state is about to be made: pybind11's finalize_interpreter, after its user has
  * saved the state away (issue #1276). Attaches it on account of the RestoreThread or Py_Finalize to come. */
 void reconcile_before_state_is_needed(const void *caller);
+
+/* PyGILState_Ensure or PyThreadState_New is about to be called. After Py_Finalize, on any thread but the first of the
+ * process, it does not return: the thread is parked, as CPython 3.14 does. Takes no lock. */
+void reconcile_stop_if_late(const void *caller);
+
+/* The same for an attach. CPython 3.9 to 3.13 ends the thread then; so do we, where it can be unwound. */
+void reconcile_end_if_late(const void *caller);
+
+/* libc's pthread_exit is about to be called, `caller` is where it will not return to. Does not return if it is CPython
+ * that ends a thread because of finalization, and unwinding the thread would end the process. */
+void reconcile_before_pthread_exit(const void *caller);
+
+/* ---- orphan.c ----------------------------------------------------------------------------------------------------- */
+
+/* The calling thread ends: see owner_before_end. With `is_last` its keys are cleaned up, and if it holds the GIL, that is
+ * given back. */
+void reconcile_thread_ends(struct owner *me, bool is_last);
 
 /* ---- keys.c: what libraries file under keys of their own ---------------------------------------------------------- */
 

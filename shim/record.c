@@ -119,8 +119,7 @@ PyThreadState *record_swap(PyThreadState *state, const void *caller) {
     PyThreadState *previous =
         options.mode == MODE_REPAIR ? reconcile_swap(state, caller) : real.PyThreadState_Swap(state);
     if (state || !interp_slot_follows) {
-        journal_attached(JOURNAL_SWAP, CALL(PyThreadState_Swap), 0, state, interp_of_attached(state), caller,
-                         begun);
+        journal_attached(JOURNAL_SWAP, CALL(PyThreadState_Swap), 0, state, interp_of_attached(state), caller, begun);
     }
     return previous;
 }

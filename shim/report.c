@@ -189,8 +189,10 @@ void report_repair(enum repair repair, const void *caller) {
     text_add(&text, without[repair]);
     text_add(&text, "; thread ");
     text_add_decimal(&text, (uint64_t)syscall(SYS_gettid));
-    text_add(&text, ", ");
-    add_caller(&text, caller);
+    if (caller) {
+        text_add(&text, ", ");
+        add_caller(&text, caller);
+    }
     report_line(text_end(&text));
     errno = saved_errno;
 }

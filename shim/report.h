@@ -14,5 +14,6 @@ void report_line(const char *text);
 void report_open(void);
 
 /* A repair at work: what would have happened, on which thread, called by which module and function. Told once per
- * repair and calling site, with verbosity 1 and up; otherwise costs one test. `caller`: return address in the caller. */
+ * repair and calling site, with verbosity 1 and up; otherwise costs one test. `caller`: return address in the caller, or
+ * NULL. */
 void report_repair(enum repair repair, const void *caller);

@@ -133,7 +133,7 @@ __attribute__((constructor)) static void start(void) {
         options.mode = MODE_OFF;
         report_line("warning: no thread-specific key left: nothing is repaired");
     }
-    owner_before_end = keys_thread_ends;
+    owner_before_end = reconcile_thread_ends;
     bool is_watching = options.mode == MODE_OBSERVE || options.mode == MODE_STRICT;
     journal_start((unsigned)options.history,
                   options.mode != MODE_OFF &&

@@ -1,0 +1,142 @@
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "elf.h"
+#include "late.h"
+#include "options.h"
+#include "real.h"
+#include "reconcile.h"
+#include "report.h"
+#include "settle.h"
+#include "unwinding.h"
+
+/* Thread that is inside Py_Finalize, as far as seen; 0: none. */
+static pid_t finalizing_thread;
+
+static pid_t this_thread(void) {
+    return (pid_t)syscall(SYS_gettid);
+}
+
+static bool is_first_thread(void) {
+    return this_thread() == getpid();
+}
+
+/* ---- Py_Finalize and what comes before it ------------------------------------------------------------------------- */
+
+/* Attaches this thread's own state where the caller goes on as if it were attached. */
+static PyThreadState *attach_own_state(struct owner *me, const void *caller) {
+    PyThreadState *state = settle_own_state(me);
+    if (state) {
+        reconcile_attach(state, OWNER_BY_RESTORE, caller);
+    } else {
+        real.PyGILState_Ensure();
+    }
+    report_repair(REPAIR_finalize, caller);
+    return state;
+}
+
+static bool lacks_state(struct owner *me) {
+    return me && interp_is_initialized() && !owner_attached(me) && !settle_holds_gil_only(me) &&
+           options_repairs(REPAIR_finalize);
+}
+
+void reconcile_before_finalize(const void *caller) {
+    struct owner *me = owner_enter();
+    if (lacks_state(me)) {
+        attach_own_state(me, caller);
+    } else {
+        owner_leave(me);
+    }
+    __atomic_store_n(&finalizing_thread, this_thread(), __ATOMIC_RELAXED);
+}
+
+void reconcile_after_finalize(void) {
+    __atomic_store_n(&finalizing_thread, 0, __ATOMIC_RELAXED);
+    interp_is_over = !interp_is_initialized();
+    reconcile_forget_interpreter();
+}
+
+void reconcile_before_state_is_needed(const void *caller) {
+    struct owner *me = owner_enter();
+    if (!lacks_state(me) || !owner_last_saved(me)) {
+        owner_leave(me);
+        return;
+    }
+    PyThreadState *state = attach_own_state(me, caller);
+    me = owner_enter();
+    if (me && state) {
+        me->loan = state;
+    }
+}
+
+/* ---- threads that come too late ----------------------------------------------------------------------------------- */
+
+/* For good, but for signal handlers. What the thread holds and what is on its stack stay as they are. */
+static _Noreturn void park(const void *caller) {
+    report_repair(REPAIR_finalize, caller);
+    for (;;) {
+        pause();
+    }
+}
+
+static bool is_late(void) {
+    return interp_is_over && !interp_is_initialized() && options_repairs(REPAIR_finalize) && !is_first_thread();
+}
+
+void reconcile_stop_if_late(const void *caller) {
+    if (is_late()) {
+        park(caller);
+    }
+}
+
+static bool is_cpython(const void *address) {
+    struct elf_object object;
+    struct elf_object cpython;
+    return elf_find_by_address(address, &object) &&
+           elf_find_by_address((const void *)real.Py_IsInitialized, &cpython) && object.symbols == cpython.symbols;
+}
+
+static bool is_inside(const void *address) {
+    struct elf_object object;
+    return is_cpython(address) ||
+           (elf_find_by_address(address, &object) && elf_find_export(&object, "gilshim_version"));
+}
+
+/* CPython's only call of it, in PyThread_exit_thread. A program that contains CPython may have others of its own. */
+static bool is_thread_exit_of_cpython(const void *caller) {
+    struct elf_object object;
+    size_t offset;
+    const void *call = (const char *)caller - 1; /* it does not return: behind it may be another function */
+    if (!is_cpython(call) || !elf_find_by_address(call, &object)) {
+        return false;
+    }
+    const char *function = elf_function_at(&object, call, &offset);
+    return real_status.binding != REAL_STATIC || (function && strcmp(function, "PyThread_exit_thread") == 0);
+}
+
+static void park_unless_it_can_end(const void *caller) {
+    const void *outside = NULL;
+    if (unwind_meets_code(is_inside, &outside)) {
+        park(outside ? outside : caller);
+    }
+}
+
+/* Up to 3.8 every Python thread ends by pthread_exit; one that meets finalization does up to 3.13. A thread that can be
+ * unwound is let go: the host may join it. The first thread never is parked, its end may be what the process waits for,
+ * nor is the one that finalizes. */
+void reconcile_before_pthread_exit(const void *caller) {
+    bool is_at_end = interp_is_finalizing() || !interp_is_initialized();
+    if (!is_at_end || !options_repairs(REPAIR_finalize) || is_first_thread() ||
+        this_thread() == __atomic_load_n(&finalizing_thread, __ATOMIC_RELAXED) || !is_thread_exit_of_cpython(caller)) {
+        return;
+    }
+    park_unless_it_can_end(caller);
+}
+
+void reconcile_end_if_late(const void *caller) {
+    if (is_late()) {
+        park_unless_it_can_end(caller);
+        late_real_pthread_exit(NULL);
+    }
+}

@@ -1,0 +1,61 @@
+#include "options.h"
+#include "real.h"
+#include "reconcile.h"
+#include "report.h"
+#include "settle.h"
+#include "slot.h"
+
+/* The state that this thread certainly has attached. Up to 3.11 "attached" is one global for the process, and a record
+ * may be out of date: CPython frees the state of a thread of its own unseen, and the address may be another thread's
+ * state by now. The slot is not: CPython empties it then. glibc empties it too at a thread's end, before our last look,
+ * so the first look notes what it found. */
+static PyThreadState *certainly_attached(struct owner *me) {
+    PyThreadState *current = interp_current();
+    return interp_slot_follows || current == slot_get() || current == me->attached ? current : NULL;
+}
+
+/* Up to 3.11. The GIL can't be dropped without a state: 3.9 and later would look into it. */
+static void drop_bare_gil(PyThreadState *state) {
+    bool is_new = !state;
+    if (is_new) {
+        state = real.PyThreadState_New(interp_main());
+    }
+    if (!state) {
+        return;
+    }
+    real.PyThreadState_Swap(state);
+    if (is_new) {
+        real.PyThreadState_Clear(state);
+        real.PyThreadState_DeleteCurrent();
+    } else {
+        real.PyEval_SaveThread();
+    }
+}
+
+static void give_back(struct owner *me) {
+    if (options.mode != MODE_REPAIR || !options_repairs(REPAIR_orphan) || !interp_is_initialized() ||
+        interp_is_finalizing()) {
+        return;
+    }
+    if (certainly_attached(me)) {
+        real.PyEval_SaveThread();
+    } else if (settle_holds_gil_only(me)) {
+        drop_bare_gil(slot_get());
+    } else {
+        return;
+    }
+    report_repair(REPAIR_orphan, NULL); /* called by libc: the thread's number has to do */
+}
+
+void reconcile_thread_ends(struct owner *me, bool is_last) {
+    if (is_last) {
+        keys_thread_ends(me);
+        give_back(me);
+        return;
+    }
+    /* From here on the thread is never plain again: what other destructors do is seen. */
+    if (owner_enter() == me) {
+        me->attached = NULL;
+        me->attached = certainly_attached(me);
+    }
+}

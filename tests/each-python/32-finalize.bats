@@ -1,0 +1,88 @@
+#!/usr/bin/env bats
+# finalize: threads that meet the end of the interpreter, during it and after it. The programs are in
+# tests/fixtures/life/late.c; they find out themselves whether the late thread has ended or was parked.
+
+load ../helpers
+load ../fixtures/life/life
+
+dying='during-destructor during-catch-all during-noexcept'
+late='after-destructor after-ensure-fresh after-ensure-known after-acquire after-ensure-again'
+
+setup_file() {
+    local program
+    if ! python_before 3.0; then
+        for program in $dying; do ahead bare module "$program"; done
+        ahead repair=all,-finalize module during-destructor
+        ahead repair=none module during-catch-all
+    fi
+    for program in $late; do ahead bare embed "$program"; done
+    ahead repair=all,-finalize embed after-ensure-fresh
+    ! python_before 3.9 || ahead bare embed after-plain
+    ahead_end
+}
+
+# 2.7 lets the thread in while the interpreter is being taken apart; nobody is ended there, and nothing is repaired.
+meets() {
+    local command
+    if python_before 3.0; then
+        life_command module "$1"
+        without "${command[@]}"
+        is_status 3
+        with_shim "${command[@]}"
+        is_status 3
+        return 0
+    fi
+    failed_ahead bare module "$1"
+    works module "$1" "the late thread is parked"
+    works embed "$1" "the late thread is parked"
+    has_line "*repaired finalize: *libgillife.so*"
+}
+
+@test "during: a destructor takes the GIL back" {
+    meets during-destructor
+    python_before 3.0 || failed_ahead repair=all,-finalize module during-destructor
+}
+@test "during: under catch (...)" {
+    meets during-catch-all
+    python_before 3.0 || failed_ahead repair=none module during-catch-all
+}
+@test "during: in a noexcept function" { meets during-noexcept; }
+
+# A thread that nothing keeps from ending ends as ever: somebody may join it.
+ends() {
+    ! python_before 3.0 || return 0
+    works_bare "$1" "$2"
+    works "$1" "$2" "the late thread is ended"
+    has_no_line "*repaired finalize: *"
+}
+@test "during: C code ends" { ends module during-plain; }
+@test "during: C++ code without objects ends" { ends module during-plain-cxx; }
+@test "during: a std::thread ends and is joined" { ends embed during-cxx-thread; }
+
+after() {
+    failed_ahead bare embed "$1"
+    works embed "$1" "the late thread is parked"
+    [ ! -x "$FIXTURES/life-embed" ] || has_line "*repaired finalize: *lib*.so*"
+}
+@test "after: a destructor takes the GIL back" { after after-destructor; }
+@test "after: Ensure on a thread that Python never saw" {
+    after after-ensure-fresh
+    failed_ahead repair=all,-finalize embed after-ensure-fresh
+}
+@test "after: Ensure on a thread that used Python before" { after after-ensure-known; }
+@test "after: pybind11's acquire" { after after-acquire; }
+@test "after: a later life is not disturbed by a parked thread" { after after-ensure-again; }
+@test "after: C code ends" {
+    if python_before 3.9; then failed_ahead bare embed after-plain; else works_bare embed after-plain; fi
+    works embed after-plain "the late thread is ended"
+}
+
+@test "after: on the main thread CPython fails as ever" {
+    local command bare
+    life_command embed after-ensure-main || return 0
+    LIMIT=10 without "${command[@]}"
+    bare=$status
+    [ "$bare" -ne 0 ]
+    LIMIT=10 with_shim "${command[@]}"
+    is_status "$bare"
+}
