@@ -2,6 +2,8 @@
  * where it can't be found, interp_current() is asked. */
 #pragma once
 
+#include <stdint.h>
+
 #include "cpython.h"
 
 /* A word that holds what interp_current() answers on the calling thread. */
@@ -13,6 +15,13 @@ void current_learn(PyThreadState *attached);
 
 /* The place for the calling thread, checked against interp_current(); NULL if it is not known. */
 current_place *current_find(void);
+
+/* Looks for it from a thread that never uses CPython, in its own copy of CPython's thread-locals (3.12+, not opened late). */
+void current_learn_aside(void);
+
+/* The place for the thread with this pthread_self(); the global one up to 3.11. NULL if not known. Not checked: read it as
+ * memory that may be gone. */
+const void *current_place_of(uintptr_t pthread);
 
 /* Another CPython may have it elsewhere. */
 void current_forget(void);

@@ -24,6 +24,7 @@ void options_default(struct options *result) {
     result->mode = MODE_REPAIR;
     result->repairs = ALL_REPAIRS;
     result->exitcode = EXITCODE_NONE;
+    result->timeline_mb = TIMELINE_MB;
 }
 
 /* A piece of the string between separators. */
@@ -155,6 +156,15 @@ static bool parse_stall(struct options *result, struct span value) {
     return true;
 }
 
+static bool parse_timeline_mb(struct options *result, struct span value) {
+    int megabytes;
+    if (!parse_number(value, 1000000, &megabytes) || megabytes < 1) {
+        return false;
+    }
+    result->timeline_mb = megabytes;
+    return true;
+}
+
 static uint32_t repair_bit(struct span name) {
     if (span_is(name, "all")) {
         return ALL_REPAIRS;
@@ -231,6 +241,8 @@ static const struct option {
     {"summary", parse_summary, "0|1", "0", "when the process ends: repairs, acquisitions, waits and holds by module"},
     {"history", parse_history, "N", "0", "keep the last N events of each thread (at most 4096) for reports"},
     {"timeline", parse_timeline, "FILE", "none", "write a trace for ui.perfetto.dev; FILE as for log_path"},
+    {"timeline_mb", parse_timeline_mb, "N", "256",
+     "how large FILE and FILE.1, which has the older half, grow together"},
     {"stall", parse_stall, "SECONDS", "0", "tell who holds the GIL when a thread has waited longer; 0: never"},
     {"suppressions", parse_suppressions, "FILE", "none", "reports to leave out: lines of type:pattern"},
     {"exitcode", parse_exitcode, "N", "none (strict: 66)", "the exit status if anything was reported"},

@@ -21,7 +21,7 @@ enum mode {
 enum log_format { LOG_TEXT, LOG_JSON };
 enum color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
-enum { EXITCODE_NONE = -1, EXITCODE_STRICT = 66, HISTORY_MAX = 4096 };
+enum { EXITCODE_NONE = -1, EXITCODE_STRICT = 66, HISTORY_MAX = 4096, TIMELINE_MB = 256 };
 
 struct options {
     enum mode mode;
@@ -37,6 +37,7 @@ struct options {
     int exitcode;            /* the status if anything was reported; EXITCODE_NONE: the program's own */
     char log_path[1024];     /* "": stderr */
     char timeline[1024];     /* file of the timeline; "": none */
+    int timeline_mb;         /* how large it may grow, with its predecessor, in MiB */
     char suppressions[1024]; /* file of patterns; "": none */
 };
 

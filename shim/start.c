@@ -14,7 +14,9 @@
 #include "owner.h"
 #include "reconcile.h"
 #include "report.h"
+#include "stall.h"
 #include "text.h"
+#include "timeline.h"
 #include "version.h"
 
 /* By this name the shim knows itself among the loaded objects. */
@@ -90,6 +92,12 @@ static bool bind(bool starting) {
     return is_bound;
 }
 
+/* Threads of our own, where they are wanted and not there yet: CPython has just turned up, or the process has forked. */
+static inline void watch(void) {
+    stall_look();
+    timeline_look();
+}
+
 const struct real *start_pass_to(const void *caller) {
     if (!real_is_bound()) {
         bind(false);
@@ -97,6 +105,7 @@ const struct real *start_pass_to(const void *caller) {
     if (!real_is_bound()) {
         return real_behind();
     }
+    watch();
     if (real_is_ambiguous) {
         return real_of_caller(caller);
     }
@@ -135,12 +144,17 @@ __attribute__((constructor)) static void start(void) {
     }
     owner_before_end = reconcile_thread_ends;
     bool is_watching = options.mode == MODE_OBSERVE || options.mode == MODE_STRICT;
-    journal_start((unsigned)options.history,
-                  options.mode != MODE_OFF &&
-                      (is_watching || options.history || options.summary || options.stall_ns || options.timeline[0]));
+    int history = options.timeline[0] && options.history < TIMELINE_EVENTS ? TIMELINE_EVENTS : options.history;
+    journal_start((unsigned)history, options.mode != MODE_OFF && (is_watching || options.history || options.summary ||
+                                                                  options.stall_ns || options.timeline[0]));
     owner_is_recorded = journal_is_on;
+    stall_prepare();
+    timeline_prepare();
     bind(true);
     if (options.check) {
         check_and_exit();
+    }
+    if (real_is_served()) {
+        watch();
     }
 }

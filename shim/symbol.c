@@ -223,8 +223,8 @@ void symbol_add_object(struct text *text, const void *address) {
 
 void symbol_add(struct text *text, const void *address) {
     struct elf_object object;
-    const char *call = (const char *)address - 1;
-    if (!address || !elf_find_by_address(call, &object)) {
+    const char *call = address ? (const char *)address - 1 : NULL;
+    if (!call || !elf_find_by_address(call, &object)) {
         text_add_hex(text, (uintptr_t)address);
         return;
     }

@@ -44,11 +44,14 @@ static const char *field(const char *status, const char *name) {
 }
 
 /* "202 0x7f.. 0x80 0x2 0x0 0x0 0x0 SP PC", "-1 SP PC" in an exception, "running". */
-static void read_call(pid_t tid, struct thread_look *look) {
+static bool read_call(pid_t tid, struct thread_look *look) {
     char line[256];
     look->call = -1;
-    if (!read_file(tid, "syscall", line, sizeof line) || line[0] == 'r') {
-        return;
+    if (!read_file(tid, "syscall", line, sizeof line)) {
+        return false;
+    }
+    if (line[0] == 'r') {
+        return true;
     }
     char *rest = line;
     look->call = strtol(rest, &rest, 10);
@@ -57,6 +60,13 @@ static void read_call(pid_t tid, struct thread_look *look) {
     }
     look->stack = strtoull(rest, &rest, 16);
     look->pc = strtoull(rest, &rest, 16);
+    return true;
+}
+
+bool thread_look_at_call(pid_t tid, struct thread_look *look) {
+    memset(look, 0, sizeof *look);
+    look->tid = tid;
+    return read_call(tid, look);
 }
 
 bool thread_look(pid_t tid, struct thread_look *look) {

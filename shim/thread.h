@@ -26,6 +26,9 @@ struct thread_look {
 /* Looks at the thread. False if there is none of this id. */
 bool thread_look(pid_t tid, struct thread_look *look);
 
+/* Looks at no more than the system call it is in (call, arguments, stack, pc): for frequent looks. */
+bool thread_look_at_call(pid_t tid, struct thread_look *look);
+
 /* CPU time it has had so far, in nanoseconds; 0 if it can't be told. Costs one system call. */
 uint64_t thread_cpu_time(pid_t tid);
 

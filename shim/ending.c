@@ -1,0 +1,60 @@
+#include "ending.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void (*functions[ENDING_FUNCTIONS])(void);
+static pid_t process; /* a child of vfork has this memory and another pid */
+static bool has_ended;
+
+static void after_fork_in_child(void) {
+    process = getpid();
+    has_ended = false;
+}
+
+void ending_call(void (*function)(void)) {
+    if (!process) {
+        process = getpid();
+        pthread_atfork(NULL, NULL, after_fork_in_child);
+    }
+    for (size_t i = 0; i < ENDING_FUNCTIONS; i++) {
+        if (!functions[i]) {
+            functions[i] = function;
+            return;
+        }
+    }
+}
+
+void ending_now(void) {
+    if (process != getpid() || __atomic_exchange_n(&has_ended, true, __ATOMIC_ACQ_REL)) {
+        return;
+    }
+    for (size_t i = 0; i < ENDING_FUNCTIONS && functions[i]; i++) {
+        functions[i]();
+    }
+}
+
+/* After exit's handlers, and after the destructors of what was loaded later. */
+__attribute__((destructor)) static void at_exit(void) {
+    ending_now();
+}
+
+/* What these do in glibc is one system call, and what it does to a process does not depend on who makes it. */
+_Noreturn static void end(int status) {
+    ending_now();
+    for (;;) {
+        syscall(SYS_exit_group, status);
+    }
+}
+
+_Noreturn __attribute__((visibility("default"))) void _exit(int status) {
+    end(status);
+}
+
+_Noreturn __attribute__((visibility("default"))) void _Exit(int status) {
+    end(status);
+}

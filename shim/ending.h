@@ -1,0 +1,13 @@
+/* What is to be done when the process ends, whichever way: exit, _exit, _Exit, quick_exit. (Not by a signal: a handler of
+ * ours would show in the host's signal.getsignal.) */
+#pragma once
+
+enum { ENDING_FUNCTIONS = 4 };
+
+/* Has `function` called when the process ends; in the order of these calls. Not in a child of vfork. It must bear to be
+ * called in a signal handler, since _exit is. Constructor only. */
+void ending_call(void (*function)(void));
+
+/* Calls them now, for abort and the like. The second time, and in another process than the constructor's that has not
+ * forked properly, it does nothing. */
+void ending_now(void);

@@ -1,0 +1,191 @@
+#include "holder.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "current.h"
+#include "interp.h"
+#include "journal.h"
+#include "real.h"
+#include "snapshot.h"
+#include "stacks.h"
+#include "thread.h"
+
+enum { ASKED_AT_MOST = 256, TCB_WORDS = 512, STATE_WORDS = 24 /* it is at 144 to 176 bytes */, STATES_MAX = 512 };
+
+/* Where glibc's thread descriptor keeps the tid: looked up in this thread's own. 0: not found. */
+static size_t find_tid_offset(void) {
+    int words[TCB_WORDS];
+    int me = (int)syscall(SYS_gettid);
+    size_t found = 0;
+    if (!thread_read_memory((const void *)pthread_self(), words, sizeof words)) {
+        return 0;
+    }
+    for (size_t i = 0; i < TCB_WORDS; i++) {
+        if (words[i] == me) {
+            if (found) {
+                return 0; /* in two places: which is it? */
+            }
+            found = i * sizeof words[0];
+        }
+    }
+    return found;
+}
+
+pid_t holder_tid_of(uintptr_t pthread) {
+    static size_t offset;
+    static bool was_sought;
+    if (!was_sought) {
+        offset = find_tid_offset();
+        was_sought = true;
+    }
+    int tid = 0;
+    if (!offset || !thread_read_memory((const char *)pthread + offset, &tid, sizeof tid) || !thread_exists(tid)) {
+        return 0;
+    }
+    return tid;
+}
+
+/* A state has the pthread_self() of the thread that made it somewhere in its first words, in every version. It is the one
+ * that is a thread's descriptor: on x86-64 such a thing begins with its own address (the psABI's thread control
+ * block). */
+static uintptr_t creator_of(const PyThreadState *state) {
+    uintptr_t words[STATE_WORDS];
+    if (!thread_read_memory(state, words, sizeof words)) {
+        return 0;
+    }
+    for (size_t i = 0; i < STATE_WORDS; i++) {
+        uintptr_t self;
+        if (words[i] % 16 == 0 && thread_read_memory((const void *)words[i], &self, sizeof self) && self == words[i]) {
+            return words[i];
+        }
+    }
+    return 0;
+}
+
+/* The thread that says it has this state attached. */
+static pid_t attacher_of(const PyThreadState *state) {
+    struct journal_thread thread;
+    for (unsigned i = 0; i < journal_count(); i++) {
+        if (journal_read_thread(i, &thread) && !thread.has_ended && thread.now.phase == JOURNAL_HOLDS &&
+            thread.now.state == state && thread_exists(thread.tid)) {
+            return thread.tid;
+        }
+    }
+    return 0;
+}
+
+static void find_by_global(struct holder *holder) {
+    PyThreadState *state = interp_current();
+    if (!state) {
+        holder->kind = HOLDER_NONE;
+        return;
+    }
+    holder->state = state;
+    holder->tid = attacher_of(state);
+    if (!holder->tid) {
+        holder->tid = holder_tid_of(creator_of(state));
+    }
+    holder->kind = holder->tid ? HOLDER_THREAD : HOLDER_UNKNOWN;
+}
+
+/* 3.12's PyThreadState_Swap sets the thread's state before it waits for the GIL. */
+static bool is_swapping(const struct journal_thread *thread) {
+    return thread->now.phase == JOURNAL_WAITS && thread->now.call == REAL_INDEX_PyThreadState_Swap;
+}
+
+/* Threads whose thread-local can be read. Returns whether the holder is among them. */
+static bool find_by_place(pid_t waiter, struct holder *holder) {
+    struct journal_thread thread;
+    for (unsigned i = 0; i < journal_count(); i++) {
+        PyThreadState *state = NULL;
+        const void *place;
+        if (!journal_read_thread(i, &thread) || thread.has_ended || !thread_exists(thread.tid) ||
+            is_swapping(&thread) || !(place = current_place_of(thread.pthread)) ||
+            !thread_read_memory(place, &state, sizeof(PyThreadState *)) || !state) {
+            continue;
+        }
+        bool is_better = holder->kind != HOLDER_THREAD || holder->tid == waiter;
+        if (is_better) {
+            *holder = (struct holder){HOLDER_THREAD, thread.tid, state};
+        }
+    }
+    return holder->kind == HOLDER_THREAD && holder->tid != waiter;
+}
+
+/* In a copy of the process: the threads that made the states there are. */
+static void write_creators(int fd, void *unused) {
+    (void)unused;
+    for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
+         interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
+        for (PyThreadState *at = real.PyInterpreterState_ThreadHead(interp); at; at = real.PyThreadState_Next(at)) {
+            uintptr_t creator = creator_of(at);
+            if (creator && write(fd, &creator, sizeof creator) != sizeof creator) {
+                return;
+            }
+        }
+    }
+}
+
+/* Python threads that the shim has not met: found by the states they have made. */
+static bool find_by_states(pid_t waiter, struct holder *holder) {
+    static uintptr_t creators[STATES_MAX];
+    if (!current_place_of((uintptr_t)pthread_self())) {
+        return false;
+    }
+    long length = snapshot_run(write_creators, NULL, (char *)creators, sizeof creators);
+    for (long i = 0; i < length / (long)sizeof creators[0]; i++) {
+        PyThreadState *state = NULL;
+        pid_t tid = holder_tid_of(creators[i]);
+        if (tid && tid != waiter &&
+            thread_read_memory(current_place_of(creators[i]), &state, sizeof(PyThreadState *)) && state) {
+            *holder = (struct holder){HOLDER_THREAD, tid, state};
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_readable(pid_t tid) {
+    struct journal_thread thread;
+    int index = journal_find(tid);
+    return index >= 0 && journal_read_thread((unsigned)index, &thread) && current_place_of(thread.pthread);
+}
+
+/* The others are asked, the main thread first. */
+static void find_by_asking(struct holder *holder) {
+    pid_t tids[ASKED_AT_MOST];
+    size_t count = thread_list(tids, ASKED_AT_MOST);
+    pid_t me = (pid_t)syscall(SYS_gettid);
+    for (size_t i = 0; i < count && i < ASKED_AT_MOST; i++) {
+        struct thread_look look;
+        struct stack stack;
+        if (tids[i] == me || is_readable(tids[i]) || !thread_look(tids[i], &look)) {
+            continue;
+        }
+        stacks_take(&look, &stack);
+        if (stack.source == STACK_TAKEN && stack.current) {
+            *holder = (struct holder){HOLDER_THREAD, tids[i], stack.current};
+            return;
+        }
+    }
+}
+
+void holder_find(pid_t waiter, bool may_ask, struct holder *holder) {
+    memset(holder, 0, sizeof *holder);
+    if (!interp_slot_follows) {
+        find_by_global(holder);
+        return;
+    }
+    holder->kind = HOLDER_UNSEEN;
+    current_learn_aside();
+    if (!find_by_place(waiter, holder) && may_ask && !find_by_states(waiter, holder)) {
+        struct holder other = {HOLDER_UNSEEN, 0, NULL};
+        find_by_asking(&other);
+        if (other.kind == HOLDER_THREAD) {
+            *holder = other;
+        }
+    }
+}

@@ -1,0 +1,234 @@
+#include "picture.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "elf.h"
+#include "interp.h"
+#include "real.h"
+#include "symbol.h"
+#include "ticks.h"
+
+/* ---- one thread ------------------------------------------------------------------------------------------------- */
+
+static bool python_object(struct elf_object *object) {
+    return elf_find_by_address((const void *)real.Py_IsInitialized, object);
+}
+
+bool picture_waits_in_python(const struct thread_look *look) {
+    struct elf_object python;
+    if (!thread_is_in_futex(look) || !python_object(&python)) {
+        return false;
+    }
+    for (size_t i = 0; i < python.segment_count; i++) {
+        const ElfW(Phdr) *segment = &python.segments[i];
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W) &&
+            look->arguments[0] - python.bias - segment->p_vaddr < segment->p_memsz) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool picture_is_unseen_waiter(pid_t tid) {
+    struct thread_look look;
+    for (int i = 0; i < 5 && thread_look(tid, &look); i++) {
+        if (picture_waits_in_python(&look)) {
+            return true;
+        }
+        if (look.state == 'S' && look.call >= 0) {
+            return false; /* it sleeps in something else */
+        }
+        struct timespec pause = {0, 300000};
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+/* Libraries that nobody suspects. */
+static bool is_system(const struct elf_object *object, const struct elf_object *python) {
+    static const char *const names[] = {"libc.so",  "libc-",    "ld-linux",   "libpthread", "libstdc++",
+                                        "libm.so",  "libgcc_s", "linux-vdso", "libgilshim", "libffi",
+                                        "_ctypes.", "libasan",  "libtsan",    "libubsan"};
+    const char *slash = strrchr(object->name, '/');
+    const char *name = slash ? slash + 1 : object->name;
+    if (object->bias == python->bias && object->segments == python->segments) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strncmp(name, names[i], strlen(names[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const void *find_culprit(const struct stack *stack) {
+    struct elf_object python;
+    if (!python_object(&python)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < stack->count; i++) {
+        struct elf_object object;
+        const char *address = stack->frames[i];
+        if (address && elf_find_by_address(address - 1, &object) && !is_system(&object, &python)) {
+            if (!object.name[0] && strncmp(program_invocation_short_name, "python", 6) == 0) {
+                return NULL; /* the interpreter's main(): nothing but CPython is in between */
+            }
+            return address;
+        }
+    }
+    return NULL;
+}
+
+static bool take_party(struct party *party, pid_t tid) {
+    memset(party, 0, sizeof *party);
+    if (!thread_look(tid, &party->look)) {
+        return false;
+    }
+    party->wait = thread_waits_for(&party->look, &party->awaited);
+    stacks_take(&party->look, &party->stack);
+    party->culprit = find_culprit(&party->stack);
+    return true;
+}
+
+/* ---- circles ---------------------------------------------------------------------------------------------------- */
+
+static int find_waiter(const struct picture *picture, pid_t tid) {
+    for (size_t i = 0; i < picture->waiter_count; i++) {
+        if (picture->waiters[i].tid == tid) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+/* The same; a thread that waits in CPython's own loop is added. */
+static int find_or_add_waiter(struct picture *picture, pid_t tid) {
+    int found = find_waiter(picture, tid);
+    if (found >= 0 || tid == picture->holder.tid || !picture_is_unseen_waiter(tid)) {
+        return found;
+    }
+    size_t index = picture->waiter_count++;
+    struct waiter *waiter = &picture->waiters[index];
+    struct thread_look look;
+    memset(waiter, 0, sizeof *waiter);
+    waiter->tid = tid;
+    waiter->is_unseen = true;
+    waiter->since = ticks_monotonic();
+    if (thread_look(tid, &look)) {
+        memcpy(waiter->name, look.name, sizeof waiter->name);
+    }
+    if (index < PICTURE_WAITERS) {
+        picture->has_waiting_look[index] = take_party(&picture->waiting[index], tid);
+    }
+    return (int)index;
+}
+
+/* From the mutex that the holder waits for, by its owner, who may wait for another mutex, to a thread that waits for the
+ * GIL. */
+static bool is_lock_order(struct picture *picture) {
+    enum { LONGEST = 8 };
+    pid_t owner = picture->holding.awaited;
+    if (picture->holding.wait != THREAD_WAITS_MUTEX) {
+        return false;
+    }
+    for (picture->between = 0; picture->between < LONGEST; picture->between++) {
+        struct thread_look look;
+        picture->partner = find_or_add_waiter(picture, owner);
+        if (picture->partner >= 0) {
+            return true;
+        }
+        if (owner == picture->holder.tid || !thread_look(owner, &look) ||
+            thread_waits_for(&look, &owner) != THREAD_WAITS_MUTEX) {
+            break;
+        }
+    }
+    return false;
+}
+
+/* The frame whose function the call to __cxa_guard_acquire is in; NULL: there is none. */
+static void *guarded_function(const struct stack *stack) {
+    for (size_t i = 0; i + 1 < stack->count && i < 6; i++) {
+        if (symbol_is(stack->frames[i], "__cxa_guard_acquire")) {
+            return stacks_function_of(stack->frames[i + 1]);
+        }
+    }
+    return NULL;
+}
+
+/* Which waiter is inside the function, `from` frames or more up its stack. */
+static int find_inside(const struct picture *picture, const void *function, size_t from) {
+    for (int i = 0; i < PICTURE_WAITERS && function; i++) {
+        const struct stack *stack = &picture->waiting[i].stack;
+        if (!picture->has_waiting_look[i] || stack->source != STACK_TAKEN) {
+            continue;
+        }
+        for (size_t frame = from; frame < stack->count; frame++) {
+            if (stacks_function_of(stack->frames[frame]) == function) {
+                return i;
+            }
+        }
+    }
+    return -1;
+}
+
+static bool is_guard(struct picture *picture) {
+    if (picture->holding.stack.source != STACK_TAKEN) {
+        return false;
+    }
+    picture->partner = find_inside(picture, guarded_function(&picture->holding.stack), 2);
+    return picture->partner >= 0;
+}
+
+/* glibc's pthread_once sleeps in the same function that runs the initialization, further down another's stack. */
+static bool is_once(struct picture *picture) {
+    struct elf_object object;
+    const struct stack *stack = &picture->holding.stack;
+    if (stack->source != STACK_TAKEN || !thread_is_in_futex(&picture->holding.look) || !stack->count ||
+        !elf_find_by_address(stack->frames[0], &object) || !strstr(object.name, "/libc")) {
+        return false;
+    }
+    picture->partner = find_inside(picture, stacks_function_of(stack->frames[0]), 3);
+    return picture->partner >= 0;
+}
+
+static enum picture_kind find_circle(struct picture *picture) {
+    picture->partner = find_waiter(picture, picture->holder.tid);
+    if (picture->partner >= 0) {
+        return PICTURE_SELF;
+    }
+    if (is_lock_order(picture)) {
+        return PICTURE_LOCK_ORDER;
+    }
+    if (picture->holding.wait == THREAD_WAITS_THREAD) {
+        picture->partner = find_or_add_waiter(picture, picture->holding.awaited);
+        if (picture->partner >= 0) {
+            return PICTURE_JOIN;
+        }
+    }
+    if (is_guard(picture)) {
+        return PICTURE_GUARD;
+    }
+    return is_once(picture) ? PICTURE_ONCE : PICTURE_PLAIN;
+}
+
+void picture_take(struct picture *picture, struct waiter *waiters, size_t count) {
+    memset(picture, 0, sizeof *picture);
+    picture->waiters = waiters;
+    picture->waiter_count = count;
+    picture->partner = -1;
+    holder_find(count ? waiters[0].tid : 0, true, &picture->holder);
+    for (size_t i = 0; i < count && i < PICTURE_WAITERS; i++) {
+        picture->has_waiting_look[i] = take_party(&picture->waiting[i], waiters[i].tid);
+    }
+    if (picture->holder.kind == HOLDER_THREAD) {
+        int index = journal_find(picture->holder.tid);
+        picture->has_record = index >= 0 && journal_read_thread((unsigned)index, &picture->record);
+        picture->has_holder_look = take_party(&picture->holding, picture->holder.tid);
+    }
+    if (picture->has_holder_look) {
+        picture->kind = find_circle(picture);
+    }
+}

@@ -1,0 +1,369 @@
+#include "stall_report.h"
+
+#include <string.h>
+
+#include "interp.h"
+#include "pystack.h"
+#include "real.h"
+#include "report.h"
+#include "symbol.h"
+#include "ticks.h"
+
+/* ---- pieces ----------------------------------------------------------------------------------------------------- */
+
+static void add_seconds(struct text *text, uint64_t nanoseconds) {
+    text_add_decimal(text, nanoseconds / 1000000000u);
+    text_add(text, ".");
+    text_add_decimal(text, nanoseconds / 100000000u % 10);
+    text_add(text, " s");
+}
+
+static void add_thread(struct text *text, pid_t tid, const char *python_name, const char *name) {
+    text_add(text, "thread ");
+    text_add_decimal(text, (uint64_t)tid);
+    const char *known = python_name[0] ? python_name : name;
+    if (known[0]) {
+        text_add(text, " \"");
+        text_add(text, known);
+        text_add(text, "\"");
+    }
+}
+
+static void add_waiter(struct text *text, const struct waiter *waiter) {
+    add_thread(text, waiter->tid, waiter->python_name, waiter->name);
+}
+
+static void add_holder(struct text *text, const struct picture *picture) {
+    const char *name = picture->has_record ? picture->record.python_name : "";
+    add_thread(text, picture->holder.tid, name, picture->holding.look.name);
+}
+
+static const char *call_name(uint16_t call) {
+    return call < REAL_API_COUNT ? real_api_names[call] : "a call";
+}
+
+/* Where a party stands: in its own library, else where it was when it called the API last. */
+static const void *place_of_holder(const struct picture *picture) {
+    if (picture->holding.culprit) {
+        return picture->holding.culprit;
+    }
+    return picture->has_record ? picture->record.now.caller : NULL;
+}
+
+static const void *place_of_waiter(const struct picture *picture, size_t index) {
+    if (picture->waiters[index].caller) {
+        return picture->waiters[index].caller;
+    }
+    return index < PICTURE_WAITERS ? picture->waiting[index].culprit : NULL;
+}
+
+static void add_library(struct text *text, const void *place) {
+    if (place) {
+        symbol_add_object(text, place);
+    } else {
+        text_add(text, "CPython");
+    }
+}
+
+/* "(PyGILState_Ensure, called by libfoo.so!bar+0x12)" */
+static void add_waiting_call(struct text *text, const struct picture *picture, size_t index) {
+    const struct waiter *waiter = &picture->waiters[index];
+    const void *place = place_of_waiter(picture, index);
+    text_add(text, "(");
+    text_add(text, waiter->is_unseen ? "in CPython's own loop" : call_name(waiter->call));
+    if (place) {
+        text_add(text, waiter->is_unseen ? ", below " : ", called by ");
+        symbol_add(text, place);
+    }
+    text_add(text, ")");
+}
+
+static void add_place_of_holder(struct text *text, const struct picture *picture, const char *before) {
+    const void *place = place_of_holder(picture);
+    text_add(text, "(");
+    text_add(text, before);
+    if (place) {
+        symbol_add(text, place);
+    } else {
+        text_add(text, "CPython itself");
+    }
+    text_add(text, ")");
+}
+
+/* ---- the first line --------------------------------------------------------------------------------------------- */
+
+static void add_circle(struct text *text, const struct picture *picture) {
+    size_t partner = (size_t)picture->partner;
+    text_add(text, "stall: deadlock ");
+    if (picture->kind == PICTURE_SELF) {
+        text_add(text, "of a thread with itself, in ");
+        add_library(text, place_of_waiter(picture, partner));
+    } else {
+        text_add(text, "between ");
+        add_library(text, place_of_waiter(picture, partner));
+        text_add(text, " and ");
+        add_library(text, place_of_holder(picture));
+    }
+    text_add(text, ": ");
+    add_waiter(text, &picture->waiters[partner]);
+    text_add(text, " waits for the GIL ");
+    add_waiting_call(text, picture, partner);
+    switch (picture->kind) {
+    case PICTURE_SELF:
+        text_add(text, " that it holds itself ");
+        add_place_of_holder(text, picture, "in ");
+        return;
+    case PICTURE_LOCK_ORDER:
+        text_add(text, picture->between ? " in a circle of mutexes at whose end is" : " and has the mutex that");
+        break;
+    case PICTURE_GUARD: text_add(text, " while it initializes the C++ static that"); break;
+    case PICTURE_ONCE: text_add(text, " inside the pthread_once (std::call_once) that"); break;
+    case PICTURE_JOIN: text_add(text, " and"); break;
+    case PICTURE_PLAIN: break;
+    }
+    text_add(text, " ");
+    add_holder(text, picture);
+    text_add(text, ", which holds the GIL");
+    if (picture->kind == PICTURE_JOIN) {
+        text_add(text, ", waits for that thread's end ");
+    } else {
+        text_add(text, picture->between ? " " : ", waits for ");
+    }
+    add_place_of_holder(text, picture, "in ");
+}
+
+static void add_plain(struct text *text, const struct picture *picture, uint64_t now) {
+    const struct waiter *waiter = &picture->waiters[0];
+    text_add(text, "stall: ");
+    add_waiter(text, waiter);
+    text_add(text, " has waited for the GIL for ");
+    add_seconds(text, now - waiter->since);
+    text_add(text, " ");
+    add_waiting_call(text, picture, 0);
+    text_add(text, "; ");
+    switch (picture->holder.kind) {
+    case HOLDER_THREAD:
+        add_holder(text, picture);
+        text_add(text, " holds it ");
+        add_place_of_holder(text, picture, "in ");
+        break;
+    case HOLDER_UNKNOWN: text_add(text, "a Python thread that never called through a module holds it"); break;
+    case HOLDER_NONE:
+        text_add(text, "no thread has a state attached: it is free just now, or held without a state");
+        break;
+    case HOLDER_UNSEEN: text_add(text, "none of the threads that could be looked at has a state attached"); break;
+    }
+}
+
+/* ---- the rest --------------------------------------------------------------------------------------------------- */
+
+static void tell_stack(const struct stack *stack, const char *whose) {
+    char buffer[600];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "    native stack of ");
+    text_add(&text, whose);
+    if (stack->source == STACK_GUESSED) {
+        text_add(&text, ", guessed from outside (it may hold old addresses; ");
+        text_add(&text, stack->reason);
+        text_add(&text, ")");
+    } else if (stack->source == STACK_NONE) {
+        text_add(&text, ": not to be had, ");
+        text_add(&text, stack->reason ? stack->reason : "?");
+    }
+    report_line(text_end(&text));
+    for (size_t i = 0; i < stack->count; i++) {
+        text = text_start(buffer, sizeof buffer);
+        text_add(&text, "      #");
+        text_add_decimal(&text, i);
+        text_add(&text, " ");
+        symbol_add(&text, stack->frames[i]);
+        report_line(text_end(&text));
+    }
+}
+
+static void tell_waiter(const struct picture *picture, size_t index, uint64_t now) {
+    const struct waiter *waiter = &picture->waiters[index];
+    char buffer[600];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "  waits: ");
+    add_waiter(&text, waiter);
+    text_add(&text, waiter->is_unseen ? ", found so at every look for " : " for ");
+    add_seconds(&text, now - waiter->since);
+    text_add(&text, " ");
+    add_waiting_call(&text, picture, index);
+    if (waiter->state) {
+        text_add(&text, ", to attach state ");
+        text_add_hex(&text, (uintptr_t)waiter->state);
+    }
+    report_line(text_end(&text));
+    if (index < PICTURE_WAITERS && picture->has_waiting_look[index] && (index == 0 || (int)index == picture->partner)) {
+        tell_stack(&picture->waiting[index].stack, "the waiting thread");
+    }
+}
+
+/* "blocked in futex: a mutex at 0x.. that thread 12 has" */
+static void add_block(struct text *text, const struct party *party) {
+    const struct thread_look *look = &party->look;
+    if (party->wait == THREAD_RUNS) {
+        text_add(text, look->state == 'R' ? "it is running" : "it is not in a system call");
+        return;
+    }
+    text_add(text, "it is in ");
+    thread_add_call(text, look->call);
+    if (party->wait == THREAD_WAITS_MUTEX) {
+        text_add(text, ": a mutex at ");
+        text_add_hex(text, look->arguments[0]);
+        text_add(text, " that thread ");
+        text_add_decimal(text, (uint64_t)party->awaited);
+        text_add(text, " has");
+    } else if (party->wait == THREAD_WAITS_THREAD) {
+        text_add(text, ": pthread_join of thread ");
+        text_add_decimal(text, (uint64_t)party->awaited);
+    } else if (thread_is_in_futex(look)) {
+        text_add(text, " at ");
+        text_add_hex(text, look->arguments[0]);
+        text_add(text, ": a condition variable, semaphore or other lock, whose owner can't be told");
+    }
+}
+
+static void tell_holder(const struct picture *picture, uint64_t now) {
+    char buffer[600];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "  holds: ");
+    add_holder(&text, picture);
+    text_add(&text, ", state ");
+    text_add_hex(&text, (uintptr_t)picture->holder.state);
+    const struct journal_now *record = &picture->record.now;
+    if (picture->has_record && record->state == picture->holder.state && record->phase != JOURNAL_OUTSIDE) {
+        uint64_t since = ticks_to_ns(record->since);
+        text_add(&text, record->phase == JOURNAL_HOLDS ? ", attached by " : ", it is in ");
+        text_add(&text, call_name(record->call));
+        if (record->caller) {
+            text_add(&text, " from ");
+            symbol_add(&text, record->caller);
+        }
+        text_add(&text, " ");
+        add_seconds(&text, now > since ? now - since : 0);
+        text_add(&text, " ago");
+    } else {
+        text_add(&text, ", attached by CPython itself; since when is not known");
+    }
+    report_line(text_end(&text));
+    if (!picture->has_holder_look) {
+        return;
+    }
+    text = text_start(buffer, sizeof buffer);
+    text_add(&text, "    ");
+    add_block(&text, &picture->holding);
+    report_line(text_end(&text));
+    tell_stack(&picture->holding.stack, "the holder");
+}
+
+/* Each line of CPython's dump as one of ours. */
+static void tell_python_stack(PyThreadState *state, const char *whose) {
+    static char dump[8192];
+    char buffer[600];
+    struct text text = text_start(buffer, sizeof buffer);
+    const char *reason = pystack_take(state, dump, sizeof dump);
+    text_add(&text, "    Python stack of ");
+    text_add(&text, whose);
+    if (reason) {
+        text_add(&text, ": not to be had, ");
+        text_add(&text, reason);
+    }
+    report_line(text_end(&text));
+    const char *line = dump;
+    unsigned told = 0;
+    while (*line && told < 60) {
+        size_t length = strcspn(line, "\n");
+        if (length && strncmp(line, "Stack (", 7) != 0) {
+            text = text_start(buffer, sizeof buffer);
+            text_add(&text, "    ");
+            text_add_span(&text, line, length);
+            report_line(text_end(&text));
+            told++;
+        }
+        line += length + (line[length] != '\0');
+    }
+}
+
+static const char *advice_for(const struct picture *picture) {
+    switch (picture->kind) {
+    case PICTURE_SELF:
+        return "two GIL APIs are mixed on one thread (pybind11 issue 1276); is the repair switched off, or not able to "
+               "see "
+               "it?";
+    case PICTURE_LOCK_ORDER:
+        return "the GIL and the mutex are taken in both orders: release the GIL (Py_BEGIN_ALLOW_THREADS) before "
+               "locking "
+               "the mutex, or let go of the mutex before calling Python (grpc issue 26009, ceph issue 38677)";
+    case PICTURE_GUARD:
+        return "a C++ static whose initialization takes the GIL must not be reached with the GIL held: release the GIL "
+               "first (swig issue 1275), or initialize it earlier";
+    case PICTURE_ONCE:
+        return "what runs under call_once takes the GIL: release the GIL before call_once (grpc issue 26009)";
+    case PICTURE_JOIN: return "release the GIL (Py_BEGIN_ALLOW_THREADS) around the join";
+    case PICTURE_PLAIN:
+        return picture->has_holder_look && picture->holding.wait != THREAD_RUNS
+                   ? "the holder sleeps with the GIL held: it should release it (Py_BEGIN_ALLOW_THREADS) around the "
+                     "call; a "
+                     "program that initializes Python and never lets go does the same (pybind11 issue 1273)"
+                   : NULL;
+    }
+    return NULL;
+}
+
+void stall_report(const struct picture *picture, uint64_t now, bool is_repeated) {
+    enum { TOLD_WAITERS = 5 };
+    char buffer[900];
+    struct text text = text_start(buffer, sizeof buffer);
+    if (picture->kind == PICTURE_PLAIN) {
+        add_plain(&text, picture, now);
+    } else {
+        add_circle(&text, picture);
+    }
+    if (is_repeated) {
+        text_add(&text, "; for ");
+        add_seconds(&text, now - picture->waiters[0].since);
+        text_add(&text, " now, nothing has moved");
+        report_line(text_end(&text));
+        return;
+    }
+    report_line(text_end(&text));
+    for (size_t i = 0; i < picture->waiter_count; i++) {
+        if (i < TOLD_WAITERS || (int)i == picture->partner) {
+            tell_waiter(picture, i, now);
+        }
+    }
+    if (picture->waiter_count > TOLD_WAITERS) {
+        text = text_start(buffer, sizeof buffer);
+        text_add(&text, "  waits: ");
+        text_add_decimal(&text, picture->waiter_count);
+        text_add(&text, " threads in all");
+        report_line(text_end(&text));
+    }
+    if (picture->holder.kind == HOLDER_THREAD) {
+        tell_holder(picture, now);
+    }
+    if (picture->holder.state) {
+        tell_python_stack(picture->holder.state, "the holder");
+    }
+    const char *advice = advice_for(picture);
+    if (advice) {
+        text = text_start(buffer, sizeof buffer);
+        text_add(&text, "  advice: ");
+        text_add(&text, advice);
+        report_line(text_end(&text));
+    }
+}
+
+void stall_report_end(const struct waiter *waiter, uint64_t lasted) {
+    char buffer[300];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "stall: over after ");
+    add_seconds(&text, lasted);
+    text_add(&text, ": ");
+    add_waiter(&text, waiter);
+    text_add(&text, " waits no longer");
+    report_line(text_end(&text));
+}

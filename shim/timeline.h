@@ -1,0 +1,30 @@
+/* timeline=FILE: what the threads did with the GIL, for ui.perfetto.dev and chrome://tracing.
+ *
+ * A thread of low priority reads the threads' rings in the journal and writes spans: "holds the GIL", inside it the state
+ * that is attached, "waits for the GIL"; and instants for repairs. The threads themselves do nothing for it. A ring that
+ * runs over between two looks loses events, which the file says. Holds are those between API calls: what CPython's own
+ * loop gives away and takes back in between is not seen. */
+#pragma once
+
+#include <stdbool.h>
+
+enum { TIMELINE_EVENTS = 2048 }; /* that a thread's ring has to have */
+
+/* Whether the writer is wanted and does not run yet: a start is due at the next call. */
+extern bool timeline_is_due;
+
+/* Constructor, after options and journal. */
+void timeline_prepare(void);
+
+/* Starts the writer. Called when CPython is bound. */
+void timeline_start(void);
+
+static inline void timeline_look(void) {
+    if (__builtin_expect(__atomic_load_n(&timeline_is_due, __ATOMIC_RELAXED), 0)) {
+        timeline_start();
+    }
+}
+
+/* The process ends: writes what is left and closes the file. Waits for the writer a second at most. Safe where no
+ * malloc is. Does nothing the second time, and in a process that does not write. */
+void timeline_finish(void);

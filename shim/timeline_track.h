@@ -1,0 +1,40 @@
+/* From the events of one thread to the spans of its track. Knows nothing of rings and threads. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "journal.h"
+
+struct timeline_track {
+    pid_t tid;
+    uint64_t started;     /* of the thread, in ticks: another thread with the same record has another */
+    uint64_t last_number; /* of its events that have been read */
+    uint64_t last_time;   /* ns: nothing on the track begins before */
+    bool is_named;
+    bool has_ended;
+    char name[32]; /* as it was written */
+    bool holds;
+    uint64_t hold_since;
+    uint64_t state_since;
+    const void *state;
+    const void *hold_caller;
+    const void *state_caller;
+    uint16_t hold_call;
+    uint16_t state_call;
+};
+
+/* Writes the name of the track, if it is not in the file yet or has changed. */
+void timeline_track_name(struct timeline_track *track, const struct journal_thread *thread);
+
+/* Writes what an event ends. */
+void timeline_track_event(struct timeline_track *track, const struct journal_event *event);
+
+/* Events were lost: how many, between the last one and `time` (ns). What was open is not known any more. */
+void timeline_track_dropped(struct timeline_track *track, uint64_t count, uint64_t time);
+
+/* Writes what is open as if it ended at `time` (ns). */
+void timeline_track_end(struct timeline_track *track, uint64_t time);
+
+/* Changes when a new file has been begun: all names are due again. */
+extern unsigned timeline_track_file;
