@@ -7,7 +7,10 @@ comma   := ,
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
 BINDIR  ?= $(PREFIX)/bin
-DOCDIR  ?= $(PREFIX)/share/doc/gilshim
+DATADIR ?= $(PREFIX)/share
+DOCDIR  ?= $(DATADIR)/doc/gilshim
+MANDIR  ?= $(DATADIR)/man
+COMPDIR ?= $(DATADIR)/bash-completion/completions
 INSTALL ?= install
 ifneq (,$(filter default undefined,$(origin CC)))
 CC      := gcc
@@ -80,12 +83,12 @@ check: $(library)	## every test on every interpreter of this machine (CHECK='-p 
 
 c_files := $(wildcard shim/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 cxx_files := $(wildcard tests/*/*.cpp tests/*/*.hpp tests/*/*/*.cpp tests/*/*/*.hpp)
-shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/demo/run tests/demo/build tests/*.bash tests/*/*.sh)
+shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/demo/run tests/demo/build tests/*.bash tests/*/*.sh shim/dist/*.bash)
 bats_files := $(wildcard tests/*.bats tests/*/*.bats)
 shim_c := $(filter shim/%.c,$(c_files))
-lint_targets := lint-format lint-shell lint-gcc lint-clang lint-cppcheck lint-tidy
+lint_targets := lint-format lint-shell lint-man lint-gcc lint-clang lint-cppcheck lint-tidy
 .PHONY: $(lint_targets)
-lint: $(lint_targets)	## clang-format, shellcheck, cppcheck, clang-tidy, gcc's and clang's warnings
+lint: $(lint_targets)	## clang-format, shellcheck, mandoc, cppcheck, clang-tidy, gcc's and clang's warnings
 lint-format:
 	$(call say,FORMAT,$(words $(c_files) $(cxx_files)) files)
 	$(Q)clang-format --dry-run -Werror $(c_files) $(cxx_files)
@@ -95,6 +98,9 @@ lint-shell:
 	$(call say,SHELL,$(words $(shell_files) $(bats_files)) files)
 	$(Q)shellcheck -x $(shell_files)
 	$(Q)shellcheck -x -e SC1010,SC2016,SC2034 $(bats_files) # what is for other shells to expand, and helpers' variables
+lint-man:
+	$(call say,MAN,shim/dist/gilshim.1)
+	$(Q)mandoc -Tlint -W warning shim/dist/gilshim.1
 lint-gcc lint-clang: lint-%:
 	$(call say,$(*F),$(words $(shim_c)) files)
 	$(Q)$(*F) -fsyntax-only -O2 -Werror $(shim_cppflags) $(filter-out -Werror -fsanitize%,$(shim_cflags)) $(shim_c)
@@ -110,19 +116,32 @@ lint-tidy: | $(BUILD)/.flags
 
 # ---- installing
 
+# $(BUILD)/FILE: FILE with the places and the version in it.
+define fill_in
+$(Q)mkdir -p $(@D)
+$(Q)sed -e "s|'@LIBDIR@'|'$(LIBDIR)'|" -e "s|'@VERSION@'|'$(version)'|" -e 's|/usr/local/lib/libgilshim|$(LIBDIR)/libgilshim|' $< >$@.new
+$(Q)if cmp -s $@.new $@; then rm $@.new; else chmod $(1) $@.new && mv $@.new $@; fi
+endef
 $(BUILD)/run-with-shim.sh: run-with-shim.sh shim/version.h always
-	$(Q)mkdir -p $(@D)
-	$(Q)sed -e "s|'@LIBDIR@'|'$(LIBDIR)'|" -e "s|'@VERSION@'|'$(version)'|" $< >$@.new
-	$(Q)if cmp -s $@.new $@; then rm $@.new; else chmod 755 $@.new && mv $@.new $@; fi
+	$(call fill_in,755)
+$(BUILD)/gilshim.1: shim/dist/gilshim.1 always
+	$(call fill_in,644)
 
-install: $(library) $(BUILD)/run-with-shim.sh	## into DESTDIR and PREFIX
-	$(Q)$(INSTALL) -d '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(DOCDIR)'
+# What uninstall removes. (No name with a blank in it, as ever with make.)
+installed := $(LIBDIR)/libgilshim.so $(BINDIR)/run-with-shim.sh $(DOCDIR)/README.md \
+	$(MANDIR)/man1/gilshim.1 $(MANDIR)/man1/run-with-shim.sh.1 $(COMPDIR)/run-with-shim.sh
+
+install: $(library) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1	## into DESTDIR and PREFIX
+	$(Q)$(INSTALL) -d $(foreach folder,$(sort $(dir $(installed))),'$(DESTDIR)$(folder)')
 	$(Q)$(INSTALL) -m 644 $(library) '$(DESTDIR)$(LIBDIR)/libgilshim.so'
 	$(Q)$(INSTALL) -m 755 $(BUILD)/run-with-shim.sh '$(DESTDIR)$(BINDIR)/run-with-shim.sh'
 	$(Q)$(INSTALL) -m 644 README.md '$(DESTDIR)$(DOCDIR)/README.md'
+	$(Q)$(INSTALL) -m 644 $(BUILD)/gilshim.1 '$(DESTDIR)$(MANDIR)/man1/gilshim.1'
+	$(Q)ln -sf gilshim.1 '$(DESTDIR)$(MANDIR)/man1/run-with-shim.sh.1'
+	$(Q)$(INSTALL) -m 644 shim/dist/run-with-shim.bash '$(DESTDIR)$(COMPDIR)/run-with-shim.sh'
 
 uninstall:		## removes what install put there
-	$(Q)rm -f '$(DESTDIR)$(LIBDIR)/libgilshim.so' '$(DESTDIR)$(BINDIR)/run-with-shim.sh' '$(DESTDIR)$(DOCDIR)/README.md'
+	$(Q)rm -f $(foreach file,$(installed),'$(DESTDIR)$(file)')
 	$(Q)! [ -d '$(DESTDIR)$(DOCDIR)' ] || rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'
 
 dist:			## build/gilshim-VERSION.tar.gz of the committed sources
@@ -136,4 +155,4 @@ help:			## this list
 	@sed -n 's/^\([a-z]*\):.*## *\(.*\)$$/  \1\t\2/p' Makefile | expand -t 14
 	@printf '  unit\tunit tests of the parts that need no Python, under ASan and UBSan\n  bench\twhat the shim costs\n' | expand -t 14
 	@printf '  nest\tthe nesting suite in full: generated programs of GIL blocks; takes long\n' | expand -t 14
-	@echo 'Variables: PREFIX LIBDIR BINDIR DESTDIR CC CFLAGS CPPFLAGS LDFLAGS V=1 WERROR=1 SANITIZE=address,undefined'
+	@echo 'Variables: PREFIX LIBDIR BINDIR DATADIR DOCDIR MANDIR COMPDIR DESTDIR CC CFLAGS CPPFLAGS LDFLAGS V=1 WERROR=1 SANITIZE=address,undefined'

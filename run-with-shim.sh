@@ -11,19 +11,28 @@ usage() {
 Usage: run-with-shim.sh [OPTIONS] [--] COMMAND [ARGUMENT...]
 
 Runs COMMAND with libgilshim.so preloaded, so that native Python modules that mix
-CPython's GIL APIs neither deadlock nor die. The exit status is COMMAND's.
+CPython's GIL APIs neither deadlock nor die; a summary comes on stderr at its end.
+The exit status is COMMAND's.
 
-  -v         tell on stderr what is repaired, once for each place; twice: more
-  -q         tell nothing
-  -o FILE    write messages to FILE.PID instead of stderr (%p pid, %h host, %e program)
-  --check    don't run COMMAND: tell whether the shim can serve it, how, and which
-             repairs it has there; exit status 0 if it can, 1 if it can't
+  -m MODE     repair (default); observe: tell what would be repaired, change nothing;
+              strict: abort at the first thing to repair; off: pass everything through
+  -v          tell on stderr what is repaired, once for each place; twice: more
+  -q          tell nothing, no summary either
+  -o FILE     write messages to FILE.PID instead of stderr (%p pid, %h host, %e program)
+  -j          messages as JSON, one object a line
+  -t FILE     write a timeline of who holds the GIL and who waits, for ui.perfetto.dev
+  -s SECONDS  tell who holds the GIL when a thread has waited so long for it
+  -S FILE     leave out the messages that this file of suppressions names
+  -d          run COMMAND under gdb, and stop at the first message
+  --check     don't run COMMAND: tell whether the shim can serve it, how, and which
+              repairs it has there; exit status 0 if it can, 1 if it can't
+  --options   list what can be set in GILSHIM_OPTIONS
   -h, --help
   --version
 
-Options are added to those in GILSHIM_OPTIONS; `GILSHIM_OPTIONS=help=1 run-with-shim.sh
-COMMAND` lists what can be set there. Exit status 2: wrong usage, or the shim itself is
-missing; 126: COMMAND can't be executed; 127: COMMAND not found.
+Options are added to those in GILSHIM_OPTIONS, and win over them. Exit status 2: wrong
+usage, or the shim itself is missing; 126: COMMAND can't be executed; 127: COMMAND not
+found. `man run-with-shim.sh` tells more.
 USAGE
 }
 
@@ -57,10 +66,11 @@ find_library() {
     return 1
 }
 
-# Prints the LD_PRELOAD to use: ours in front of what is there already, but behind the sanitizers' runtimes, which refuse
-# to start unless they come first (so the one that $executable is linked to must be preloaded as well); not twice.
-preload_list() {
-    sanitizers='' others=''
+# Sets $preload to the LD_PRELOAD to use: ours in front of what is there already, but behind the sanitizers' runtimes, which
+# refuse to start unless they come first (so the one that $executable is linked to must be preloaded as well); not twice.
+# $without is the same without ours.
+list_preload() {
+    sanitizers='' others='' runtime=''
     if [ -z "$why_not" ] && LC_ALL=C grep -q 'lib[at]san\.so' "$executable" 2>/dev/null; then
         runtime=$(LD_PRELOAD='' LD_TRACE_LOADED_OBJECTS=1 "$executable" 2>/dev/null </dev/null |
             sed -n 's|.*lib[at]san\.so.* => \(/[^ :]*\) .*|\1|p' | head -n 1)
@@ -75,33 +85,36 @@ preload_list() {
     IFS=$old_ifs
     for entry; do
         case $entry in
-        '' | "${runtime:-}") ;;
+        '' | "$runtime") ;;
         *libasan.so* | *libtsan.so* | *libhwasan.so* | *libclang_rt.*san*) sanitizers=$sanitizers$entry: ;;
         *) [ "$(resolved "$entry")" = "$library" ] || others=$others:$entry ;;
         esac
     done
-    printf '%s\n' "$sanitizers$library$others"
+    preload=$sanitizers$library$others
+    without=$sanitizers${others#:}
 }
 
 # ---- knowing the program
 
+# Sets $file to the file in PATH that would be executed for the name $1; to one that is not executable if there is only that.
+look_up() {
+    file=''
+    rest=${PATH:-/usr/bin:/bin}:
+    while [ -n "$rest" ]; do
+        directory=${rest%%:*}
+        rest=${rest#*:}
+        [ -f "${directory:-.}/$1" ] || continue
+        [ -x "${directory:-.}/$1" ] && file=${directory:-.}/$1 && return 0
+        file=${file:-${directory:-.}/$1}
+    done
+    return 1
+}
+
 # Sets $program to the file that would be executed for the command $1; exits with 126 or 127 as a shell would.
 find_program() {
-    program=''
-    case $1 in
-    */*) program=$1 ;;
-    *)
-        rest=${PATH:-/usr/bin:/bin}:
-        while [ -n "$rest" ]; do
-            directory=${rest%%:*}
-            rest=${rest#*:}
-            file=${directory:-.}/$1
-            [ -f "$file" ] || continue
-            [ -x "$file" ] && program=$file && break
-            program=${program:-$file}
-        done
-        ;;
-    esac
+    file=$1
+    case $1 in */*) ;; *) look_up "$1" || : ;; esac
+    program=$file
     if [ -z "$program" ] || [ ! -e "$program" ]; then
         say "$1: command not found"
         exit 127
@@ -114,39 +127,61 @@ find_program() {
     fi
 }
 
-# Sets $script and $executable: the ELF file that the kernel will start for $program, through `#!` lines and env(1).
+# Sets $interpreter and $argument as the kernel reads them from the `#!` line of the script $1; /bin/sh where it has none:
+# a shell runs it then. Fails if it is no script.
+read_first_line() {
+    [ -r "$1" ] || return 1
+    first=''
+    { IFS= read -r first <"$1"; } 2>/dev/null || :
+    case $first in
+    "$elf_magic"*) return 1 ;;
+    '#!'*) ;;
+    *) first='#!/bin/sh' ;;
+    esac
+    first=${first#'#!'}
+    first=${first#"${first%%[! 	]*}"}
+    interpreter=${first%%[ 	]*}
+    argument=${first#"$interpreter"}
+    argument=${argument#"${argument%%[! 	]*}"}
+    argument=${argument%"${argument##*[! 	]}"}
+    [ -n "$interpreter" ]
+}
+elf_magic=$(printf '\177ELF')
+
+# Sets $executable: the ELF file that runs in the end for $program with these arguments, through `#!` lines and env(1); $way
+# to how it gets there, in words.
 find_executable() {
     executable=$program
-    script=''
-    elf_magic=$(printf '\177ELF')
+    script='' way=''
     depth=0
-    while [ $depth -lt 4 ] && [ -r "$executable" ]; do
-        first=''
-        { IFS= read -r first <"$executable"; } 2>/dev/null || :
-        case $first in "$elf_magic"*) return 0 ;; esac
-        script=$executable
-        case $first in '#!'*) ;; *) # a shell runs it then
-            executable=/bin/sh
-            return 0
-            ;;
-        esac
-        set -f
-        # shellcheck disable=SC2086
-        set -- ${first#'#!'}
-        set +f
-        [ $# -gt 0 ] || return 0
-        executable=$1
-        case ${executable##*/} in env)
-            # `#!/usr/bin/env -S VAR=x python3 -u`: the first word that is neither option nor assignment
-            shift
-            while [ $# -gt 0 ]; do
-                case $1 in -* | *=*) shift ;; *) break ;; esac
-            done
-            [ $# -eq 0 ] || executable=$(found=$(command -v -- "$1") && [ -x "$found" ] && printf '%s\n' "$found") || executable=$1
-            ;;
-        esac
+    while [ $depth -lt 8 ]; do
         depth=$((depth + 1))
+        if read_first_line "$executable"; then
+            script=$executable
+            executable=$interpreter
+            set -f
+            # shellcheck disable=SC2086 # env splits it, with -S; others don't look at it here
+            set -- $argument "$script" "$@"
+            set +f
+        elif [ "${executable##*/}" = env ]; then
+            while [ $# -gt 0 ]; do
+                case $1 in
+                -u | -C | --unset | --chdir) [ $# -lt 2 ] || shift ;;
+                -* | *=*) ;;
+                *) break ;;
+                esac
+                shift
+            done
+            [ $# -gt 0 ] || break
+            case $1 in */*) file=$1 ;; *) look_up "$1" || file=${file:-$1} ;; esac
+            executable=$file
+            [ -n "$script" ] || way=", which starts $executable"
+            shift
+        else
+            break
+        fi
     done
+    [ -z "$script" ] || way="$way (a script, run by $executable)"
 }
 
 # The bytes $2.. (count $3) of file $1 as decimal numbers.
@@ -249,12 +284,12 @@ cannot() {
 }
 
 check() {
-    tell "program: $program$([ -z "$script" ] || printf ' (a script, run by %s)' "$executable")"
+    tell "program: $program$way"
     [ -z "$why_not" ] || cannot "$why_not"
     [ -r "$executable" ] || cannot "$executable can't be read"
     real=$(resolved "$executable")
     # Ask ld.so what it would load, as ldd does, before anything of the program's is run.
-    preload=$(preload_list)
+    list_preload
     loaded=$(LD_TRACE_LOADED_OBJECTS=1 LD_PRELOAD=$preload "$executable" 2>&1 </dev/null) || :
     case $loaded in *libgilshim.so*) ;; *) cannot "the loader did not take the shim: $(printf '%s\n' "$loaded" | head -n 1)" ;; esac
     case $loaded in *libpypy*) cannot 'it is PyPy, which has a GIL of its own making: the shim is for CPython' ;; esac
@@ -262,13 +297,27 @@ check() {
     # Now for real: with check=1 the library tells what it found, and ends the process before the program's main().
     status=0
     answer=$(LD_PRELOAD=$preload GILSHIM_OPTIONS=check=1 "$executable" </dev/null 2>&1) || status=$?
-    printf '%s\n' "$answer"
     case $answer in
-    *'gilshim: interpreter: CPython'*) exit "$status" ;;
+    *'gilshim: interpreter: CPython'*) printf '%s\n' "$answer" && exit "$status" ;;
     *'gilshim: '*) ;;
-    *) cannot 'the library said nothing' ;;
+    *) printf '%s\n' "$answer" && cannot 'the library said nothing' ;;
     esac
-    if LC_ALL=C grep -q libpython -- "$real" 2>/dev/null; then
+
+    # A program that opens libpython later has its name in it.
+    late=$(LC_ALL=C grep -ao 'libpython[0-9.]*[a-z]*\.so[.0-9]*' -- "$real" 2>/dev/null | head -n 1) || :
+    if [ -n "$late" ]; then
+        status=0
+        later=$(LD_PRELOAD=$preload:$late GILSHIM_OPTIONS=check=1 "$executable" </dev/null 2>&1) || status=$?
+        case $later in
+        *'gilshim: interpreter: CPython'*)
+            tell "it names $late: if it opens that later, it is served from then on, as follows"
+            printf '%s\n' "$later"
+            exit "$status"
+            ;;
+        esac
+    fi
+    printf '%s\n' "$answer"
+    if [ -n "$late" ] || LC_ALL=C grep -q libpython -- "$real" 2>/dev/null; then
         tell 'it names libpython: if it opens that later, it is served from then on'
         exit 0
     fi
@@ -277,35 +326,125 @@ check() {
     exit 1
 }
 
-# ---- main
+# ---- -d
 
-options=''
-verbosity=''
-checking=''
-add_option() { options=${options:+$options:}$1; }
-log_to() {
-    [ -n "$1" ] || wrong_usage '-o needs the name of a file'
-    case $1 in
-    stderr | stdout | /*) log=$1 ;;
-    *) log=$(pwd)/$1 ;;
-    esac
-    case $log in *:*) wrong_usage "-o $log: the path may not contain a colon" ;; esac
+# Puts $1 into quotes for a shell.
+quoted() { printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"; }
+
+# Runs $program with these arguments under gdb. gdb starts it by a shell, which sees to it that the arguments arrive as they
+# are; neither the shell nor gdb itself, which has a CPython of its own, gets the shim.
+debug() {
+    have gdb || {
+        say '-d needs gdb, which is not there'
+        exit 127
+    }
+    # gdb does not know `#!` lines: a script is started as the kernel would do it.
+    depth=0
+    while [ $depth -lt 8 ] && read_first_line "$program"; do
+        set -- ${argument:+"$argument"} "$program" "$@"
+        program=$interpreter
+        depth=$((depth + 1))
+    done
+    start="env LD_PRELOAD=$(quoted "$preload")"
+    if [ -n "${SHELL:-}" ]; then start="$start SHELL=$(quoted "$SHELL")"; else start="$start -u SHELL"; fi
+    if [ -n "$without" ]; then export LD_PRELOAD="$without"; else unset LD_PRELOAD; fi
+    export SHELL=/bin/sh # not the user's, which may be of any kind
+    set -f
+    # shellcheck disable=SC2086 # GILSHIM_GDB_ARGS is to be split
+    exec gdb -q -return-child-result -ex "set exec-wrapper $start" -ex 'set startup-with-shell on' \
+        -ex 'set breakpoint pending on' -ex 'break gilshim_first_report' -ex run ${GILSHIM_GDB_ARGS:-} --args "$program" "$@"
 }
 
-log=''
+# ---- main
+
+defaults=history=64:summary=1 # in front of what is in GILSHIM_OPTIONS: there, later wins
+options=''
+add_option() { options=${options:+$options:}$1; }
+
+# Sets $file to the absolute path of the FILE $2 that option $1 was given; $3 is the current folder.
+find_path() {
+    [ -n "$2" ] || wrong_usage "$1 needs the name of a file"
+    case $2 in
+    /*) file=$2 ;;
+    *) file=$3/$2 ;;
+    esac
+    case $file in *:*) wrong_usage "$1 $file: a colon in the path can't be passed on in GILSHIM_OPTIONS" ;; esac
+    [ ${#file} -lt 1000 ] || wrong_usage "$1 $file: the path is too long"
+}
+log_to() {
+    case $1 in
+    stderr | stdout) file=$1 ;;
+    *) find_path -o "$1" "$(pwd | sed 's/%/%%/g')" ;; # what %p means in FILE, it does not in the folder's name
+    esac
+    add_option "log_path=$file"
+}
+suppress_by() {
+    find_path -S "$1" "$(pwd)"
+    { [ -f "$1" ] && [ -r "$1" ]; } || wrong_usage "-S $1: no such file, or it can't be read"
+    add_option "suppressions=$file"
+}
+
+verbosity='' checking='' debugging='' listing=''
 while [ $# -gt 0 ]; do
+    # -vj is -v -j; -oFILE is -o FILE.
+    case $1 in
+    -[dhjqv][!-]*)
+        letter=${1%"${1#-?}"}
+        cluster=-${1#-?}
+        shift
+        set -- "$letter" "$cluster" "$@"
+        ;;
+    -[mostS]?*)
+        letter=${1%"${1#-?}"}
+        value=${1#-?}
+        shift
+        set -- "$letter" "$value" "$@"
+        ;;
+    esac
+    case $1 in -[mostS])
+        [ $# -ge 2 ] || case $1 in
+        -m) wrong_usage '-m needs a mode' ;;
+        -s) wrong_usage '-s needs a number of seconds' ;;
+        *) wrong_usage "$1 needs the name of a file" ;;
+        esac
+        ;;
+    esac
     case $1 in
     -h | --help) usage && exit 0 ;;
     --version) printf 'run-with-shim.sh (gilshim) %s\n' "${version:-unknown}" && exit 0 ;;
     --check) checking=1 ;;
-    -q) verbosity=0 ;;
-    -v | -vv) case $1$verbosity in -vv | -v1 | -v2) verbosity=2 ;; *) verbosity=1 ;; esac ;;
+    --options) listing=1 ;;
+    -d) debugging=1 ;;
+    -j) add_option log_format=json ;;
+    -m)
+        case $2 in
+        repair | observe | strict | off) add_option "mode=$2" ;;
+        *) wrong_usage "-m $2: the modes are repair, observe, strict and off" ;;
+        esac
+        shift
+        ;;
     -o)
-        [ $# -ge 2 ] || wrong_usage '-o needs the name of a file'
         log_to "$2"
         shift
         ;;
-    -o*) log_to "${1#-o}" ;;
+    -q) verbosity=0 ;;
+    -s)
+        case $2 in
+        '' | *[!0-9]* | 0*) wrong_usage "-s $2: how many seconds?" ;;
+        *) add_option "stall=$2" ;;
+        esac
+        shift
+        ;;
+    -S)
+        suppress_by "$2"
+        shift
+        ;;
+    -t)
+        find_path -t "$2" "$(pwd)"
+        add_option "timeline=$file"
+        shift
+        ;;
+    -v) case $verbosity in 1 | 2) verbosity=2 ;; *) verbosity=1 ;; esac ;;
     --)
         shift
         break
@@ -315,28 +454,39 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+if [ -n "$listing" ]; then
+    find_library || exit 2
+    LD_PRELOAD=$library GILSHIM_OPTIONS=check=1:help=1 exec /bin/sh -c :
+fi
 [ $# -gt 0 ] || wrong_usage 'no command given'
 
 find_library || exit 2
 find_program "$1"
-find_executable
+name=$1
+shift
+find_executable "$@"
 why_not=$(obstacle)
 [ -z "$checking" ] || check
 [ -z "$why_not" ] || say "the shim can't help $executable: $why_not; running it all the same"
 
-[ -z "$verbosity" ] || add_option "verbosity=$verbosity"
-[ -z "$log" ] || add_option "log_path=$log"
-if [ -n "$options" ]; then
-    GILSHIM_OPTIONS=${GILSHIM_OPTIONS:+$GILSHIM_OPTIONS:}$options
-    export GILSHIM_OPTIONS
-fi
-
-# An exec that takes no options must not be handed a command that looks like one.
-case $1 in -*)
-    shift
-    set -- "$program" "$@"
-    ;;
+# Under gdb something has to be told, or it would never stop.
+[ -z "$debugging" ] || verbosity=${verbosity:-1}
+case $verbosity in
+'') ;;
+0) add_option verbosity=0:summary=0 ;;
+*) add_option "verbosity=$verbosity" ;;
 esac
-LD_PRELOAD=$(preload_list)
+case ${GILSHIM_OPTIONS:-}: in
+"$defaults":*) ;;
+*) GILSHIM_OPTIONS=$defaults${GILSHIM_OPTIONS:+:$GILSHIM_OPTIONS} ;;
+esac
+GILSHIM_OPTIONS=$GILSHIM_OPTIONS${options:+:$options}
+export GILSHIM_OPTIONS
+list_preload
+[ -z "$debugging" ] || debug "$@"
+
+LD_PRELOAD=$preload
 export LD_PRELOAD
-exec "$@"
+# An exec that takes no options must not be handed a command that looks like one.
+case $name in -*) name=$program ;; esac
+exec "$name" "$@"

@@ -112,8 +112,19 @@ static void probe_and_print(void) {
     _exit(0);
 }
 
+static void print_line(const char *line) {
+    char buffer[300];
+    struct text text = line_start(buffer, sizeof buffer);
+    text_add(&text, line);
+    print(&text);
+}
+
 _Noreturn void check_and_exit(void) {
     char buffer[300];
+    if (options.help) {
+        options_help(print_line);
+        _exit(0);
+    }
     struct text text = line_start(buffer, sizeof buffer);
     text_add(&text, "version " GILSHIM_VERSION);
     print(&text);

@@ -2,5 +2,6 @@
 #pragma once
 
 /* To be called at the end of the constructor, after binding. Starts an interpreter in a child process to try the probes
- * on, prints, and ends the process with status 0 (a CPython was found and can be served) or 1. */
+ * on, prints, and ends the process with status 0 (a CPython was found and can be served) or 1. With help=1 it prints the
+ * list of options instead (run-with-shim.sh --options), and ends with status 0. */
 _Noreturn void check_and_exit(void);

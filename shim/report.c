@@ -169,6 +169,21 @@ static bool first_time_at(enum repair repair, const void *caller) {
     return false;
 }
 
+extern void gilshim_first_report(const char *line);
+
+/* Exported and a call of its own, so that a debugger finds it in a stripped library, too. */
+__attribute__((visibility("default"), noinline)) void gilshim_first_report(const char *line) {
+    __asm__ volatile("" : : "r"(line) : "memory");
+}
+
+/* For a debugger: see report.h. */
+static void show_debugger(const char *line) {
+    static bool shown;
+    if (!__atomic_exchange_n(&shown, true, __ATOMIC_RELAXED)) {
+        gilshim_first_report(line);
+    }
+}
+
 static const char *const without[] = {
 #define REPAIR(name, text) text,
 #include "repairs.def"
@@ -193,6 +208,8 @@ void report_repair(enum repair repair, const void *caller) {
         text_add(&text, ", ");
         add_caller(&text, caller);
     }
-    report_line(text_end(&text));
+    const char *line = text_end(&text);
+    report_line(line);
+    show_debugger(line);
     errno = saved_errno;
 }

@@ -22,26 +22,35 @@ version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
     made install DESTDIR="$PWD/stage" PREFIX=/usr
     [ "$(files_in stage)" = "755 usr/bin/run-with-shim.sh
 644 usr/lib/libgilshim.so
-644 usr/share/doc/gilshim/README.md" ]
+644 usr/share/bash-completion/completions/run-with-shim.sh
+644 usr/share/doc/gilshim/README.md
+644 usr/share/man/man1/gilshim.1
+777 usr/share/man/man1/run-with-shim.sh.1" ]
     cmp stage/usr/lib/libgilshim.so "$BUILD/libgilshim.so"
     cmp stage/usr/share/doc/gilshim/README.md "$ROOT/README.md"
     # Nothing of the place where it was built or staged is in the script.
-    run ! grep -q '@[A-Z]*@\|'"$PWD" stage/usr/bin/run-with-shim.sh
+    run ! grep -q '@[A-Z]*@\|'"$PWD" stage/usr/bin/run-with-shim.sh stage/usr/share/man/man1/gilshim.1
     grep -q "^libdir='/usr/lib' " stage/usr/bin/run-with-shim.sh
+    grep -q '^.It Pa /usr/lib/libgilshim.so$' stage/usr/share/man/man1/gilshim.1
+    # Both names lead to the page.
+    cmp stage/usr/share/man/man1/run-with-shim.sh.1 stage/usr/share/man/man1/gilshim.1
 }
 
-@test "the default prefix is /usr/local; LIBDIR, BINDIR and DOCDIR can be set apart" {
+@test "the default prefix is /usr/local; each folder can be set apart" {
     made install DESTDIR="$PWD/stage"
     [ "$(files_in stage | cut -d ' ' -f 2 | head -n 1)" = usr/local/bin/run-with-shim.sh ]
-    made install DESTDIR="$PWD/other" PREFIX=/opt/x LIBDIR=/opt/x/lib/multi BINDIR=/opt/bin DOCDIR=/opt/doc
-    [ "$(files_in other | cut -d ' ' -f 2 | tr '\n' ' ')" = "opt/bin/run-with-shim.sh opt/doc/README.md opt/x/lib/multi/libgilshim.so " ]
+    made install DESTDIR="$PWD/other" PREFIX=/opt/x LIBDIR=/opt/x/lib/multi BINDIR=/opt/bin DOCDIR=/opt/doc MANDIR=/opt/man COMPDIR=/opt/comp
+    [ "$(files_in other | cut -d ' ' -f 2 | tr '\n' ' ')" = "opt/bin/run-with-shim.sh opt/comp/run-with-shim.sh opt/doc/README.md \
+opt/man/man1/gilshim.1 opt/man/man1/run-with-shim.sh.1 opt/x/lib/multi/libgilshim.so " ]
+    made install DESTDIR="$PWD/third" PREFIX=/opt/x DATADIR=/opt/data
+    [ "$(files_in third | grep -c ' opt/data/')" -eq 4 ]
 }
 
 @test "make uninstall removes these files, and no others" {
     made install DESTDIR="$PWD/stage" PREFIX=/usr
-    touch stage/usr/lib/other.so stage/usr/bin/other
+    touch stage/usr/lib/other.so stage/usr/bin/other stage/usr/share/man/man1/other.1
     made uninstall DESTDIR="$PWD/stage" PREFIX=/usr
-    [ "$(files_in stage | cut -d ' ' -f 2 | tr '\n' ' ')" = "usr/bin/other usr/lib/other.so " ]
+    [ "$(files_in stage | cut -d ' ' -f 2 | tr '\n' ' ')" = "usr/bin/other usr/lib/other.so usr/share/man/man1/other.1 " ]
     [ ! -e stage/usr/share/doc/gilshim ]
     # Once more, where nothing is left.
     made uninstall DESTDIR="$PWD/stage" PREFIX=/usr
@@ -80,6 +89,20 @@ version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
     [ "$output" = "$PWD/elsewhere/multi/libgilshim.so" ]
 }
 
+has_man() { command -v man; }
+
+@test "man finds the page by both names" {
+    require "needs man" has_man
+    made install PREFIX="$PWD/prefix"
+    local name
+    for name in gilshim run-with-shim.sh; do
+        limited 60 env MANPATH="$PWD/prefix/share/man" MANPAGER=cat man "$name"
+        is_status 0
+        has_line 'NAME*'
+        has_line '*run-with-shim.sh*'
+    done
+}
+
 @test "what is installed repairs: the demo's program" {
     use_python static || use_python shared
     made install PREFIX="$PWD/prefix"
@@ -95,7 +118,7 @@ version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
     made dist
     tar -tzf "$BUILD/gilshim-$(version).tar.gz" >list
     local file
-    for file in Makefile README.md LICENSE run-with-shim.sh shim/version.h tests/run; do
+    for file in Makefile README.md LICENSE run-with-shim.sh shim/version.h shim/dist/gilshim.1 tests/run; do
         grep -qx "gilshim-$(version)/$file" list
     done
 }

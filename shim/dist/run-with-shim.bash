@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# Completion of run-with-shim.sh for bash: installed as bash-completion/completions/run-with-shim.sh, or sourced.
+
+_run_with_shim() {
+    local word=${COMP_WORDS[COMP_CWORD]} wants='' i
+    COMPREPLY=()
+    # What comes before the word to complete: options and their arguments, or the command already?
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        if [ -n "$wants" ]; then
+            wants=''
+            continue
+        fi
+        case ${COMP_WORDS[i]} in
+        --) _run_with_shim_command $((i + 1)) && return ;;
+        -[djqv]*[motsS] | -[motsS]) wants=${COMP_WORDS[i]: -1} ;;
+        -*) ;;
+        *) _run_with_shim_command $i && return ;;
+        esac
+    done
+    case $wants in
+    m) mapfile -t COMPREPLY < <(compgen -W 'repair observe strict off' -- "$word") ;;
+    s) ;;
+    ?) _run_with_shim_files "$word" ;;
+    *)
+        if [[ $word == -* ]]; then
+            mapfile -t COMPREPLY < <(compgen -W '-m -v -q -o -j -t -s -S -d --check --options -h --help --version --' -- "$word")
+        else
+            _run_with_shim_command "$COMP_CWORD"
+        fi
+        ;;
+    esac
+}
+
+_run_with_shim_files() {
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen -f -- "$1")
+}
+
+# The command, which begins at word $1, is completed as if it stood alone; without bash-completion by names only.
+_run_with_shim_command() {
+    if declare -F _command_offset >/dev/null; then
+        _command_offset "$1"
+    elif (($1 == COMP_CWORD)); then
+        compopt -o filenames 2>/dev/null
+        mapfile -t COMPREPLY < <(compgen -c -- "${COMP_WORDS[COMP_CWORD]}")
+    else
+        _run_with_shim_files "${COMP_WORDS[COMP_CWORD]}"
+    fi
+    return 0
+}
+
+complete -F _run_with_shim run-with-shim.sh

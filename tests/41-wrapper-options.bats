@@ -1,0 +1,188 @@
+# The options of run-with-shim.sh: what each puts into GILSHIM_OPTIONS and LD_PRELOAD, and what is wrong usage.
+
+load helpers
+load wrapper
+
+setup() {
+    wrapper=$ROOT/run-with-shim.sh
+    library=$(readlink -f "$GILSHIM_LIB")
+    cd "$BATS_TEST_TMPDIR" || return
+}
+
+# Runs the wrapper with these options, and GILSHIM_OPTIONS=$before if that is set; it must give $1 to the program.
+gives() {
+    local expected=$1
+    shift
+    limited 30 env -u GILSHIM_OPTIONS ${before+GILSHIM_OPTIONS="$before"} "$wrapper" "$@" printenv GILSHIM_OPTIONS
+    is_status 0
+    [ "$output" = "$expected" ] || told "$*: expected $expected"
+}
+own=history=64:summary=1
+
+# ---- usage
+
+@test "wrong usage: 2, and says what" {
+    wrapped
+    is_status 2
+    has_line "run-with-shim.sh: no command given*"
+    wrapped --
+    is_status 2
+    has_line "run-with-shim.sh: no command given*"
+    local option
+    for option in -x -vx -xv --frob --checks -9 -; do
+        wrapped $option true
+        is_status 2
+        has_line "run-with-shim.sh: unknown option *"
+    done
+    for option in -m -o -t -s -S -vo; do
+        wrapped $option
+        is_status 2
+        has_line "run-with-shim.sh: -[motsS] needs *"
+    done
+}
+
+@test "a wrong mode, number or file: 2, and nothing is run" {
+    local mode number
+    for mode in '' frob Repair repair:verbosity=2 'repair '; do
+        wrapped -m "$mode" touch ran
+        is_status 2
+        has_line "run-with-shim.sh: -m $mode: the modes are *"
+    done
+    for number in '' 0 00 x 5x -1 1.5 ' 5' 5:mode=off; do
+        wrapped -s "$number" touch ran
+        is_status 2
+        has_line "run-with-shim.sh: -s $number: how many seconds*"
+    done
+    mkdir folder
+    local file
+    for file in nothing folder ''; do
+        wrapped -S "$file" touch ran
+        is_status 2
+        has_line "run-with-shim.sh: -S *"
+    done
+    [ ! -e ran ]
+}
+
+@test "a file with a colon in its path can't be passed on, and that is said" {
+    mkdir with:colon
+    touch with:colon/file a:b
+    local option
+    for option in -o -t -S; do
+        wrapped $option a:b touch ran
+        is_status 2
+        has_line "run-with-shim.sh: $option $PWD/a:b: a colon in the path *"
+        wrapped $option with:colon/file touch ran
+        is_status 2
+        (cd with:colon && wrapped $option file touch ran && is_status 2 && has_line "run-with-shim.sh: $option *: a colon in the path *")
+        wrapped $option "$(printf '%01000d' 1)" touch ran
+        is_status 2
+        has_line "run-with-shim.sh: $option *"
+    done
+    [ -z "$(find . -name ran)" ]
+}
+
+@test "-h and --version" {
+    local option
+    for option in -h --help; do
+        wrapped $option
+        is_status 0
+        has_line "Usage: run-with-shim.sh *"
+        has_line "  --check *"
+    done
+    wrapped --version
+    is_status 0
+    [ "$output" = "run-with-shim.sh (gilshim) $(sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h")" ]
+}
+
+# ---- LD_PRELOAD and GILSHIM_OPTIONS
+
+preload_with() { LD_PRELOAD=$1 limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev/null' - "$wrapper"; }
+
+@test "comes in front of an existing LD_PRELOAD" {
+    preload_with /nowhere/other.so
+    [ "${lines[-1]}" = "$library:/nowhere/other.so" ]
+    preload_with "/nowhere/a.so /nowhere/b.so:/nowhere/c.so"
+    [ "${lines[-1]}" = "$library:/nowhere/a.so:/nowhere/b.so:/nowhere/c.so" ]
+}
+
+@test "goes behind the sanitizers' runtimes" {
+    preload_with "/nowhere/libasan.so.8:/nowhere/other.so"
+    [ "${lines[-1]}" = "/nowhere/libasan.so.8:$library:/nowhere/other.so" ]
+    preload_with "/nowhere/other.so:/nowhere/libtsan.so.2"
+    [ "${lines[-1]}" = "/nowhere/libtsan.so.2:$library:/nowhere/other.so" ]
+}
+
+@test "a program built with -fsanitize=address still starts" {
+    require "needs gcc with libasan" sh -c 'echo "int main(void) { return 7; }" | gcc -fsanitize=address -x c -o program -'
+    wrapped ./program
+    is_status 7
+    is_silent
+}
+
+@test "is not there twice, however it is spelled" {
+    ln -s "$library" same.so
+    wrapped "$wrapper" "$wrapper" printenv LD_PRELOAD
+    [ "$output" = "$library" ]
+    LD_PRELOAD=$library:/nowhere/x.so:$PWD/same.so limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev/null' - "$wrapper"
+    [ "${lines[-1]}" = "$library:/nowhere/x.so" ]
+}
+
+@test "without options: the last events are kept, and a summary comes" {
+    gives $own
+    before='' gives $own
+}
+
+@test "each option sets its own, and nothing else" {
+    local mode
+    for mode in repair observe strict off; do
+        gives $own:mode=$mode -m $mode
+    done
+    gives $own:verbosity=1 -v
+    gives $own:verbosity=2 -v -v
+    gives $own:verbosity=0:summary=0 -q
+    gives $own:log_format=json -j
+    gives $own:stall=5 -s 5
+    gives "$own:timeline=$PWD/file" -t file
+    gives $own:timeline=/nowhere/file -t /nowhere/file
+    touch file
+    gives "$own:suppressions=$PWD/file" -S file
+    gives "$own:log_path=$PWD/log" -o log
+    gives $own:log_path=/nowhere/log -o /nowhere/log
+    gives $own:log_path=stdout -o stdout
+    gives $own:log_path=stderr -o stderr
+}
+
+@test "options can be put together, and stand before their argument" {
+    gives $own:verbosity=2 -vv
+    gives $own:log_format=json:verbosity=1 -vj
+    gives "$own:log_format=json:log_path=$PWD/log:verbosity=1" -jvolog
+    gives $own:mode=observe:stall=10 -mobserve -s10
+    gives "$own:log_path=$PWD/log.%p.%e" -olog.%p.%e
+    gives $own:verbosity=1 -v --
+}
+
+@test "of two the later counts" {
+    gives $own:verbosity=0:summary=0 -v -q
+    gives $own:verbosity=1 -q -v
+    gives $own:mode=off:mode=repair -m off -m repair
+}
+
+@test "what is in GILSHIM_OPTIONS wins over the wrapper's own, and its options over that" {
+    before=summary=0 gives $own:summary=0
+    before=mode=off:verbosity=2 gives $own:mode=off:verbosity=2:verbosity=0:summary=0 -q
+    before=history=1000 gives $own:history=1000:mode=strict -m strict
+    # The wrapper in the wrapper puts its own in front of nothing again.
+    gives $own:verbosity=0:summary=0:mode=off -q "$wrapper" -m off
+    gives $own:verbosity=0:summary=0 -q "$wrapper"
+    before=$own gives $own
+    before=${own}0 gives $own:${own}0
+}
+
+@test "a blank in the path of a file is passed on; a per cent sign in the folder's name stays one" {
+    mkdir 'a folder' '%p'
+    touch 'a folder/file'
+    gives "$own:log_path=$PWD/a folder/log:timeline=$PWD/a folder/t:suppressions=$PWD/a folder/file" \
+        -o 'a folder/log' -t 'a folder/t' -S 'a folder/file'
+    cd %p || return
+    gives "$own:log_path=$BATS_TEST_TMPDIR/%%p/log.%p" -o log.%p
+}

@@ -1,0 +1,332 @@
+# Programs of every kind under run-with-shim.sh: it serves what it can, says where it can't, and --check tells beforehand.
+
+load helpers
+load wrapper
+
+setup() {
+    wrapper=$ROOT/run-with-shim.sh
+    library=$(readlink -f "$GILSHIM_LIB")
+    cd "$BATS_TEST_TMPDIR" || return
+}
+
+print_preload='import os; print(os.environ["LD_PRELOAD"])'
+
+# ---- programs of every kind
+
+@test "a program that is not Python, and a pipeline of children: silent and unharmed" {
+    wrapped /bin/true
+    is_status 0
+    is_silent
+    wrapped sh -c 'printf "b\na\n" | sort | tr a-z A-Z; echo ${LD_PRELOAD##*/}'
+    is_status 0
+    [ "$output" = "A
+B
+libgilshim.so" ]
+}
+
+@test "an interpreter, static and shared, a script by its #! line, a child of a shell" {
+    local kind
+    for kind in static shared; do
+        require "needs a $kind interpreter" use_python $kind
+        wrapped "$PYTHON" -S -c "$print_preload"
+        is_status 0
+        [ "$output" = "$library" ]
+        printf '#!%s -S\n%s\n' "$PYTHON" "$print_preload" >script
+        chmod +x script
+        wrapped ./script
+        [ "$output" = "$library" ]
+        wrapped sh -c 'true | "$@" | cat' - "$PYTHON" -S -c "$print_preload"
+        [ "$output" = "$library" ]
+    done
+}
+
+@test "a set-uid program: says that it can't help, and runs it" {
+    require "needs root to make a set-uid program" set_uid_copy printenv theirs
+    wrapped ./theirs HOME
+    is_status 0
+    has_line "run-with-shim.sh: the shim can't help ./theirs: it is set-uid,*"
+    has_line "$HOME"
+    # Whose rights are the caller's already: LD_PRELOAD is not ignored.
+    chown root theirs
+    chmod 4755 theirs
+    wrapped ./theirs LD_PRELOAD
+    [ "$output" = "$library" ]
+}
+
+@test "a script whose interpreter is set-uid" {
+    require "needs root to make a set-uid program" set_uid_copy bash theirs
+    printf '#!%s\necho ran\n' "$PWD/theirs" >script
+    chmod +x script
+    wrapped ./script
+    is_status 0
+    has_line "run-with-shim.sh: the shim can't help $PWD/theirs: it is set-uid,*"
+    has_line ran
+}
+
+@test "a set-gid program" {
+    require "needs root to make a set-uid program" set_uid_copy printenv theirs
+    chown root:nogroup theirs
+    chmod 2755 theirs
+    wrapped ./theirs HOME
+    is_status 0
+    has_line "run-with-shim.sh: the shim can't help ./theirs: it is set-gid,*"
+}
+
+@test "a statically linked program: says that it can't help, and runs it" {
+    require "needs gcc and a static libc" sh -c 'echo "int main(void) { return 5; }" | gcc -static -x c -o program -'
+    wrapped ./program
+    is_status 5
+    [ "$output" = "run-with-shim.sh: the shim can't help ./program: it is statically linked: no loader runs that could preload anything; running it all the same" ]
+    wrapped --check ./program
+    is_status 1
+    has_line "gilshim: can't be served: it is statically linked*"
+}
+
+# $1: a folder that everybody can enter, with a program that has a capability in it.
+with_capability() {
+    [ "$(id -u)" = 0 ] && chmod 755 "$1" && cp "$(type -P printenv)" "$1/able" && setcap cap_net_raw+ep "$1/able" &&
+        setpriv --reuid=nobody --clear-groups "$1/able" HOME
+}
+
+@test "a program with file capabilities, run by an ordinary user" {
+    local folder
+    folder=$(mktemp -d)
+    if ! with_capability "$folder" >/dev/null 2>&1; then
+        rm -r "$folder"
+        require "needs root, setcap and a file system with capabilities" false
+    fi
+    installed_in "$folder"
+    limited 30 setpriv --reuid=nobody --clear-groups "$folder/bin/run-with-shim.sh" "$folder/able" HOME
+    rm -r "$folder"
+    is_status 0
+    has_line "run-with-shim.sh: the shim can't help $folder/able: it has file capabilities,*"
+    has_line "$HOME"
+}
+
+# Changes the bytes of file $1 at $2 to those that %b makes of $3.
+patch_bytes() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+
+@test "programs of another architecture, and of musl" {
+    cp /bin/true foreign
+    patch_bytes foreign 18 '\0363\0000'
+    wrapped ./foreign
+    [ "$status" -ne 0 ]
+    has_line "run-with-shim.sh: the shim can't help ./foreign: it is a program for 64-bit RISC-V, the shim is for *"
+    cp /bin/true small
+    patch_bytes small 4 '\0001'
+    wrapped ./small
+    has_line "run-with-shim.sh: the shim can't help ./small: it is a program for *"
+    # Its loader's name is replaced by one of the same length, or shorter.
+    LC_ALL=C sed 's|/lib64/ld-linux-x86-64.so.2|/lib/ld-musl-x86_64.so.1\x00\x00\x00|; s|/lib/ld-linux-aarch64.so.1|/lib/ld-musl-aarch64.so.1\x00|' /bin/true >musl
+    chmod +x musl
+    wrapped ./musl
+    has_line "run-with-shim.sh: the shim can't help ./musl: it is linked to musl*"
+}
+
+@test "PyPy: says that it can't help, and runs it" {
+    cp /bin/true pypy3.10
+    wrapped ./pypy3.10
+    is_status 0
+    has_line "run-with-shim.sh: the shim can't help ./pypy3.10: it is PyPy*"
+    wrapped --check ./pypy3.10
+    is_status 1
+}
+
+@test "works where only the shell's own commands and coreutils are found" {
+    mkdir bin
+    local tool
+    for tool in sh sed readlink dirname id ls cat printenv; do ln -s "$(command -v $tool)" bin/; done
+    limited 30 env PATH="$PWD/bin" "$wrapper" printenv LD_PRELOAD
+    is_status 0
+    [ "$output" = "$library" ]
+}
+
+@test "works under dash, bash and busybox" {
+    local shell
+    for shell in dash 'bash --posix' bash 'busybox sh'; do
+        command -v "${shell%% *}" >/dev/null || continue
+        # shellcheck disable=SC2086
+        limited 30 $shell "$wrapper" -v -o log printenv LD_PRELOAD GILSHIM_OPTIONS
+        is_status 0
+        [ "$output" = "$library
+verbosity=1:log_path=$PWD/log" ]
+    done
+}
+
+# ---- --check
+
+# What it tells of every interpreter that it can serve.
+check_is_complete() {
+    is_status 0
+    has_line "gilshim: program: *"
+    has_line "gilshim: version $(sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h")"
+    has_line "gilshim: functions: *"
+    local repair
+    for repair in duplicate held subinterp moved cached finalize share; do
+        has_line "gilshim: repair $repair: *"
+    done
+}
+
+@test "--check of a static and a shared interpreter" {
+    local kind
+    for kind in static shared; do
+        require "needs a $kind interpreter" use_python $kind
+        wrapped --check "$PYTHON"
+        check_is_complete
+        has_line "gilshim: interpreter: CPython $PY_VERSION* $PY_BUILD ($kind*"
+        has_line "gilshim: repair held: available"
+    done
+}
+
+@test "--check of a debug build" {
+    require "needs a debug interpreter" test -x /usr/bin/python3.11-dbg
+    wrapped --check /usr/bin/python3.11-dbg
+    check_is_complete
+    has_line "gilshim: interpreter: CPython 3.11* debug (static*"
+}
+
+@test "--check does not run the program" {
+    require "needs a shared interpreter" use_python shared
+    wrapped --check "$PYTHON" -c 'open("ran", "w")'
+    is_status 0
+    printf '#!%s\nopen("ran", "w")\n' "$PYTHON" >script
+    printf '#!/bin/sh\ntouch ran\n' >shell-script
+    printf 'touch ran\n' >no-shebang
+    chmod +x script shell-script no-shebang
+    wrapped --check ./script
+    is_status 0
+    wrapped --check ./shell-script
+    wrapped --check ./no-shebang
+    wrapped --check touch ran
+    [ ! -e ran ]
+}
+
+@test "--check of a script follows its #! line, and env" {
+    require "needs a shared interpreter" use_python shared
+    printf '#!%s -S\n' "$PYTHON" >script
+    printf '#!/usr/bin/env %s\n' "${PYTHON##*/}" >by-env
+    printf '#!/usr/bin/env -S A=b %s -S\n' "${PYTHON##*/}" >by-env-s
+    chmod +x script by-env by-env-s
+    local script
+    for script in script by-env by-env-s; do
+        PATH=${PYTHON%/*}:$PATH wrapped --check ./$script
+        is_status 0
+        has_line "gilshim: program: ./$script (a script, run by *python*)"
+        has_line "gilshim: interpreter: CPython $PY_VERSION*"
+    done
+}
+
+# Sets $libdir to the folder of the interpreter's libpython and $ldlib to its name.
+find_libpython() {
+    IFS=$'\t' read -r _ _ _ _ _ _ libdir ldlib < <(grep "^$PY_TAG	" <<<"${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}")
+    ldlib=$(basename "$(readlink -f "$libdir/lib$ldlib.so")")
+}
+
+@test "--check of a program that embeds a shared libpython" {
+    require "needs a shared interpreter" use_python shared
+    cat >embedder.c <<'C'
+#include <Python.h>
+int main(void) {
+    Py_Initialize();
+    return 1;
+}
+C
+    local libdir ldlib
+    find_libpython
+    gcc -isystem "$PY_INCLUDE" -o embedder embedder.c -L"$libdir" -Wl,-rpath,"$libdir" -l:"$ldlib"
+    wrapped --check ./embedder
+    check_is_complete
+    has_line "gilshim: interpreter: CPython $PY_VERSION* $PY_BUILD (shared*"
+}
+
+@test "--check of what is not Python, and of a shell script" {
+    wrapped --check /bin/true
+    is_status 1
+    has_line "gilshim: nothing to serve: *"
+    printf '#!/bin/sh\nexec python3 "$@"\n' >wrapped-python
+    chmod +x wrapped-python
+    wrapped --check ./wrapped-python
+    is_status 1
+    has_line "gilshim: program: ./wrapped-python (a script, run by /bin/sh)"
+    has_line "gilshim: nothing to serve: *"
+}
+
+@test "--check of a program that names libpython, which it may open later" {
+    printf 'int main(int argc, char **argv) { (void)argv; return argc ? 0 : *"libpython3.11.so.1.0"; }\nconst char *name = "libpython3.11.so.1.0";\n' >late.c
+    gcc -o late late.c
+    wrapped --check ./late
+    is_status 0
+    has_line "gilshim: it names libpython*: if it opens that later, it is served from then on*"
+}
+
+@test "--check of such a program tells of that libpython, if the loader finds it" {
+    require "needs a shared interpreter" use_python shared
+    local libdir ldlib
+    find_libpython
+    printf 'const char *name = "%s";\nint main(void) { return !*name; }\n' "$ldlib" >late.c
+    gcc -o late late.c
+    LD_LIBRARY_PATH=$libdir wrapped --check ./late
+    check_is_complete
+    has_line "gilshim: it names $ldlib: if it opens that later, it is served from then on, as follows"
+    has_line "gilshim: interpreter: CPython $PY_VERSION* $PY_BUILD (shared*"
+    sed 's/libpython[^"]*/libpython9.9.so.1.0/' late.c >never.c
+    gcc -o never never.c
+    wrapped --check ./never
+    is_status 0
+    has_line "gilshim: interpreter: none at start"
+    has_line "gilshim: it names libpython: *"
+}
+
+@test "--check follows links, and env(1) as a command" {
+    require "needs an interpreter" use_python static
+    ln -s "$PYTHON" first
+    ln -s first second
+    printf '#! %s/second -S\n' "$PWD" >script
+    chmod +x script
+    local command
+    for command in ./second ./script "env ./second" "env -i ./second" "env -u A B=c $PYTHON -S" "env second" "env D=e env ./script"; do
+        # shellcheck disable=SC2086
+        PATH=$PWD:$PATH wrapped --check $command
+        is_status 0
+        has_line "gilshim: program: *"
+        has_line "gilshim: interpreter: CPython $PY_VERSION*"
+    done
+    wrapped --check env -u A B=c ./script x
+    has_line "gilshim: program: */env, which starts ./script (a script, run by $PWD/second)"
+    wrapped --check env
+    is_status 1
+    has_line "gilshim: nothing to serve: *"
+}
+
+@test "--check of a script without its interpreter" {
+    printf '#!/nowhere/python\n' >script
+    chmod +x script
+    wrapped --check ./script
+    is_status 1
+    has_line "gilshim: can't be served: /nowhere/python can't be read"
+}
+
+@test "--options prints the library's list on stdout, runs nothing, and needs no command" {
+    GILSHIM_OPTIONS=log_path=$PWD/log:frob=1 wrapped --options
+    is_status 0
+    has_line "gilshim: *GILSHIM_OPTIONS*"
+    has_line "gilshim:   mode=*(default repair)*"
+    local all=$output
+    wrapped --options touch ran
+    [ "$output" = "$all" ]
+    limited 30 sh -c '"$1" --options 2>&1 >/dev/null' - "$wrapper"
+    is_silent
+    [ -z "$(ls)" ]
+}
+
+@test "--check of a set-uid program, of nothing, of what is not executable" {
+    wrapped --check no-such-program
+    is_status 127
+    echo >file
+    wrapped --check ./file
+    is_status 126
+    require "needs root to make a set-uid program" set_uid_copy true theirs
+    wrapped --check ./theirs
+    is_status 1
+    has_line "gilshim: can't be served: it is set-uid, and the loader ignores LD_PRELOAD there"
+}
