@@ -361,7 +361,8 @@ defaults=history=64:summary=1 # in front of what is in GILSHIM_OPTIONS: there, l
 options=''
 add_option() { options=${options:+$options:}$1; }
 
-# Sets $file to the absolute path of the FILE $2 that option $1 was given; $3 is the current folder.
+# Sets $file to the absolute path of the FILE $2 that option $1 was given; $3 is the current folder. What %p means in FILE,
+# it does not in the folder's name.
 find_path() {
     [ -n "$2" ] || wrong_usage "$1 needs the name of a file"
     case $2 in
@@ -374,7 +375,7 @@ find_path() {
 log_to() {
     case $1 in
     stderr | stdout) file=$1 ;;
-    *) find_path -o "$1" "$(pwd | sed 's/%/%%/g')" ;; # what %p means in FILE, it does not in the folder's name
+    *) find_path -o "$1" "$(pwd | sed 's/%/%%/g')" ;;
     esac
     add_option "log_path=$file"
 }
@@ -440,7 +441,7 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     -t)
-        find_path -t "$2" "$(pwd)"
+        find_path -t "$2" "$(pwd | sed 's/%/%%/g')"
         add_option "timeline=$file"
         shift
         ;;

@@ -184,5 +184,6 @@ preload_with() { LD_PRELOAD=$1 limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev
     gives "$own:log_path=$PWD/a folder/log:timeline=$PWD/a folder/t:suppressions=$PWD/a folder/file" \
         -o 'a folder/log' -t 'a folder/t' -S 'a folder/file'
     cd %p || return
-    gives "$own:log_path=$BATS_TEST_TMPDIR/%%p/log.%p" -o log.%p
+    touch file
+    gives "$own:log_path=$BATS_TEST_TMPDIR/%%p/log.%p:timeline=$BATS_TEST_TMPDIR/%%p/t.%p:suppressions=$PWD/file" -o log.%p -t t.%p -S file
 }

@@ -18,7 +18,7 @@ options_of_page() {
 options_of_help() { "$wrapper" -h | sed -n 's/^  \(-.*\)/\1/p' | sed 's/  .*//; s/ [A-Z]*$//; s/, /\n/g' | sort; }
 # The keys with their values and defaults: `mode=repair|off (repair)`.
 keys_of_page() { sed -n 's/^\.It Cm \(.*=.*\) Pq \(.*\)/\1 (\2)/p' "$page" | sort; }
-keys_of_library() { "$wrapper" --options | sed -n 's/^gilshim:   \([a-z_]*=[^ ]*\)  (default \([^)]*\)).*/\1 (\2)/p' | sort; }
+keys_of_library() { "$wrapper" --options | sed -n 's/^gilshim:   \([a-z_]*=[^ ]*\)  (default \(.*\))  .*/\1 (\2)/p' | sort; }
 # What bash would offer behind these words.
 completed() {
     bash -c 'source "$1" && shift && COMP_WORDS=("$@") && COMP_CWORD=$(($# - 1)) && _run_with_shim &&
