@@ -169,14 +169,11 @@ static bool first_time_at(enum repair repair, const void *caller) {
     return false;
 }
 
-extern void gilshim_first_report(const char *line);
-
 /* Exported and a call of its own, so that a debugger finds it in a stripped library, too. */
 __attribute__((visibility("default"), noinline)) void gilshim_first_report(const char *line) {
     __asm__ volatile("" : : "r"(line) : "memory");
 }
 
-/* For a debugger: see report.h. */
 static void show_debugger(const char *line) {
     static bool shown;
     if (!__atomic_exchange_n(&shown, true, __ATOMIC_RELAXED)) {

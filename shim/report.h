@@ -17,3 +17,6 @@ void report_open(void);
  * repair and calling site, with verbosity 1 and up; otherwise costs one test. `caller`: return address in the caller, or
  * NULL. */
 void report_repair(enum repair repair, const void *caller);
+
+/* Called with the first report of a process, as its line is out; does nothing. run-with-shim.sh -d has gdb stop here. */
+void gilshim_first_report(const char *line);
