@@ -1,45 +1,16 @@
 #include "counter.h"
-#include "elf.h"
+#include "nesting.h"
 #include "options.h"
 #include "real.h"
 #include "reconcile.h"
 #include "report.h"
 #include "settle.h"
 
-static uintptr_t object_of(const void *caller) {
-    struct elf_object object;
-    return elf_find_by_address(caller, &object) ? (uintptr_t)object.symbols : 0;
-}
-
-static void real_attach(PyThreadState *state, enum owner_attach by) {
-    if (by == OWNER_BY_ACQUIRE) {
+static void real_attach(PyThreadState *state, enum block_by by) {
+    if (by == BLOCK_BY_ACQUIRE) {
         real.PyEval_AcquireThread(state);
     } else {
         real.PyEval_RestoreThread(state);
-    }
-}
-
-static struct owner_held *push_block(struct owner *me, PyThreadState *state, enum owner_attach by, const void *caller) {
-    struct owner_held *held = owner_push_held(me);
-    if (held) {
-        held->state = state;
-        held->by = by;
-        held->is_filed = owner_was_just_told(me, state) || keys_file(me, state);
-        held->object = object_of(caller);
-        held->counter = counter_read(state);
-    }
-    return held;
-}
-
-/* pybind11's acquire (it has just asked its key) in a release block. A hand-made AcquireThread may be the end of one. */
-static void push_block_over_nothing(struct owner *me, PyThreadState *state, const void *caller) {
-    struct owner_held *held = owner_top_held(me);
-    if (held->is_over_nothing && held->was_saved && held->state == state) {
-        owner_pop_held(me); /* it was saved by its end, then, with the count kept up: a release block ends by Restore */
-    }
-    held = push_block(me, state, OWNER_BY_ACQUIRE, caller);
-    if (held) {
-        held->is_over_nothing = true;
     }
 }
 
@@ -57,36 +28,32 @@ static void exchange(struct owner *me, PyThreadState *state, const void *caller)
     settle_after_attach(state, caller);
 }
 
-void reconcile_attach_over(struct owner *me, PyThreadState *state, PyThreadState *current, enum owner_attach by,
+void reconcile_attach_over(struct owner *me, PyThreadState *state, PyThreadState *current, enum block_by by,
                            const void *caller) {
     if (current) {
         settle_slot(me, current, caller);
         counter_learn(current);
     }
-    struct owner_held *held = push_block(me, state, by, caller);
-    if (!held) {
+    if (!nesting_begin_over(me, state, current, by, caller)) {
         real_attach(state, by);
         return;
     }
-    held->beneath = current;
-    held->is_filed = held->is_filed && state != current; /* pybind11 never attaches what is attached */
     report_repair(REPAIR_held, caller);
-    owner_unsave(me, state);
     if (state != current) {
         exchange(me, state, caller);
     }
 }
 
-bool reconcile_resume_beneath(struct owner *me, const void *caller) {
-    struct owner_held held = *owner_top_held(me);
-    owner_pop_held(me);
-    if (held.is_beneath_lost || held.is_over_nothing) {
+bool reconcile_resume_beneath(struct owner *me, const struct block *over, const void *caller) {
+    struct block ended = *over;
+    blocks_remove(&me->blocks, over);
+    if (ended.is_beneath_lost) {
         return false;
     }
-    if (held.beneath && held.beneath != held.state) {
-        exchange(me, held.beneath, caller);
-    } else if (!held.beneath) {
-        settle_detach(me, held.state);
+    if (ended.beneath && ended.beneath != ended.state) {
+        exchange(me, ended.beneath, caller);
+    } else if (!ended.beneath) {
+        settle_detach(me, ended.state);
         me->holds_gil_without_state = true;
         real.PyThreadState_Swap(NULL);
     }
@@ -94,7 +61,7 @@ bool reconcile_resume_beneath(struct owner *me, const void *caller) {
     return true;
 }
 
-void reconcile_attach(PyThreadState *state, enum owner_attach by, const void *caller) {
+void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller) {
     struct owner *me = owner_enter();
     if (!me || !state) {
         real_attach(state, by);
@@ -103,44 +70,23 @@ void reconcile_attach(PyThreadState *state, enum owner_attach by, const void *ca
     PyThreadState *current = owner_attached(me);
     if (current && me->loan == state && current == state) {
         me->loan = NULL; /* attached already, on account of this very call */
-        owner_unsave(me, state);
         owner_leave(me);
         return;
     }
     if (current || settle_holds_gil_only(me)) {
         /* Without a GIL there is nothing to wait for, and RestoreThread just changes the state: legal up to 3.6. */
-        if (options_repairs(REPAIR_held) && (by == OWNER_BY_ACQUIRE || interp_has_gil())) {
+        if (options_repairs(REPAIR_held) && (by == BLOCK_BY_ACQUIRE || interp_has_gil())) {
             reconcile_attach_over(me, state, current, by, caller);
             return;
         }
     } else {
         settle_before_attach(me, state, caller);
-        if (by == OWNER_BY_ACQUIRE && me->held.count && owner_was_just_told(me, state)) {
-            push_block_over_nothing(me, state, caller);
-        }
+        nesting_begin(me, state, by);
     }
-    owner_unsave(me, state);
     me->attached = state;
     owner_leave(me);
     real_attach(state, by);
     settle_after_attach(state, caller);
-}
-
-/* PyEval_SaveThread under a state that was attached over a held GIL: is it the end of that block, or a release block
- * inside it? Taking an end for a release, the thread would go back into the lower block without the GIL; taking a
- * release for an end, the GIL would stay held in it. */
-static bool is_end_of_block(const struct owner_held *held, const void *caller) {
-    /* pybind11 counts the state up after its attach, and down again before its final SaveThread. */
-    int counter = counter_read(held->state);
-    bool is_counted_up = counter != COUNTER_UNKNOWN && held->counter != COUNTER_UNKNOWN && counter > held->counter;
-    switch (held->by) {
-    case OWNER_BY_ENSURE: return false; /* ends by PyGILState_Release */
-    case OWNER_BY_ACQUIRE:              /* pybind11's; a hand-made one ends by ReleaseThread or DeleteCurrent */
-        return held->is_filed && !is_counted_up;
-    case OWNER_BY_RESTORE: /* somebody else's SaveThread is a release: who attached it saves it */
-        return !is_counted_up && held->object == object_of(caller);
-    }
-    return false;
 }
 
 PyThreadState *reconcile_save(const void *caller) {
@@ -153,23 +99,20 @@ PyThreadState *reconcile_save(const void *caller) {
         /* Misuse, and CPython says so; or a state that was attached unseen (a sub-interpreter run by CPython itself). */
         PyThreadState *state = real.PyEval_SaveThread();
         me = owner_self();
-        if (me && state) {
-            owner_save(me, state, true);
+        struct block *block = me && state ? blocks_push(&me->blocks, BLOCK_DETACH, state) : NULL;
+        if (block) {
+            block->is_foreign = true;
         }
         return state;
     }
-    struct owner_held *held = owner_top_held(me);
-    if (held && held->state == current) {
-        held->was_saved = true;
-    }
-    if (held && held->state == current && is_end_of_block(held, caller) && reconcile_resume_beneath(me, caller)) {
+    const struct block *over = nesting_detach(me, current, false, caller);
+    if (over && reconcile_resume_beneath(me, over, caller)) {
         return current;
     }
     me = owner_self();
     if (me->loan == current) {
         me->loan = NULL;
     }
-    owner_save(me, current, false);
     settle_detach(me, current);
     owner_leave(me);
     return real.PyEval_SaveThread();
@@ -178,8 +121,8 @@ PyThreadState *reconcile_save(const void *caller) {
 void reconcile_release_thread(PyThreadState *state, const void *caller) {
     struct owner *me = owner_enter();
     if (me && state && owner_attached(me) == state) {
-        const struct owner_held *held = owner_top_held(me);
-        if (held && held->state == state && reconcile_resume_beneath(me, caller)) {
+        const struct block *over = nesting_detach(me, state, true, caller);
+        if (over && reconcile_resume_beneath(me, over, caller)) {
             return;
         }
         me = owner_self();
@@ -195,9 +138,8 @@ PyThreadState *reconcile_swap(PyThreadState *state, const void *caller) {
         return real.PyThreadState_Swap(state);
     }
     PyThreadState *current = owner_attached(me);
-    const struct owner_held *held = owner_top_held(me);
-    if (held && current && held->state == current && held->beneath == state && state && state != current) {
-        owner_pop_held(me); /* the block was ended by hand */
+    if (state != current) {
+        nesting_swap(me, current, state);
     }
     if (state && state != current) {
         me->holds_gil_without_state = false;

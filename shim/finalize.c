@@ -28,7 +28,7 @@ static bool is_first_thread(void) {
 static PyThreadState *attach_own_state(struct owner *me, const void *caller) {
     PyThreadState *state = settle_own_state(me);
     if (state) {
-        reconcile_attach(state, OWNER_BY_RESTORE, caller);
+        reconcile_attach(state, BLOCK_BY_RESTORE, caller);
     } else {
         real.PyGILState_Ensure();
     }

@@ -1,4 +1,5 @@
 #include "counter.h"
+#include "nesting.h"
 #include "options.h"
 #include "real.h"
 #include "reconcile.h"
@@ -18,7 +19,7 @@ static int ensure_over_bare_gil(struct owner *me, const void *caller) {
             return real.PyGILState_Ensure();
         }
     }
-    reconcile_attach_over(me, state, NULL, OWNER_BY_ENSURE, caller);
+    reconcile_attach_over(me, state, NULL, BLOCK_BY_ENSURE, caller);
     counter_learn(state);
     if (is_new) {
         counter_add(state, -1); /* what CPython's own Ensure does with a state that it made */
@@ -27,14 +28,19 @@ static int ensure_over_bare_gil(struct owner *me, const void *caller) {
     return GILSTATE_UNLOCKED;
 }
 
-static void release_over_bare_gil(struct owner *me, PyThreadState *state, const void *caller) {
+static void release_over_bare_gil(const struct block *over, const void *caller) {
+    struct owner *me = owner_self();
+    PyThreadState *state = over->state;
     int count = counter_read(state);
     counter_add(state, -1);
     if (count == 1) {
         real.PyThreadState_Clear(state);
         me = owner_self();
     }
-    reconcile_resume_beneath(me, caller);
+    over = me ? blocks_find(&me->blocks, BLOCK_OVER, state) : NULL;
+    if (over) {
+        reconcile_resume_beneath(me, over, caller);
+    }
     if (count == 1) {
         real.PyThreadState_Delete(state);
         reconcile_state_died(state, false, caller);
@@ -62,6 +68,9 @@ int reconcile_ensure(const void *caller) {
         return ensure_over_bare_gil(me, caller);
     }
     PyThreadState *state = settle_own_state(me);
+    if (state) {
+        nesting_begin(me, state, BLOCK_BY_ENSURE);
+    }
     if (!state || state == slot_get()) {
         owner_leave(me);
         return real.PyGILState_Ensure();
@@ -103,10 +112,13 @@ void reconcile_release(int gilstate, const void *caller) {
         real.PyGILState_Release(gilstate);
         return;
     }
-    const struct owner_held *held = owner_top_held(me);
-    if (gilstate == GILSTATE_UNLOCKED && held && held->state == current && held->by == OWNER_BY_ENSURE) {
-        release_over_bare_gil(me, current, caller);
+    const struct block *block = gilstate == GILSTATE_UNLOCKED ? blocks_last_of(&me->blocks, current) : NULL;
+    if (block && block->by == BLOCK_BY_ENSURE && block->kind == BLOCK_OVER) {
+        release_over_bare_gil(block, caller);
         return;
+    }
+    if (block && block->by == BLOCK_BY_ENSURE && block->kind == BLOCK_ATTACH) {
+        blocks_remove(&me->blocks, block);
     }
     bool is_settled = settle_slot(me, current, caller);
     int count = counter_read(current);
@@ -134,8 +146,8 @@ void reconcile_release(int gilstate, const void *caller) {
     if (!me) {
         return;
     }
-    if (me->override == current) {
-        owner_save(me, current, false); /* not in the slot, but still the state that this thread was in last */
+    if (me->override == current && !blocks_find(&me->blocks, BLOCK_DETACH, current)) {
+        blocks_push(&me->blocks, BLOCK_DETACH, current); /* not in the slot, but still the state it was in last */
     }
     settle_detach(me, current);
     owner_leave(me);
@@ -163,7 +175,7 @@ PyThreadState *reconcile_this_thread_state(void) {
         return current;
     }
     /* What other threads did since this one looked last is not known here; its next call of another kind looks. */
-    PyThreadState *own = settle_choose(in_slot, me->saved.count ? owner_last_saved(me) : owner_fast.parked);
+    PyThreadState *own = settle_choose(in_slot, me->blocks.count ? owner_last_saved(me) : owner_fast.parked);
     owner_note_answer(me, own);
     return own;
 }

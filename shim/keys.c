@@ -93,7 +93,7 @@ static uint32_t birth_of(const PyThreadState *state) {
 static bool is_thread_state(struct owner *me, const void *value) {
     struct registry_entry entry;
     return value == owner_attached(me) || value == slot_get() || (registry_find(value, &entry) && !entry.is_dead) ||
-           owner_find_saved(me, value);
+           blocks_find(&me->blocks, BLOCK_DETACH, value);
 }
 
 static void file(struct owner *me, const void *key, PyThreadState *state) {
@@ -101,7 +101,7 @@ static void file(struct owner *me, const void *key, PyThreadState *state) {
     bool is_new = registry_find(state, &entry) && !entry.owner;
     bool is_parked = !is_new && state != owner_attached(me);
     struct known_key *known = learn(key);
-    if (known && is_parked && owner_find_saved(me, state)) {
+    if (known && is_parked && blocks_find(&me->blocks, BLOCK_DETACH, state)) {
         known->holds_saved_states = true;
     }
     struct owner_filed *filed = known ? owner_demand_filed(me, key) : NULL;
@@ -162,8 +162,9 @@ static PyThreadState *shared_state(struct owner *me, const void *key) {
     const struct owner_filed *filed = owner_find_filed(me, key);
     PyThreadState *before = filed ? filed->shared : NULL;
     PyThreadState *own = settle_own_state(me);
-    bool may_have_several = me->filed.count || me->saved.count || me->held.count || me->override;
-    if (before && before != own && !owner_attached(me) && (before == slot_get() || owner_find_saved(me, before))) {
+    bool may_have_several = me->filed.count || me->blocks.count || me->override;
+    if (before && before != own && !owner_attached(me) &&
+        (before == slot_get() || blocks_find(&me->blocks, BLOCK_DETACH, before))) {
         return before;
     }
     struct owner_filed *noted = may_have_several ? owner_demand_filed(me, key) : NULL;

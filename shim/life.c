@@ -14,6 +14,7 @@ PyThreadState *reconcile_new(PyInterpreterState *interp) {
     struct owner *me = state ? owner_enter() : NULL;
     if (me) {
         owner_state_made(state);
+        blocks_forget(&me->blocks, state); /* an earlier one at the same address, whose end was not seen */
         /* A thread without a state gets the new one into its slot at once, whoever it was made for. */
         if (slot_get() == state) {
             owner_take(me, state);
@@ -79,9 +80,9 @@ void reconcile_delete_current(const void *caller) {
         real.PyThreadState_DeleteCurrent();
         return;
     }
-    const struct owner_held *held = owner_top_held(me);
-    bool is_over = held && held->state == current && held->beneath != current && !held->is_over_nothing;
-    if (is_over && reconcile_resume_beneath(me, caller)) {
+    const struct block *block = blocks_last_of(&me->blocks, current);
+    bool is_over = block && block->kind == BLOCK_OVER && block->beneath != current;
+    if (is_over && reconcile_resume_beneath(me, block, caller)) {
         real.PyThreadState_Delete(current);
     } else {
         real.PyThreadState_DeleteCurrent();

@@ -67,13 +67,13 @@ PyThreadState *longway_PyEval_SaveThread(const void *caller) {
 void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
     PASS_VOID(PyEval_RestoreThread, state);
     end_if_late(caller);
-    RULE(attach)(state, OWNER_BY_RESTORE, caller);
+    RULE(attach)(state, BLOCK_BY_RESTORE, caller);
 }
 
 void longway_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
     PASS_VOID(PyEval_AcquireThread, state);
     end_if_late(caller);
-    RULE(attach)(state, OWNER_BY_ACQUIRE, caller);
+    RULE(attach)(state, BLOCK_BY_ACQUIRE, caller);
 }
 
 void longway_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {

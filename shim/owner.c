@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "counter.h"
 #include "options.h"
 #include "registry.h"
 #include "slot.h"
@@ -59,7 +60,7 @@ static struct owner *take_record(void) {
 static void wipe(struct owner *record) {
     record->attached = record->override = record->home = record->clearing = record->answered = record->loan = NULL;
     record->holds_gil_without_state = record->has_forked = false;
-    record->saved.count = record->held.count = record->filed.count = 0;
+    record->blocks.count = record->filed.count = 0;
 }
 
 static void put_record(struct owner *record) {
@@ -154,8 +155,6 @@ bool owner_start(void) {
 
 /* ---- lists ------------------------------------------------------------------------------------------------------ */
 
-#define SAVED(me) ((struct owner_saved *)(me)->saved.items)
-#define HELD(me) ((struct owner_held *)(me)->held.items)
 #define FILED(me) ((struct owner_filed *)(me)->filed.items)
 
 void owner_note_answer(struct owner *me, PyThreadState *state) {
@@ -167,46 +166,9 @@ bool owner_was_just_told(const struct owner *me, const PyThreadState *state) {
     return me->answered == state && me->visits == me->answered_at + 1;
 }
 
-void owner_save(struct owner *me, PyThreadState *state, bool is_foreign) {
-    owner_unsave(me, state);
-    struct owner_saved *saved = list_push(&me->saved, sizeof *saved);
-    if (saved) {
-        saved->state = state;
-        saved->is_foreign = is_foreign;
-    }
-}
-
-struct owner_saved *owner_find_saved(struct owner *me, const PyThreadState *state) {
-    for (uint32_t i = 0; i < me->saved.count; i++) {
-        if (SAVED(me)[i].state == state) {
-            return &SAVED(me)[i];
-        }
-    }
-    return NULL;
-}
-
-void owner_unsave(struct owner *me, const PyThreadState *state) {
-    for (uint32_t i = me->saved.count; i-- > 0;) {
-        if (SAVED(me)[i].state == state) {
-            list_remove(&me->saved, sizeof(struct owner_saved), i);
-        }
-    }
-}
-
 PyThreadState *owner_last_saved(struct owner *me) {
-    return me->saved.count && !me->has_forked ? SAVED(me)[me->saved.count - 1].state : NULL;
-}
-
-struct owner_held *owner_top_held(struct owner *me) {
-    return me->held.count ? &HELD(me)[me->held.count - 1] : NULL;
-}
-
-struct owner_held *owner_push_held(struct owner *me) {
-    return list_push(&me->held, sizeof(struct owner_held));
-}
-
-void owner_pop_held(struct owner *me) {
-    me->held.count--;
+    const struct block *block = me->has_forked ? NULL : blocks_last_detached(&me->blocks);
+    return block ? block->state : NULL;
 }
 
 struct owner_filed *owner_find_filed(struct owner *me, const void *key) {
@@ -255,6 +217,21 @@ static bool is_lost(const struct owner *me, const PyThreadState *state) {
            (entry.owner || entry.is_dead) && (int32_t)(entry.taken - owner_fast.verified) > 0;
 }
 
+/* What is no longer this thread's goes out of its blocks. */
+static void check_blocks(struct owner *me, bool (*is_gone)(const struct owner *me, const PyThreadState *state),
+                         void (*drop)(struct list *blocks, const PyThreadState *state)) {
+    for (uint32_t i = me->blocks.count; i-- > 0;) {
+        struct block block = ((struct block *)me->blocks.items)[i];
+        if (!block.is_beneath_lost && block.beneath && is_gone(me, block.beneath)) {
+            drop(&me->blocks, block.beneath);
+        }
+        if (is_gone(me, block.state)) {
+            drop(&me->blocks, block.state);
+        }
+        i = i < me->blocks.count ? i : me->blocks.count; /* dropping takes out others, too */
+    }
+}
+
 static void drop_lost(struct owner *me) {
     PyThreadState *in_slot = slot_get();
     if (is_lost(me, me->home)) {
@@ -267,14 +244,12 @@ static void drop_lost(struct owner *me) {
     if (is_lost(me, me->attached)) {
         me->attached = NULL;
     }
-    for (uint32_t i = me->saved.count; i-- > 0;) {
-        if (is_lost(me, SAVED(me)[i].state)) {
-            list_remove(&me->saved, sizeof(struct owner_saved), i);
-        }
-    }
-    for (uint32_t i = 0; i < me->held.count; i++) {
-        HELD(me)[i].is_beneath_lost = HELD(me)[i].is_beneath_lost || is_lost(me, HELD(me)[i].beneath);
-    }
+    check_blocks(me, is_lost, blocks_lose);
+}
+
+static bool is_dead_after_fork(const struct owner *me, const PyThreadState *state) {
+    (void)me;
+    return !interp_is_alive(state);
 }
 
 /* The first look after a fork with a state attached, that is with the GIL held: PyOS_AfterFork_Child is through, which
@@ -283,19 +258,26 @@ static void drop_dead_after_fork(struct owner *me) {
     if (me->home && !interp_is_alive(me->home)) {
         me->home = NULL;
     }
-    for (uint32_t i = me->saved.count; i-- > 0;) {
-        if (!interp_is_alive(SAVED(me)[i].state)) {
-            list_remove(&me->saved, sizeof(struct owner_saved), i);
-        }
-    }
-    for (uint32_t i = 0; i < me->held.count; i++) {
-        const PyThreadState *beneath = HELD(me)[i].beneath;
-        HELD(me)[i].is_beneath_lost = HELD(me)[i].is_beneath_lost || (beneath && !interp_is_alive(beneath));
-    }
+    check_blocks(me, is_dead_after_fork, blocks_forget);
     for (uint32_t i = 0; i < me->filed.count; i++) {
         FILED(me)[i].is_lost = FILED(me)[i].state && !interp_is_alive(FILED(me)[i].state);
     }
     me->has_forked = false;
+}
+
+/* What a plain thread did has no blocks. An Ensure may have attached the state that a SaveThread had detached. */
+static void unpark(struct owner *me) {
+    PyThreadState *parked = owner_fast.parked;
+    owner_fast.own = owner_fast.parked = NULL;
+    if (!parked) {
+        return;
+    }
+    blocks_push(&me->blocks, BLOCK_DETACH, parked);
+    struct block *ensured = owner_attached(me) == parked ? blocks_push(&me->blocks, BLOCK_ATTACH, parked) : NULL;
+    if (ensured) {
+        ensured->by = BLOCK_BY_ENSURE;
+        ensured->counter = counter_is_known() ? counter_read(parked) - 1 : COUNTER_UNKNOWN;
+    }
 }
 
 struct owner *owner_enter(void) {
@@ -311,10 +293,7 @@ struct owner *owner_enter(void) {
         owner_fast.own = owner_fast.parked = NULL;
         owner_fast.is_watched = false;
     }
-    if (owner_fast.parked) {
-        owner_save(me, owner_fast.parked, false);
-    }
-    owner_fast.own = owner_fast.parked = NULL;
+    unpark(me);
     uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
     if (owner_fast.verified != epoch) {
         drop_lost(me);
@@ -329,23 +308,19 @@ struct owner *owner_enter(void) {
 
 void owner_leave(struct owner *me) {
     if (!me || me != owner_fast.record || me->override || me->clearing || me->loan || me->holds_gil_without_state ||
-        me->has_forked || me->held.count || me->saved.count > 1 || me->exit_rounds || interp_is_over) {
+        me->has_forked || me->exit_rounds || interp_is_over) {
         return;
     }
     PyThreadState *own = slot_get();
-    if (me->saved.count) {
-        if (SAVED(me)[0].state != own || SAVED(me)[0].is_foreign) {
-            return;
-        }
-        owner_fast.parked = own;
-        me->saved.count = 0;
-    } else {
-        owner_fast.parked = NULL;
-        /* A state other than the one in the slot is attached: not plain. */
-        if (me->attached && me->attached != own && interp_current() == me->attached) {
-            return;
-        }
+    if (!blocks_are_plain(&me->blocks, own)) {
+        return;
     }
+    /* A state other than the one in the slot is attached: not plain. */
+    if (me->attached && me->attached != own && interp_current() == me->attached) {
+        return;
+    }
+    owner_fast.parked = owner_last_saved(me);
+    me->blocks.count = 0;
     me->attached = NULL;
     if (own && interp_current() == own && !interp_is_finalizing()) {
         current_learn(own);
@@ -402,14 +377,7 @@ void owner_state_died(struct owner *me, PyThreadState *state, bool may_be_elsewh
             FILED(me)[i].shared = NULL;
         }
     }
-    owner_unsave(me, state);
-    for (uint32_t i = me->held.count; i-- > 0;) {
-        if (HELD(me)[i].state == state) {
-            list_remove(&me->held, sizeof(struct owner_held), i);
-        } else if (HELD(me)[i].beneath == state) {
-            HELD(me)[i].is_beneath_lost = true;
-        }
-    }
+    blocks_forget(&me->blocks, state);
 }
 
 void owner_new_life(void) {

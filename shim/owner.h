@@ -1,5 +1,5 @@
-/* What is known of one OS thread: the states it owns, which one it attached last, which are set aside or saved away,
- * and what was written into its slot. Knows nothing of rules.
+/* What is known of one OS thread: the states it owns, which one it attached last, which blocks are open, and what was
+ * written into its slot. Knows nothing of rules.
  *
  * A thread that has only ever had one state is "plain": owner_fast says so, and the wrappers tail-call the real
  * function after that one test. Anything else goes through owner_enter .. owner_leave, which decides anew.
@@ -13,32 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "blocks.h"
 #include "cpython.h"
 #include "current.h"
 #include "interp.h"
 #include "list.h"
-
-/* A state that this thread detached by PyEval_SaveThread and is to restore. */
-struct owner_saved {
-    PyThreadState *state;
-    bool is_foreign; /* it was attached unseen, and not in the slot: restoring it must leave the slot alone too */
-};
-
-enum owner_attach { OWNER_BY_ACQUIRE, OWNER_BY_RESTORE, OWNER_BY_ENSURE };
-
-/* An attach over a held GIL: what comes back when it ends. Inside one also a later AcquireThread with nothing attached
- * (in a release block), so that its end is not taken for the outer one's. */
-struct owner_held {
-    PyThreadState *state;   /* the one on top */
-    PyThreadState *beneath; /* the one set aside; NULL: the GIL was held without any state */
-    bool was_saved;         /* over nothing: saved since, as a release block or kept by its library */
-    bool is_over_nothing;   /* nothing was attached, and the GIL not held: nothing comes back */
-    bool is_beneath_lost;   /* it died or moved meanwhile: nothing to come back to */
-    enum owner_attach by;
-    bool is_filed;    /* a library has it from its key: pybind11's acquire, which ends by SaveThread */
-    uintptr_t object; /* load bias of the object that attached it */
-    int counter;      /* its gilstate_counter then */
-};
 
 /* What a library has filed under its key on this thread. */
 struct owner_filed {
@@ -65,9 +44,8 @@ struct owner {
         holds_gil_without_state; /* up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock */
     bool has_forked;             /* of what it names, only the attached state is sure to have survived */
     uint8_t exit_rounds;
-    struct list saved; /* of struct owner_saved, latest last */
-    struct list held;  /* of struct owner_held, innermost last */
-    struct list filed; /* of struct owner_filed */
+    struct list blocks; /* of struct block: those that are open, innermost last */
+    struct list filed;  /* of struct owner_filed */
     bool is_in_use;
     struct owner *next_free;
 };
@@ -143,16 +121,8 @@ void owner_state_died(struct owner *me, PyThreadState *state, bool may_be_elsewh
 void owner_note_answer(struct owner *me, PyThreadState *state);
 bool owner_was_just_told(const struct owner *me, const PyThreadState *state);
 
-/* The saved states. */
-void owner_save(struct owner *me, PyThreadState *state, bool is_foreign);
-struct owner_saved *owner_find_saved(struct owner *me, const PyThreadState *state);
-void owner_unsave(struct owner *me, const PyThreadState *state);
+/* The state that was detached last of those that are to be attached again; NULL if there is none. Async-signal-safe. */
 PyThreadState *owner_last_saved(struct owner *me);
-
-/* The attaches over a held GIL. NULL: none, or no memory. */
-struct owner_held *owner_top_held(struct owner *me);
-struct owner_held *owner_push_held(struct owner *me);
-void owner_pop_held(struct owner *me);
 
 /* What is filed under `key` on this thread; NULL if nothing is known (find), or no memory (demand). */
 struct owner_filed *owner_find_filed(struct owner *me, const void *key);

@@ -12,7 +12,7 @@
 /* ---- attach.c: a given state is attached or detached -------------------------------------------------------------- */
 
 /* PyEval_RestoreThread and PyEval_AcquireThread of `state`. Over a held GIL it is an exchange, not a wait (`held`). */
-void reconcile_attach(PyThreadState *state, enum owner_attach by, const void *caller);
+void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller);
 
 /* PyEval_SaveThread: detaches, or ends a block that was attached over a held GIL. Returns the state that was attached. */
 PyThreadState *reconcile_save(const void *caller);
@@ -30,12 +30,12 @@ void reconcile_release_lock(void);
 
 /* For the other rules: attaches `state` (not NULL) while the GIL is held under `current`, or under no state (NULL); what
  * is beneath is set aside until the block ends. */
-void reconcile_attach_over(struct owner *me, PyThreadState *state, PyThreadState *current, enum owner_attach by,
+void reconcile_attach_over(struct owner *me, PyThreadState *state, PyThreadState *current, enum block_by by,
                            const void *caller);
 
-/* Ends the innermost of these blocks. True: what was beneath is back. False: there is nothing to come back to, and the
- * caller has to detach as usual. There must be such a block. */
-bool reconcile_resume_beneath(struct owner *me, const void *caller);
+/* Ends such a block. True: what was beneath is back. False: there is nothing to come back to, and the caller has to
+ * detach as usual. */
+bool reconcile_resume_beneath(struct owner *me, const struct block *over, const void *caller);
 
 /* ---- gilstate.c: PyGILState_* goes by what is attached ------------------------------------------------------------ */
 

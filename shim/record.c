@@ -66,8 +66,8 @@ void record_release(int gilstate, const void *caller) {
 
 /* ---- attach and detach ------------------------------------------------------------------------------------------ */
 
-void record_attach(PyThreadState *state, enum owner_attach by, const void *caller) {
-    uint16_t call = by == OWNER_BY_ACQUIRE ? CALL(PyEval_AcquireThread) : CALL(PyEval_RestoreThread);
+void record_attach(PyThreadState *state, enum block_by by, const void *caller) {
+    uint16_t call = by == BLOCK_BY_ACQUIRE ? CALL(PyEval_AcquireThread) : CALL(PyEval_RestoreThread);
     uint64_t begun = journal_waits(call, state, caller);
     bool is_parked = plain_has_parked(owner_is_settled(), state);
     if (is_parked) {
@@ -75,7 +75,7 @@ void record_attach(PyThreadState *state, enum owner_attach by, const void *calle
     }
     if (!is_parked && options.mode == MODE_REPAIR) {
         reconcile_attach(state, by, caller);
-    } else if (by == OWNER_BY_ACQUIRE) {
+    } else if (by == BLOCK_BY_ACQUIRE) {
         real.PyEval_AcquireThread(state);
     } else {
         real.PyEval_RestoreThread(state);

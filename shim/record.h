@@ -7,7 +7,7 @@
 
 int record_ensure(const void *caller);
 void record_release(int gilstate, const void *caller);
-void record_attach(PyThreadState *state, enum owner_attach by, const void *caller);
+void record_attach(PyThreadState *state, enum block_by by, const void *caller);
 PyThreadState *record_save(const void *caller);
 void record_release_thread(PyThreadState *state, const void *caller);
 PyThreadState *record_swap(PyThreadState *state, const void *caller);

@@ -59,8 +59,8 @@ bool settle_slot(struct owner *me, PyThreadState *state, const void *caller) {
 }
 
 void settle_before_attach(struct owner *me, PyThreadState *state, const void *caller) {
-    const struct owner_saved *saved = owner_find_saved(me, state);
-    if (slot_get() == state || (saved && saved->is_foreign)) {
+    const struct block *detached = blocks_find(&me->blocks, BLOCK_DETACH, state);
+    if (slot_get() == state || (detached && detached->is_foreign)) {
         return;
     }
     if (interp_slot_follows) {
@@ -104,8 +104,10 @@ PyThreadState *settle_choose(PyThreadState *in_slot, PyThreadState *saved) {
     if (!saved || saved == in_slot) {
         return in_slot;
     }
-    if (!in_slot) {
-        return options_repairs(REPAIR_moved) || options_repairs(REPAIR_duplicate) ? saved : NULL;
+    /* From 3.12 on the slot names what was attached last, and nothing once that is deleted: a block that has ended can
+     * change it. The state that is to be attached again stays the same. */
+    if (!in_slot || interp_slot_follows) {
+        return options_repairs(REPAIR_moved) || options_repairs(REPAIR_duplicate) ? saved : in_slot;
     }
     /* Within one interpreter CPython's own choice stands. Another interpreter's state that was saved last is the one
      * the thread is in (what 3.12 does by itself). */

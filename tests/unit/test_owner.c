@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "counter.h"
 #include "options.h"
 #include "registry.h"
 #include "slot.h"
@@ -24,6 +25,12 @@ uint32_t interp_next_epoch(void) {
 }
 PyThreadState *interp_current(void) {
     return current;
+}
+bool counter_is_known(void) {
+    return true;
+}
+int counter_read(const PyThreadState *state) {
+    return state ? 2 : COUNTER_UNKNOWN;
 }
 bool interp_is_finalizing(void) {
     return false;
@@ -54,6 +61,16 @@ static PyThreadState *state(int number) {
     return (PyThreadState *)&memory[number * 16];
 }
 
+static void save(struct owner *me, PyThreadState *what) {
+    CHECK(blocks_push(&me->blocks, BLOCK_DETACH, what) != NULL);
+}
+static void restore(struct owner *me, PyThreadState *what) {
+    blocks_remove(&me->blocks, blocks_find(&me->blocks, BLOCK_DETACH, what));
+}
+static bool is_saved(struct owner *me, PyThreadState *what) {
+    return blocks_find(&me->blocks, BLOCK_DETACH, what) != NULL;
+}
+
 /* Runs `body` on a thread of its own, as every test here: each begins with a thread that was never seen. */
 static void *call(void *body) {
     ((void (*)(void))body)();
@@ -78,14 +95,14 @@ static void one_state_body(void) {
 
     /* Saved away: still plain, and the record gets it back on the next way in. */
     me = owner_enter();
-    owner_save(me, state(1), false);
+    save(me, state(1));
     current = NULL;
     owner_leave(me);
     CHECK(owner_is_plain() && owner_fast.parked == state(1));
     me = owner_enter();
-    CHECK(owner_find_saved(me, state(1)) && owner_last_saved(me) == state(1));
-    owner_unsave(me, state(1));
-    CHECK(!owner_find_saved(me, state(1)) && !owner_last_saved(me));
+    CHECK(is_saved(me, state(1)) && owner_last_saved(me) == state(1));
+    restore(me, state(1));
+    CHECK(!is_saved(me, state(1)) && !owner_last_saved(me));
     current = state(1);
     owner_leave(me);
     CHECK(owner_is_plain());
@@ -102,20 +119,17 @@ static void a_thread_with_one_state_is_plain(void) {
 static void two_states_body(void) {
     slot = state(1);
     struct owner *me = owner_enter();
-    owner_save(me, state(1), false);
-    owner_save(me, state(2), false);
+    save(me, state(1));
+    save(me, state(2));
     owner_leave(me);
     CHECK(!owner_is_plain());
     me = owner_enter();
     CHECK(owner_last_saved(me) == state(2));
-    /* Saving again makes it the latest, not twice there. */
-    owner_save(me, state(1), true);
-    CHECK(owner_last_saved(me) == state(1) && me->saved.count == 2 && owner_find_saved(me, state(1))->is_foreign);
-    owner_unsave(me, state(1));
+    restore(me, state(1));
     owner_leave(me);
     CHECK(!owner_is_plain()); /* state 2 is saved away, but the slot names 1 */
     me = owner_enter();
-    owner_unsave(me, state(2));
+    restore(me, state(2));
     me->attached = current = state(2);
     CHECK(owner_attached(me) == state(2));
     owner_leave(me);
@@ -127,6 +141,34 @@ static void two_states_body(void) {
 }
 static void a_thread_with_two_states_is_not(void) {
     on_new_thread(two_states_body);
+}
+
+/* Blocks over a held GIL keep a thread from being plain; so does a state that was attached unseen. */
+static void open_blocks_body(void) {
+    slot = current = state(1);
+    struct owner *me = owner_enter();
+    blocks_push(&me->blocks, BLOCK_OVER, state(1));
+    owner_leave(me);
+    CHECK(!owner_is_plain());
+    blocks_remove(&me->blocks, blocks_top(&me->blocks));
+    blocks_push(&me->blocks, BLOCK_DETACH, state(1))->is_foreign = true;
+    owner_leave(me);
+    CHECK(!owner_is_plain());
+    blocks_top(&me->blocks)->is_foreign = false;
+    owner_leave(me);
+    CHECK(owner_is_plain() && me->blocks.count == 0);
+    /* An Ensure of a plain thread leaves no block: it is seen by the state that is attached although it was saved. */
+    CHECK(owner_fast.parked == state(1));
+    me = owner_enter();
+    CHECK(me->blocks.count == 2 && blocks_top(&me->blocks)->kind == BLOCK_ATTACH);
+    CHECK(blocks_top(&me->blocks)->by == BLOCK_BY_ENSURE && blocks_top(&me->blocks)->counter == 1);
+    CHECK(owner_last_saved(me) == state(1));
+    owner_leave(me);
+    CHECK(owner_is_plain() && owner_fast.parked == state(1));
+    current = NULL;
+}
+static void open_blocks_are_not_plain(void) {
+    on_new_thread(open_blocks_body);
 }
 
 static void current_of_others_body(void) {
@@ -152,10 +194,7 @@ static void many_body(void) {
     struct owner *me = owner_enter();
     static char far_away[MANY];
     for (int i = 0; i < MANY; i++) {
-        owner_save(me, (PyThreadState *)&far_away[i], false);
-        struct owner_held *held = owner_push_held(me);
-        CHECK(held && !held->state && !held->is_beneath_lost);
-        held->state = (PyThreadState *)&far_away[i];
+        save(me, (PyThreadState *)&far_away[i]);
         struct owner_filed *filed = owner_demand_filed(me, &far_away[i]);
         CHECK(filed && !filed->state);
         filed->state = (PyThreadState *)&far_away[i];
@@ -163,13 +202,11 @@ static void many_body(void) {
     for (int i = MANY - 1; i >= 0; i--) {
         PyThreadState *expected = (PyThreadState *)&far_away[i];
         CHECK(owner_last_saved(me) == expected);
-        owner_unsave(me, expected);
-        CHECK(owner_top_held(me)->state == expected);
-        owner_pop_held(me);
+        restore(me, expected);
         CHECK(owner_find_filed(me, &far_away[i])->state == expected);
         CHECK(owner_demand_filed(me, &far_away[i])->state == expected);
     }
-    CHECK(!owner_top_held(me) && !owner_find_filed(me, me));
+    CHECK(!blocks_top(&me->blocks) && !owner_find_filed(me, me));
 }
 static void lists_grow(void) {
     on_new_thread(many_body);
@@ -182,13 +219,13 @@ static void death_body(void) {
     struct registry_entry entry;
     CHECK(registry_find(state(3), &entry) && entry.owner == me);
     me->attached = me->home = state(3);
-    owner_save(me, state(3), false);
-    owner_push_held(me)->state = state(4);
-    owner_top_held(me)->beneath = state(3);
-    owner_push_held(me)->state = state(3);
+    save(me, state(3));
+    blocks_push(&me->blocks, BLOCK_OVER, state(4))->beneath = state(3);
+    blocks_push(&me->blocks, BLOCK_OVER, state(3));
     owner_state_died(me, state(3), false);
-    CHECK(!me->attached && !me->home && !owner_find_saved(me, state(3)));
-    CHECK(me->held.count == 1 && owner_top_held(me)->state == state(4) && owner_top_held(me)->is_beneath_lost);
+    CHECK(!me->attached && !me->home && !is_saved(me, state(3)));
+    CHECK(me->blocks.count == 1 && blocks_top(&me->blocks)->state == state(4));
+    CHECK(blocks_top(&me->blocks)->is_beneath_lost);
     CHECK(!registry_find(state(3), &entry));
     owner_state_died(me, state(5), true);
     CHECK(registry_find(state(5), &entry) && entry.is_dead);
@@ -215,7 +252,7 @@ static void loser_body(void) {
     owner_take(me, state(6));
     me->attached = state(6);
     current = NULL;
-    owner_save(me, state(6), false);
+    save(me, state(6));
     owner_leave(me);
     CHECK(owner_is_plain());
     pthread_barrier_wait(&turn);
@@ -223,7 +260,7 @@ static void loser_body(void) {
     CHECK(!owner_is_plain());
     me = owner_enter();
     CHECK(slot == NULL);
-    CHECK(!owner_find_saved(me, state(6)) && !owner_last_saved(me));
+    CHECK(!is_saved(me, state(6)) && !owner_last_saved(me));
     owner_leave(me);
     CHECK(owner_is_plain());
     pthread_barrier_wait(&turn);
@@ -243,8 +280,8 @@ static void life_body(void) {
     slot = current = state(7);
     struct owner *me = owner_enter();
     owner_take(me, state(7));
-    owner_save(me, state(8), false);
-    owner_push_held(me);
+    save(me, state(8));
+    blocks_push(&me->blocks, BLOCK_OVER, state(8));
     owner_demand_filed(me, &turn);
     current = NULL;
     owner_leave(me);
@@ -252,7 +289,7 @@ static void life_body(void) {
     CHECK(!owner_is_plain() && registry_count() == 0);
     slot = NULL;
     me = owner_enter();
-    CHECK(me->saved.count == 0 && me->held.count == 0 && me->filed.count == 0 && !me->attached && !me->home);
+    CHECK(me->blocks.count == 0 && me->filed.count == 0 && !me->attached && !me->home);
     owner_leave(me);
     CHECK(owner_is_plain() && !owner_fast.own);
 }
@@ -266,8 +303,8 @@ static int late_calls;
 static void late_destructor(void *argument) {
     struct owner *me = owner_enter();
     if (me) {
-        owner_save(me, state(10), false);
-        owner_unsave(me, state(10));
+        save(me, state(10));
+        restore(me, state(10));
         owner_leave(me);
     }
     late_calls++;
@@ -293,10 +330,10 @@ static void churn_body(void) {
     slot = state(11);
     for (int i = 0; i < 20; i++) {
         struct owner *me = owner_enter();
-        owner_take(me, (PyThreadState *)&me->saved);
-        owner_save(me, state(12), false);
+        owner_take(me, (PyThreadState *)&me->blocks);
+        save(me, state(12));
         owner_demand_filed(me, &turn);
-        owner_unsave(me, state(12));
+        restore(me, state(12));
         owner_leave(me);
     }
 }
@@ -329,8 +366,8 @@ static void in_the_child_of_a_fork(void) {
     slot = state(13);
     struct owner *me = owner_enter();
     owner_take(me, state(13));
-    owner_save(me, state(14), false);
-    owner_save(me, state(15), false);
+    save(me, state(14));
+    save(me, state(15));
     owner_leave(me);
     for (int i = 0; i < 2; i++) {
         pthread_create(&threads[i], NULL, churn_for_ever, NULL);
@@ -349,7 +386,7 @@ static void in_the_child_of_a_fork(void) {
             dead_after_fork = state(15);
             current = state(13);
             me = owner_enter();
-            CHECK(!me->has_forked && owner_last_saved(me) == state(14) && !owner_find_saved(me, state(15)));
+            CHECK(!me->has_forked && owner_last_saved(me) == state(14) && !is_saved(me, state(15)));
             owner_leave(me);
             on_new_thread(churn_body);
             fflush(stdout);
@@ -374,6 +411,7 @@ int main(void) {
     CHECK(owner_start());
     RUN(a_thread_with_one_state_is_plain);
     RUN(a_thread_with_two_states_is_not);
+    RUN(open_blocks_are_not_plain);
     RUN(another_threads_state_is_not_taken_for_ours);
     RUN(lists_grow);
     RUN(a_dead_state_is_nowhere_any_more);

@@ -1,0 +1,122 @@
+#include "nesting.h"
+
+#include "counter.h"
+#include "elf.h"
+#include "reconcile.h"
+
+static uintptr_t object_of(const void *caller) {
+    struct elf_object object;
+    return elf_find_by_address(caller, &object) ? (uintptr_t)object.symbols : 0;
+}
+
+/* pybind11's acquire has asked its key just now, or has made a state and filed it. A hand-made AcquireThread has not. */
+static enum block_by by_library(struct owner *me, PyThreadState *state, enum block_by by) {
+    bool is_library =
+        by == BLOCK_BY_ACQUIRE &&
+        (owner_was_just_told(me, state) || (keys_file(me, state) && !blocks_find(&me->blocks, BLOCK_DETACH, state)));
+    return is_library ? BLOCK_BY_LIBRARY : by;
+}
+
+void nesting_begin(struct owner *me, PyThreadState *state, enum block_by by) {
+    by = by_library(me, state, by);
+    if (by == BLOCK_BY_ACQUIRE || by == BLOCK_BY_RESTORE) {
+        /* The end of a release block. If there is none, a hand-made block begins, of which nothing need be known. */
+        blocks_remove(&me->blocks, blocks_find(&me->blocks, BLOCK_DETACH, state));
+        return;
+    }
+    int counter = counter_read(state);
+    blocks_end_counted(&me->blocks, state, counter);
+    struct block *block = blocks_push(&me->blocks, BLOCK_ATTACH, state);
+    if (block) {
+        block->by = by;
+        block->counter = counter;
+    }
+}
+
+struct block *nesting_begin_over(struct owner *me, PyThreadState *state, PyThreadState *beneath, enum block_by by,
+                                 const void *caller) {
+    by = state == beneath ? by : by_library(me, state, by); /* pybind11 never attaches what is attached */
+    struct block *block = blocks_push(&me->blocks, BLOCK_OVER, state);
+    if (block) {
+        block->by = by;
+        block->beneath = beneath;
+        block->counter = counter_read(state);
+        block->object = by == BLOCK_BY_RESTORE ? object_of(caller) : 0;
+    }
+    return block;
+}
+
+/* Whether the state was counted up since the block began: by pybind11, for the time of the block, or by an Ensure that is
+ * still open. */
+static bool is_counted_up(const struct block *block, int counter) {
+    return counter != COUNTER_UNKNOWN && block->counter != COUNTER_UNKNOWN && counter > block->counter;
+}
+
+/* Taking an end for a release block, the GIL would stay held in it; taking a release block for an end, the thread would go
+ * back into the lower block without the GIL. */
+static bool is_end_of(const struct block *over, int counter, bool is_release_thread, const void *caller) {
+    if (is_counted_up(over, counter)) {
+        return false;
+    }
+    switch (over->by) {
+    case BLOCK_BY_ENSURE: return false; /* ends by PyGILState_Release */
+    case BLOCK_BY_LIBRARY: return true;
+    case BLOCK_BY_ACQUIRE: return is_release_thread; /* or by DeleteCurrent, but not by SaveThread */
+    case BLOCK_BY_RESTORE:                           /* who attached it saves it; somebody else's is a release */
+        return is_release_thread || over->object == object_of(caller);
+    }
+    return false;
+}
+
+const struct block *nesting_detach(struct owner *me, PyThreadState *current, bool is_release_thread,
+                                   const void *caller) {
+    struct list *blocks = &me->blocks;
+    int counter = counter_read(current);
+    const struct block *top = blocks_top(blocks);
+    if (top && top->state == current && top->kind == BLOCK_OVER && is_end_of(top, counter, is_release_thread, caller)) {
+        return top;
+    }
+    bool is_end = top && top->state == current && top->kind == BLOCK_ATTACH && top->by == BLOCK_BY_LIBRARY &&
+                  !is_counted_up(top, counter);
+    if (is_end) {
+        blocks_remove(blocks, top);
+    }
+    blocks_end_counted(blocks, current, counter);
+    if (is_end) {
+        return NULL;
+    }
+    const struct block *last = blocks_last_of(blocks, current);
+    if (last && last->kind == BLOCK_DETACH) {
+        blocks_remove(blocks, last); /* it was attached again unseen */
+    }
+    blocks_push(blocks, BLOCK_DETACH, current);
+    return NULL;
+}
+
+void nesting_swap(struct owner *me, PyThreadState *current, PyThreadState *state) {
+    struct list *blocks = &me->blocks;
+    if (!current || !state) {
+        if (state) {
+            blocks_remove(blocks, blocks_find(blocks, BLOCK_DETACH, state));
+        } else if (current) {
+            blocks_push(blocks, BLOCK_DETACH, current);
+        }
+        return;
+    }
+    /* Back to what is beneath, perhaps several at once. */
+    for (uint32_t i = blocks->count; i-- > 0;) {
+        const struct block *block = (struct block *)blocks->items + i;
+        if (block->kind != BLOCK_SWAP && block->kind != BLOCK_OVER) {
+            break;
+        }
+        if (block->beneath == state) {
+            blocks->count = i;
+            return;
+        }
+    }
+    /* Nothing depends on it but blocks over a held GIL: what comes now is not theirs. */
+    struct block *swap = blocks_have_over(blocks) ? blocks_push(blocks, BLOCK_SWAP, state) : NULL;
+    if (swap) {
+        swap->beneath = current;
+    }
+}
