@@ -16,6 +16,7 @@
 
 uint32_t interp_epoch = 1;
 bool interp_slot_follows;
+bool interp_is_over;
 static PyThreadState *current;
 static __thread PyThreadState *slot;
 static const PyThreadState *dead_after_fork;
