@@ -307,6 +307,12 @@ void options_read(void) {
     strncpy(environment, value ? value : "", sizeof environment - 1);
     options_default(&options);
     options_parse(&options, environment, stay_silent);
+    const char *no_color = secure_getenv("NO_COLOR"), *force = secure_getenv("CLICOLOR_FORCE");
+    if (options.color == COLOR_AUTO && no_color && *no_color) {
+        options.color = COLOR_NEVER;
+    } else if (options.color == COLOR_AUTO && force && *force && strcmp(force, "0") != 0) {
+        options.color = COLOR_ALWAYS;
+    }
 }
 
 void options_complain(options_complaint *complain) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "options.h"
+#include "report.h"
 #include "start.h"
 
 /* mode=observe and mode=strict look on: the rules change nothing. */
@@ -14,17 +15,19 @@ static inline bool passing_by_rules(void) {
 #define PASS(type, name, ...)                                              \
     do {                                                                   \
         const struct real *pass_to = start_pass_to(caller);                \
+        report_call = (struct report_call){caller, REAL_INDEX_##name};     \
         if (pass_to) {                                                     \
             return pass_to->name ? pass_to->name(__VA_ARGS__) : (type){0}; \
         }                                                                  \
     } while (0)
-#define PASS_VOID(name, ...)                                \
-    do {                                                    \
-        const struct real *pass_to = start_pass_to(caller); \
-        if (pass_to) {                                      \
-            if (pass_to->name) {                            \
-                pass_to->name(__VA_ARGS__);                 \
-            }                                               \
-            return;                                         \
-        }                                                   \
+#define PASS_VOID(name, ...)                                           \
+    do {                                                               \
+        const struct real *pass_to = start_pass_to(caller);            \
+        report_call = (struct report_call){caller, REAL_INDEX_##name}; \
+        if (pass_to) {                                                 \
+            if (pass_to->name) {                                       \
+                pass_to->name(__VA_ARGS__);                            \
+            }                                                          \
+            return;                                                    \
+        }                                                              \
     } while (0)

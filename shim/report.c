@@ -1,172 +1,164 @@
 #include "report.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "elf.h"
+#include "here.h"
+#include "interp.h"
 #include "journal.h"
-#include "text.h"
+#include "python.h"
+#include "real.h"
+#include "report_detail.h"
+#include "sites.h"
+#include "suppress.h"
+#include "ticks.h"
+#include "unwind.h"
 
-/* The log file, while it is open: which file it was, since daemons close descriptors they did not open and get the
- * number again for something else. */
-static struct {
-    int fd;
-    pid_t pid;
-    dev_t device;
-    ino_t inode;
-} log_file = {.fd = -1};
+__thread struct report_call report_call __attribute__((tls_model("initial-exec")));
+void (*report_before_end)(void);
 
-static void add_log_path(struct text *path) {
-    bool has_pid = false;
-    for (const char *c = options.log_path; *c; c++) {
-        if (c[0] != '%' || !c[1]) {
-            text_add_span(path, c, 1);
-            continue;
-        }
-        char host[256] = "host";
-        switch (*++c) {
-        case 'p':
-            text_add_decimal(path, (uint64_t)getpid());
-            has_pid = true;
-            break;
-        case 'h':
-            gethostname(host, sizeof host - 1);
-            text_add(path, host);
-            break;
-        case 'e': text_add(path, program_invocation_short_name); break;
-        case '%': text_add(path, "%"); break;
-        default: text_add_span(path, c - 1, 2); break;
+static const struct {
+    const char *name, *what;
+} kinds[] = {
+#define REPAIR(name, what) [REPAIR_##name] = {#name, what},
+#include "repairs.def"
+#undef REPAIR
+#define REPORT(name, what) [REPORT_##name] = {#name, what},
+#include "reports.def"
+#undef REPORT
+};
+
+static const struct {
+    const char *name, *advice;
+} advices[] = {
+#define ADVICE(name, advice) {#name, advice},
+#include "reports.def"
+#undef ADVICE
+};
+
+const char *report_name(enum report_kind kind) {
+    return kinds[kind].name;
+}
+
+const char *report_what(enum report_kind kind) {
+    return kinds[kind].what;
+}
+
+const char *report_advice(enum report_kind kind) {
+    for (size_t i = 0; i < sizeof advices / sizeof advices[0]; i++) {
+        if (strcmp(advices[i].name, kinds[kind].name) == 0) {
+            return advices[i].advice;
         }
     }
-    if (!has_pid) {
-        text_add(path, ".");
-        text_add_decimal(path, (uint64_t)getpid());
+    return "";
+}
+
+static unsigned counted;
+
+unsigned report_count(void) {
+    return __atomic_load_n(&counted, __ATOMIC_RELAXED);
+}
+
+/* A report that meets another on its own thread (a signal handler, or CPython dying while it prints) is cut to nothing
+ * but its place in the counts. */
+static __thread bool is_reporting __attribute__((tls_model("initial-exec")));
+
+static void name_thread(struct report *report) {
+    struct journal_thread thread;
+    char name[sizeof thread.python_name];
+    int index = journal_find(report->tid);
+    if (here_can_ask() && report->grade != REPORT_FATAL && python_thread_name(name, sizeof name)) {
+        journal_name_thread(name);
+        memcpy(report->thread_name, name, sizeof name);
+    } else if (index >= 0 && journal_read_thread((unsigned)index, &thread) && thread.python_name[0]) {
+        memcpy(report->thread_name, thread.python_name, sizeof thread.python_name);
+    } else {
+        prctl(PR_GET_NAME, report->thread_name);
     }
 }
 
-static void write_all(int fd, const char *bytes, size_t size) {
-    while (size) {
-        ssize_t written = write(fd, bytes, size);
-        if (written < 0 && errno != EINTR) {
-            return; /* a full disk or a closed stderr is no reason to trouble the host */
-        }
-        if (written > 0) {
-            bytes += written;
-            size -= (size_t)written;
-        }
+/* The shim's own frames on top say nothing. */
+static void drop_own_frames(struct report *report) {
+    struct elf_object self, object;
+    size_t own = 0;
+    if (!elf_find_by_address((const void *)report_tell, &self)) {
+        return;
+    }
+    while (own < report->frame_count && elf_find_by_address(report->frames[own], &object) && object.bias == self.bias) {
+        own++;
+    }
+    report->frame_count -= own;
+    memmove(report->frames, report->frames + own, report->frame_count * sizeof report->frames[0]);
+}
+
+static bool ends_process(enum report_grade grade) {
+    return (options.mode == MODE_STRICT && grade != REPORT_REPAIRED && grade != REPORT_WARNING &&
+            grade != REPORT_FATAL) ||
+           (options.mode == MODE_OBSERVE && grade == REPORT_DEADLOCK_FOLLOWS && options.exitcode != EXITCODE_NONE);
+}
+
+static void write_report(enum report_grade grade, enum report_kind kind, const struct report_call *call,
+                         const PyThreadState *state, const PyThreadState *other) {
+    struct report report = {
+        .grade = grade, .kind = kind, .caller = call->caller, .call = call->call, .state = state, .other = other};
+    report.tid = (pid_t)syscall(SYS_gettid);
+    report.now = ticks_now();
+    report.is_whole =
+        options.verbosity >= 2 || (grade != REPORT_REPAIRED && grade != REPORT_WARNING && grade != REPORT_WOULD_REPAIR);
+    name_thread(&report);
+    if (report.is_whole) {
+        report.frame_count = unwind_here(report.frames, REPORT_FRAMES, &report.are_frames_guessed);
+        drop_own_frames(&report);
+        bool is_safe = python_has_traceback() && !interp_is_finalizing() && grade != REPORT_FATAL;
+        report.python_state = is_safe ? here_attached() : NULL;
+    }
+    if (options.log_format == LOG_JSON) {
+        report_write_json(&report);
+    } else {
+        report_write_text(&report);
     }
 }
 
-static void write_line(int fd, const char *line) {
-    char buffer[1024];
+static _Noreturn void end_process(void) {
+    int status = options.exitcode != EXITCODE_NONE ? options.exitcode : EXITCODE_STRICT;
+    char buffer[100];
     struct text text = text_start(buffer, sizeof buffer);
-    text_add(&text, "==");
-    text_add_decimal(&text, (uint64_t)getpid());
-    text_add(&text, "== gilshim: ");
-    text_add(&text, line);
-    text_end(&text);
-    buffer[text.length] = '\n'; /* in place of the 0 byte */
-    write_all(fd, buffer, text.length + 1);
+    text_add(&text, "ending the process here with status ");
+    text_add_decimal(&text, (uint64_t)status);
+    log_line(text_end(&text));
+    if (report_before_end) {
+        report_before_end();
+    }
+    _exit(status);
 }
 
-static bool is_file_path(void) {
-    return options.log_path[0] && strcmp(options.log_path, "stderr") != 0 && strcmp(options.log_path, "stdout") != 0;
-}
-
-void report_open(void) {
-    if (!is_file_path() || (log_file.fd >= 0 && log_file.pid == getpid())) {
+/* `is_wanted`: whether it is to be told at all. */
+static void tell(enum report_grade grade, enum report_kind kind, const struct report_call *call,
+                 const PyThreadState *state, const PyThreadState *other, bool is_wanted) {
+    bool is_first = sites_count(kind, call->caller);
+    if (!is_wanted && grade == REPORT_REPAIRED) {
+        return;
+    }
+    if (suppress_matches(report_name(kind), call->caller)) {
+        sites_suppress(kind, call->caller);
+        return;
+    }
+    __atomic_add_fetch(&counted, grade != REPORT_REPAIRED, __ATOMIC_RELAXED);
+    if (!is_first || !is_wanted || is_reporting) {
         return;
     }
     int saved_errno = errno;
-    char path[sizeof options.log_path + 300];
-    struct text text = text_start(path, sizeof path);
-    add_log_path(&text);
-    text_end(&text);
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0644);
-    struct stat status;
-    if (fd >= 0 && fstat(fd, &status) == 0) {
-        log_file.fd = fd;
-        log_file.device = status.st_dev;
-        log_file.inode = status.st_ino;
-    } else {
-        char line[sizeof path + 100];
-        text = text_start(line, sizeof line);
-        text_add(&text, "warning: can't write the log file \"");
-        text_add(&text, path);
-        text_add(&text, "\" (errno ");
-        text_add_decimal(&text, (uint64_t)errno);
-        text_add(&text, "); stderr is used");
-        write_line(STDERR_FILENO, text_end(&text));
-        log_file.fd = -1;
-        options.log_path[0] = '\0';
+    is_reporting = true;
+    write_report(grade, kind, call, state, other);
+    if (ends_process(grade)) {
+        end_process();
     }
-    log_file.pid = getpid();
+    is_reporting = false;
     errno = saved_errno;
-}
-
-/* Where lines go now; a fork child gets a file of its own. */
-static int destination(void) {
-    if (strcmp(options.log_path, "stdout") == 0) {
-        return STDOUT_FILENO;
-    }
-    if (!is_file_path()) {
-        return STDERR_FILENO;
-    }
-    struct stat status;
-    if (log_file.pid != getpid()) {
-        report_open();
-    }
-    bool is_ours = log_file.fd >= 0 && fstat(log_file.fd, &status) == 0 && status.st_dev == log_file.device &&
-                   status.st_ino == log_file.inode;
-    return is_ours ? log_file.fd : STDERR_FILENO;
-}
-
-void report_line(const char *text) {
-    int saved_errno = errno;
-    write_line(destination(), text);
-    errno = saved_errno;
-}
-
-static void add_caller(struct text *text, const void *caller) {
-    struct elf_object object;
-    if (!elf_find_by_address(caller, &object)) {
-        text_add_hex(text, (uintptr_t)caller);
-        return;
-    }
-    const char *slash = strrchr(object.name, '/');
-    text_add(text, object.name[0] ? (slash ? slash + 1 : object.name) : program_invocation_short_name);
-    size_t offset = 0;
-    const char *function = elf_function_at(&object, caller, &offset);
-    text_add(text, "!");
-    if (function) {
-        text_add(text, function);
-    } else {
-        offset = (uintptr_t)caller - object.bias;
-    }
-    text_add(text, "+");
-    text_add_hex(text, offset);
-}
-
-/* Calling sites that were told already. Full: the rest is not told, which report_repair says once. */
-enum { SITE_COUNT = 512 };
-static uintptr_t told_sites[SITE_COUNT];
-
-static bool first_time_at(enum repair repair, const void *caller) {
-    uintptr_t site = ((uintptr_t)caller << 4) | (uintptr_t)repair;
-    for (size_t i = 0, at = (uintptr_t)caller % SITE_COUNT; i < SITE_COUNT; i++, at = (at + 1) % SITE_COUNT) {
-        uintptr_t expected = 0;
-        if (__atomic_compare_exchange_n(&told_sites[at], &expected, site, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-            return true;
-        }
-        if (expected == site) {
-            return false;
-        }
-    }
-    return false;
 }
 
 /* Exported and a call of its own, so that a debugger finds it in a stripped library, too. */
@@ -174,39 +166,34 @@ __attribute__((visibility("default"), noinline)) void gilshim_first_report(const
     __asm__ volatile("" : : "r"(line) : "memory");
 }
 
-static void show_debugger(const char *line) {
+void report_put(struct text *text, size_t prefix) {
     static bool shown;
+    log_text(text);
     if (!__atomic_exchange_n(&shown, true, __ATOMIC_RELAXED)) {
-        gilshim_first_report(line);
+        text->buffer[text->length] = '\0'; /* in place of the newline */
+        gilshim_first_report(text->buffer + prefix);
     }
 }
 
-static const char *const without[] = {
-#define REPAIR(name, text) text,
-#include "repairs.def"
-#undef REPAIR
-};
+static struct report_call call_from(const void *caller) {
+    return (struct report_call){caller, report_call.caller == caller ? report_call.call : JOURNAL_NO_CALL};
+}
+
+void report_repair_of(enum repair repair, const void *caller, const PyThreadState *state, const PyThreadState *other) {
+    struct report_call call = call_from(caller);
+    journal_note(JOURNAL_REPAIR, call.call, (uint8_t)repair, state, caller);
+    tell(REPORT_REPAIRED, (enum report_kind)repair, &call, state, other, options.verbosity >= 1);
+}
 
 void report_repair(enum repair repair, const void *caller) {
-    journal_note(JOURNAL_REPAIR, JOURNAL_NO_CALL, (uint8_t)repair, NULL, caller);
-    if (options.verbosity < 1 || !first_time_at(repair, caller)) {
-        return;
+    report_repair_of(repair, caller, NULL, NULL);
+}
+
+void report_tell(enum report_grade grade, enum report_kind kind, const void *caller, const PyThreadState *state,
+                 const PyThreadState *other) {
+    struct report_call call = call_from(caller);
+    if (grade != REPORT_FATAL) {
+        journal_note(JOURNAL_MISUSE, call.call, (uint8_t)kind, state, caller);
     }
-    int saved_errno = errno;
-    char buffer[900];
-    struct text text = text_start(buffer, sizeof buffer);
-    text_add(&text, "repaired ");
-    text_add(&text, options_repair_name(repair));
-    text_add(&text, ": ");
-    text_add(&text, without[repair]);
-    text_add(&text, "; thread ");
-    text_add_decimal(&text, (uint64_t)syscall(SYS_gettid));
-    if (caller) {
-        text_add(&text, ", ");
-        add_caller(&text, caller);
-    }
-    const char *line = text_end(&text);
-    report_line(line);
-    show_debugger(line);
-    errno = saved_errno;
+    tell(grade, kind, &call, state, other, grade != REPORT_WARNING || options.verbosity >= 1 || journal_is_on);
 }

@@ -198,7 +198,7 @@ static bool is_code(uintptr_t address) {
 }
 
 /* Words on the stack that point behind a call instruction. */
-static void guess(const struct thread_look *look, struct stack *stack) {
+void stacks_guess(const struct thread_look *look, struct stack *stack) {
     uintptr_t words[256];
     if (!look->stack) {
         return;
@@ -253,7 +253,7 @@ void stacks_take(const struct thread_look *look, struct stack *stack) {
     } else if (ask(look, stack)) {
         return;
     }
-    guess(look, stack);
+    stacks_guess(look, stack);
 }
 
 void *stacks_function_of(void *address) {

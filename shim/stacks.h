@@ -35,6 +35,9 @@ void stacks_prepare(void);
 /* Takes the stack of a thread, waiting for its answer for a bounded time. `look`: a fresh look at the thread. */
 void stacks_take(const struct thread_look *look, struct stack *stack);
 
+/* Searches the stack from look->stack upwards for what looks like return addresses, behind look->pc. Disturbs nobody. */
+void stacks_guess(const struct thread_look *look, struct stack *stack);
+
 /* Where the function begins that holds the return address, by the unwinder's tables, which stripped files have too;
  * NULL if it can't be told. */
 void *stacks_function_of(void *address);

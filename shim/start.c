@@ -14,7 +14,9 @@
 #include "owner.h"
 #include "reconcile.h"
 #include "report.h"
+#include "stacks.h"
 #include "stall.h"
+#include "suppress.h"
 #include "text.h"
 #include "timeline.h"
 #include "version.h"
@@ -58,6 +60,9 @@ static void tell_options(void) {
         return;
     }
     options_complain(report_line);
+    if (options.suppressions[0] && !suppress_read(options.suppressions, report_line)) {
+        report_line("warning: the file of suppressions can't be read: nothing is suppressed");
+    }
     if (options.help) {
         options_help(report_line);
     }
@@ -74,8 +79,11 @@ static void learn(void) {
     reconcile_forget_interpreter();
     report_open();
     tell_options();
-    if (real_is_ambiguous && options.verbosity >= 1) {
-        tell_refusal("it has two libpythons");
+    if (journal_is_on || options.verbosity >= 2) {
+        stacks_prepare();
+    }
+    if (real_is_ambiguous) {
+        report_tell(REPORT_WARNING, REPORT_two_libpythons, NULL, NULL, NULL);
     } else if (real_status.binding == REAL_REFUSED && options.verbosity >= 1) {
         tell_refusal(real_status.refusal);
     } else if (options.verbosity >= 2) {

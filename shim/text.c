@@ -37,6 +37,18 @@ void text_add_hex(struct text *text, uint64_t number) {
     add_number(text, number, 16);
 }
 
+void text_add_seconds(struct text *text, uint64_t ns, unsigned digits) {
+    add_number(text, ns / 1000000000u, 10);
+    if (!digits) {
+        return;
+    }
+    text_add(text, ".");
+    uint64_t unit = 100000000u;
+    for (unsigned i = 0; i < digits; i++, unit /= 10) {
+        text_add_span(text, &"0123456789"[ns / unit % 10], 1);
+    }
+}
+
 const char *text_end(struct text *text) {
     if (text->length >= text->capacity) {
         memcpy(text->buffer + text->capacity - 4, "...", 3);

@@ -18,5 +18,8 @@ void text_add_span(struct text *text, const char *string, size_t length);
 void text_add_decimal(struct text *text, uint64_t number);
 void text_add_hex(struct text *text, uint64_t number); /* with 0x */
 
+/* Nanoseconds as seconds: 12.345, with that many digits behind the point (0 to 9). */
+void text_add_seconds(struct text *text, uint64_t ns, unsigned digits);
+
 /* Ends it with a 0 byte (not counted in length) and marks a cut. Returns the buffer. */
 const char *text_end(struct text *text);

@@ -1,0 +1,29 @@
+#include "here.h"
+
+#include "interp.h"
+#include "journal.h"
+#include "owner.h"
+#include "real.h"
+#include "slot.h"
+
+PyThreadState *here_attached(void) {
+    PyThreadState *current = interp_current();
+    if (!current || interp_slot_follows || current == slot_get()) {
+        return current;
+    }
+    const struct owner *me = owner_self();
+    if (me && me->life == owner_life && (current == me->attached || current == me->override)) {
+        return current;
+    }
+    struct journal_now now = journal_now();
+    return now.phase == JOURNAL_HOLDS && now.state == current ? current : NULL;
+}
+
+bool here_is_detached(void) {
+    return !interp_current();
+}
+
+bool here_can_ask(void) {
+    PyThreadState *current = interp_current();
+    return current && current == slot_get() && interp_is_initialized() && !interp_is_finalizing();
+}

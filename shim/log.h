@@ -1,0 +1,31 @@
+/* Writing what the shim says: lines with ==PID== in front, or JSON lines, on stderr or in the log file, each written by
+ * one write(2) as far as a pipe takes it.
+ *
+ * Nothing here allocates or takes a lock, errno is left as it was, and a reader that has gone, a full disk or a closed
+ * stderr does no harm: what could not be written is counted, and said before the next that can. All async-signal-safe. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "json.h"
+#include "text.h"
+
+/* Opens the log file that the options name, if any. Called when the process turns out to have a CPython, so that
+ * other processes leave no empty files behind. A file that can't be opened is complained of once, stderr is used. */
+void log_open(void);
+
+/* One line: "==PID== gilshim: " in front and a newline behind, or an object of type "message". */
+void log_line(const char *line);
+
+/* Where lines go now: the descriptor, for those who have CPython write to it. A fork child gets a file of its own. */
+int log_descriptor(void);
+
+/* A line of one's own making: log_start begins it with the prefix, log_json an object with time, pid, tid and type;
+ * log_text ends and writes it. */
+struct text log_start(char *buffer, size_t capacity);
+struct json log_json(char *buffer, size_t capacity, const char *type);
+void log_text(struct text *text);
+
+/* Whether what goes there now is to be coloured: color=, NO_COLOR, CLICOLOR_FORCE, a terminal. */
+bool log_has_color(void);

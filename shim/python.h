@@ -1,0 +1,18 @@
+/* What CPython itself can tell a report about the calling thread: its name in Python and its Python stack. Nothing that
+ * runs Python code, and nothing where the thread has no state attached. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cpython.h"
+
+/* The name of the calling thread in Python's threading module, into `name` (UTF-8, cut). False: it has none, or can't be
+ * asked. The thread must have a state attached that its gilstate slot agrees with. Reads dictionaries through borrowed
+ * references; allocates nothing that stays. */
+bool python_thread_name(char *name, size_t capacity);
+
+/* Whether the Python stack can be had in this CPython; and has CPython write it to `fd`, as faulthandler would: the stack
+ * of `state`, which must be attached to the calling thread. Async-signal-safe. */
+bool python_has_traceback(void);
+void python_dump_traceback(int fd, PyThreadState *state);

@@ -1,0 +1,44 @@
+/* What is known when a report is written; for report*.c. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "report.h"
+
+enum { REPORT_FRAMES = 32 };
+
+struct report {
+    enum report_grade grade;
+    enum report_kind kind;
+    const void *caller;
+    uint16_t call; /* JOURNAL_NO_CALL: not known */
+    const PyThreadState *state, *other;
+    pid_t tid;
+    char thread_name[32];        /* its Python name, or the OS's; "" */
+    bool is_whole;               /* all that is known, not only the first line */
+    uint64_t now;                /* ticks */
+    PyThreadState *python_state; /* whose Python stack can be had; NULL: nobody's */
+    size_t frame_count;
+    bool are_frames_guessed;
+    void *frames[REPORT_FRAMES];
+};
+
+void report_write_text(const struct report *report);
+void report_write_json(const struct report *report);
+
+/* The first words: "repaired held", "FATAL would follow". */
+void report_add_heading(struct text *text, const struct report *report);
+
+/* Number of the journal's thread `tid`, or -1. */
+int report_journal_index(pid_t tid);
+
+/* "4711 "worker"" */
+void report_add_thread(struct text *text, pid_t tid, const char *name);
+
+/* Its name in the API, "" for none. */
+const char *report_call_name(uint16_t call);
+
+/* Writes the line of a report; the first one of a process is shown to a debugger, from `prefix` on. */
+void report_put(struct text *text, size_t prefix);

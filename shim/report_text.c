@@ -1,0 +1,242 @@
+#include <string.h>
+
+#include "journal.h"
+#include "python.h"
+#include "real.h"
+#include "report_detail.h"
+#include "symbol.h"
+#include "ticks.h"
+
+/* ---- pieces --------------------------------------------------------------------------------------------------------- */
+
+const char *report_call_name(uint16_t call) {
+    return call < REAL_API_COUNT ? real_api_names[call] : "";
+}
+
+void report_add_thread(struct text *text, pid_t tid, const char *name) {
+    text_add_decimal(text, (uint64_t)tid);
+    if (name[0]) {
+        text_add(text, " \"");
+        text_add(text, name);
+        text_add(text, "\"");
+    }
+}
+
+void report_add_heading(struct text *text, const struct report *report) {
+    switch (report->grade) {
+    case REPORT_REPAIRED: text_add(text, "repaired "); break;
+    case REPORT_WOULD_REPAIR: text_add(text, "would repair "); break;
+    case REPORT_DEADLOCK_FOLLOWS: text_add(text, "DEADLOCK would follow: "); break;
+    case REPORT_FATAL_FOLLOWS: text_add(text, "FATAL would follow: "); break;
+    case REPORT_FATAL: text_add(text, "FATAL: "); break;
+    case REPORT_WARNING: text_add(text, "warning: "); break;
+    }
+}
+
+static void add_who(struct text *text, const struct report *report) {
+    if (report->call != JOURNAL_NO_CALL) {
+        text_add(text, report_call_name(report->call));
+        text_add(text, " ");
+    }
+    if (report->caller) {
+        text_add(text, "by ");
+        symbol_add(text, report->caller);
+        text_add(text, " ");
+    }
+    text_add(text, "on tid ");
+    report_add_thread(text, report->tid, report->thread_name);
+}
+
+/* Who attached the state, where, and how long ago. */
+static void add_origin(struct text *text, const struct report *report, const PyThreadState *state) {
+    struct journal_event event;
+    struct journal_thread thread;
+    unsigned index;
+    if (!journal_find_attach(state, &event, &index) || !journal_read_thread(index, &thread)) {
+        return;
+    }
+    text_add(text, event.kind == JOURNAL_NEW ? " made by tid " : " owned by tid ");
+    text_add_decimal(text, (uint64_t)thread.tid);
+    text_add(text, " since ");
+    text_add(text, report_call_name(event.call));
+    text_add(text, " at ");
+    symbol_add(text, event.caller);
+    text_add(text, " ");
+    text_add_seconds(text, ticks_span_ns(ticks_between(event.time, report->now)), 6);
+    text_add(text, " s ago");
+}
+
+static void add_states(struct text *text, const struct report *report) {
+    const PyThreadState *states[] = {report->state, report->other};
+    static const char *const words[] = {", tstate ", " over tstate "};
+    for (int i = 0; i < 2; i++) {
+        if (states[i] && (i == 0 || states[i] != states[0])) {
+            text_add(text, words[i]);
+            text_add_hex(text, (uintptr_t)states[i]);
+            add_origin(text, report, states[i]);
+        }
+    }
+}
+
+/* ---- lines ---------------------------------------------------------------------------------------------------------- */
+
+static void put_first(const struct report *report) {
+    char buffer[1600];
+    struct text text = log_start(buffer, sizeof buffer);
+    size_t prefix = text.length;
+    bool has_color = log_has_color();
+    if (has_color) {
+        text_add(&text,
+                 report->grade == REPORT_REPAIRED || report->grade == REPORT_WARNING ? "\033[33m" : "\033[1;31m");
+    }
+    report_add_heading(&text, report);
+    bool names_repair = report->grade == REPORT_REPAIRED || report->grade == REPORT_WOULD_REPAIR;
+    if (names_repair) {
+        text_add(&text, report_name(report->kind));
+        text_add(&text, ": ");
+        text_add(&text, report_what(report->kind));
+        text_add(&text, "; ");
+    }
+    add_who(&text, report);
+    add_states(&text, report);
+    if (!names_repair) {
+        text_add(&text, ": ");
+        text_add(&text, report_what(report->kind));
+    }
+    if (has_color) {
+        text_add(&text, "\033[0m");
+    }
+    report_put(&text, prefix);
+}
+
+static struct text line_start(char *buffer, size_t size, const char *indent) {
+    struct text text = log_start(buffer, size);
+    text_add(&text, indent);
+    return text;
+}
+
+static void put_line(const char *indent, const char *words) {
+    char buffer[400];
+    struct text text = line_start(buffer, sizeof buffer, indent);
+    text_add(&text, words);
+    log_text(&text);
+}
+
+static void put_stacks(const struct report *report) {
+    char buffer[600];
+    if (report->python_state) {
+        put_line("  ", "Python stack (as CPython prints it):");
+        python_dump_traceback(log_descriptor(), report->python_state);
+    }
+    if (report->frame_count) {
+        put_line("  ", report->are_frames_guessed ? "native stack, guessed (what looks like return addresses):"
+                                                  : "native stack:");
+    }
+    for (size_t i = 0; i < report->frame_count; i++) {
+        struct text text = line_start(buffer, sizeof buffer, "    #");
+        text_add_decimal(&text, i);
+        text_add(&text, " ");
+        symbol_add(&text, report->frames[i]);
+        log_text(&text);
+    }
+}
+
+static void put_event(const struct report *report, const struct journal_event *event) {
+    char buffer[600];
+    struct text text = line_start(buffer, sizeof buffer, "    ");
+    text_add(&text, "-");
+    text_add_seconds(&text, ticks_span_ns(ticks_between(event->time, report->now)), 6);
+    text_add(&text, " s ");
+    text_add(&text, journal_kind_name((enum journal_kind)event->kind));
+    if (event->kind == JOURNAL_REPAIR || event->kind == JOURNAL_MISUSE) {
+        text_add(&text, " ");
+        text_add(&text, event->detail < REPORT_KINDS ? report_name((enum report_kind)event->detail) : "?");
+    } else if (event->kind == JOURNAL_ENSURE || event->kind == JOURNAL_RELEASE) {
+        text_add(&text, event->detail ? " (UNLOCKED)" : " (LOCKED)");
+    } else if (event->call != JOURNAL_NO_CALL) {
+        text_add(&text, " by ");
+        text_add(&text, report_call_name(event->call));
+    }
+    if (event->state) {
+        text_add(&text, " tstate ");
+        text_add_hex(&text, (uintptr_t)event->state);
+    }
+    if (event->interp) {
+        text_add(&text, " of interpreter ");
+        text_add_hex(&text, (uintptr_t)event->interp);
+    }
+    if (event->caller) {
+        text_add(&text, " from ");
+        symbol_add(&text, event->caller);
+    }
+    if (ticks_span_ns(event->waited) >= JOURNAL_WAIT_NS) {
+        text_add(&text, ", waited ");
+        text_add_seconds(&text, ticks_span_ns(event->waited), 6);
+        text_add(&text, " s");
+    }
+    log_text(&text);
+}
+
+enum { SHOWN_EVENTS = 16 };
+
+static void put_events_of(const struct report *report, unsigned index) {
+    struct journal_event events[SHOWN_EVENTS];
+    struct journal_thread thread;
+    unsigned torn;
+    unsigned count = journal_read_thread(index, &thread) ? journal_read_events(index, events, SHOWN_EVENTS, &torn) : 0;
+    if (!count) {
+        return;
+    }
+    char buffer[300];
+    struct text text = line_start(buffer, sizeof buffer, "  last events of tid ");
+    report_add_thread(&text, thread.tid, thread.python_name[0] ? thread.python_name : thread.name);
+    text_add(&text, thread.has_ended ? " (ended)" : "");
+    text_add(&text, " (");
+    text_add_decimal(&text, count);
+    text_add(&text, " of ");
+    text_add_decimal(&text, thread.events);
+    text_add(&text, torn ? ", some were overwritten while they were read):" : "):");
+    log_text(&text);
+    for (unsigned i = 0; i < count; i++) {
+        put_event(report, &events[i]);
+    }
+}
+
+/* The threads that attached the states concerned, besides the reporting one. */
+static void put_events(const struct report *report) {
+    int own = journal_find(report->tid);
+    int shown = own;
+    if (own >= 0) {
+        put_events_of(report, (unsigned)own);
+    }
+    const PyThreadState *states[] = {report->state, report->other};
+    for (int i = 0; i < 2; i++) {
+        struct journal_event event;
+        unsigned index;
+        if (journal_find_attach(states[i], &event, &index) && (int)index != own && (int)index != shown) {
+            put_events_of(report, index);
+            shown = (int)index;
+        }
+    }
+}
+
+static void put_advice(const struct report *report) {
+    char buffer[400];
+    struct text text = line_start(buffer, sizeof buffer, "  advice: ");
+    text_add(&text, report_advice(report->kind));
+    if (report->grade == REPORT_DEADLOCK_FOLLOWS || report->grade == REPORT_WOULD_REPAIR) {
+        text_add(&text, "; mode=repair repairs it (");
+        text_add(&text, report_name(report->kind));
+        text_add(&text, ")");
+    }
+    log_text(&text);
+}
+
+void report_write_text(const struct report *report) {
+    put_first(report);
+    if (report->is_whole) {
+        put_stacks(report);
+        put_events(report);
+        put_advice(report);
+    }
+}

@@ -1,0 +1,76 @@
+#include "sites.h"
+
+#include <stddef.h>
+
+enum { SITE_COUNT = 1024, KIND_COUNT = 64 };
+
+static struct entry {
+    uintptr_t key; /* caller << 6 | kind; 0: free */
+    uint32_t count;
+    bool is_suppressed;
+} entries[SITE_COUNT];
+
+static uint32_t totals[KIND_COUNT];
+
+/* The site's entry, made if there is none and `is_new` is given; NULL: none, or no room. */
+static struct entry *entry_of(unsigned kind, const void *caller, bool *is_new) {
+    uintptr_t key = ((uintptr_t)caller << 6) | (kind & (KIND_COUNT - 1)) | (caller ? 0 : (uintptr_t)1 << 63);
+    unsigned at = (unsigned)((uintptr_t)caller * 31 + kind) % SITE_COUNT;
+    for (unsigned i = 0; i < SITE_COUNT; i++, at = (at + 1) % SITE_COUNT) {
+        uintptr_t found = __atomic_load_n(&entries[at].key, __ATOMIC_ACQUIRE);
+        if (!found && is_new) {
+            *is_new =
+                __atomic_compare_exchange_n(&entries[at].key, &found, key, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+            found = *is_new ? key : found;
+        }
+        if (found == key) {
+            return &entries[at];
+        }
+        if (!found) {
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+/* Not locked: a repair may be part of every call, and two threads that count at the same moment cost a number, not a
+ * report. */
+static void count(uint32_t *number) {
+    __atomic_store_n(number, __atomic_load_n(number, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+}
+
+bool sites_count(unsigned kind, const void *caller) {
+    bool is_new = false;
+    count(&totals[kind & (KIND_COUNT - 1)]);
+    struct entry *entry = entry_of(kind, caller, &is_new);
+    if (entry) {
+        count(&entry->count);
+    }
+    return is_new;
+}
+
+void sites_suppress(unsigned kind, const void *caller) {
+    struct entry *entry = entry_of(kind, caller, NULL);
+    if (entry) {
+        __atomic_store_n(&entry->is_suppressed, true, __ATOMIC_RELAXED);
+    }
+}
+
+bool sites_next(unsigned *index, struct site *site) {
+    while (*index < SITE_COUNT) {
+        const struct entry *entry = &entries[(*index)++];
+        uintptr_t key = __atomic_load_n(&entry->key, __ATOMIC_ACQUIRE);
+        if (key) {
+            site->kind = (unsigned)(key & (KIND_COUNT - 1));
+            site->caller = (const void *)((key << 1 >> 1) >> 6);
+            site->count = __atomic_load_n(&entry->count, __ATOMIC_RELAXED);
+            site->is_suppressed = __atomic_load_n(&entry->is_suppressed, __ATOMIC_RELAXED);
+            return true;
+        }
+    }
+    return false;
+}
+
+uint32_t sites_total(unsigned kind) {
+    return __atomic_load_n(&totals[kind & (KIND_COUNT - 1)], __ATOMIC_RELAXED);
+}

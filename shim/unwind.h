@@ -1,0 +1,11 @@
+/* The native stack of the calling thread, also inside malloc, a signal handler, or with the loader's lock held: libgcc's
+ * unwinder is used if the process has it already (backtrace(3) would load it), else the stack is searched for what looks
+ * like return addresses. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Fills `frames` with return addresses, innermost first, from the caller's caller on. *is_guess: old ones may be among
+ * them. Returns how many. */
+size_t unwind_here(void **frames, size_t capacity, bool *is_guess);
