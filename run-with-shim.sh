@@ -17,7 +17,7 @@ The exit status is COMMAND's.
   -m MODE     repair (default); observe: tell what would be repaired, change nothing;
               strict: abort at the first thing to repair; off: pass everything through
   -v          tell on stderr what is repaired, once for each place; twice: more
-  -q          tell nothing, no summary either
+  -q          tell nothing unless it is fatal, and no summary
   -o FILE     write messages to FILE.PID instead of stderr (%p pid, %h host, %e program)
   -j          messages as JSON, one object a line
   -t FILE     write a timeline of who holds the GIL and who waits, for ui.perfetto.dev

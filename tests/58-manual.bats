@@ -76,6 +76,18 @@ same() { diff "$1" "$2" || told "$1 (<) and $2 (>) differ"; }
     done < <(sed -n 's/^REPAIR(\([a-z]*\),.*/\1/p' "$ROOT/shim/repairs.def")
 }
 
+@test "the man page names every kind of report" {
+    local name names=0
+    sed -n '/^\.It Pa suppressions/,/^\.El/p' "$page" >suppressions
+    while IFS= read -r name; do
+        grep -qw "^\.Cm $name" suppressions || told "the man page does not name $name"
+        names=$((names + 1))
+    done < <(sed -n 's/^REPORT(\([a-z_]*\),.*/\1/p' "$ROOT/shim/reports.def")
+    # Nor one that there is not; called_from_lib is none.
+    [ "$(grep -c '^\.Cm' suppressions)" -eq $((names + 1)) ]
+    [ "$names" -gt 10 ]
+}
+
 @test "the wrapper's modes are the library's" {
     local modes mode
     modes=$("$wrapper" --options | sed -n 's/^gilshim:   mode=\([^ ]*\) .*/\1/p' | tr '|' ' ')
