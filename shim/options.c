@@ -230,7 +230,7 @@ static const struct option {
     {"mode", parse_mode, "repair|observe|strict|off", "repair",
      "observe: change nothing, say what would be repaired; strict: and end at the first; off: pass all through"},
     {"repair", parse_repair, "all|none|NAME,NAME|-NAME", "all",
-     "which repairs: duplicate held subinterp moved cached finalize share"},
+     "which repairs: duplicate held subinterp moved cached finalize orphan share"},
     {"verbosity", parse_verbosity, "0|1|2", "0",
      "1: tell each repair once per calling site; 2: tell how it is bound too"},
     {"log_path", parse_log_path, "FILE|stderr|stdout", "stderr",

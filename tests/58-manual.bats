@@ -73,6 +73,7 @@ same() { diff "$1" "$2" || told "$1 (<) and $2 (>) differ"; }
     local name
     while IFS= read -r name; do
         sed -n '/^\.It Cm repair=/,/^\.It/p' "$page" | grep -qw "$name" || told "the man page does not name repair $name"
+        "$wrapper" --options | grep '^gilshim:   repair=' | grep -qw "$name" || told "help=1 does not name repair $name"
     done < <(sed -n 's/^REPAIR(\([a-z]*\),.*/\1/p' "$ROOT/shim/repairs.def")
 }
 
