@@ -7,6 +7,7 @@
 #include "options.h"
 #include "registry.h"
 #include "slot.h"
+#include "survivors.h"
 
 __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec")));
 uint32_t owner_life = 1;
@@ -143,6 +144,9 @@ static void after_fork_in_child(void) {
 }
 
 void owner_forked(struct owner *me) {
+    if (options.mode == MODE_REPAIR) {
+        survivors_hide(owner_attached(me), &me->blocks, me->home);
+    }
     me->has_forked = true;
     owner_unsettle();
 }
@@ -300,7 +304,9 @@ struct owner *owner_enter(void) {
         owner_fast.verified = epoch;
     }
     slot_learn();
-    if (me->has_forked && owner_attached(me)) {
+    PyThreadState *attached = me->has_forked ? owner_attached(me) : NULL;
+    if (attached) {
+        survivors_show(attached);
         drop_dead_after_fork(me);
     }
     return me;
@@ -381,6 +387,7 @@ void owner_state_died(struct owner *me, PyThreadState *state, bool may_be_elsewh
 }
 
 void owner_new_life(void) {
+    survivors_forget();
     registry_clear();
     __atomic_add_fetch(&owner_life, 1, __ATOMIC_ACQ_REL);
     interp_next_epoch();
