@@ -304,9 +304,8 @@ struct owner *owner_enter(void) {
         owner_fast.verified = epoch;
     }
     slot_learn();
-    PyThreadState *attached = me->has_forked ? owner_attached(me) : NULL;
-    if (attached) {
-        survivors_show(attached);
+    if (me->has_forked && owner_attached(me)) {
+        survivors_show();
         drop_dead_after_fork(me);
     }
     return me;

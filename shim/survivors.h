@@ -14,8 +14,8 @@
  * allocates nothing. */
 void survivors_hide(const PyThreadState *attached, const struct list *blocks, PyThreadState *home);
 
-/* Puts all of them back, behind `attached`, the state that is attached. */
-void survivors_show(PyThreadState *attached);
+/* Puts all of them back, once CPython is through. The GIL is held. */
+void survivors_show(void);
 
 /* None of them is worth anything any more: the interpreter has gone. */
 void survivors_forget(void);

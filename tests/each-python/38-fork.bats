@@ -1,0 +1,65 @@
+#!/usr/bin/env bats
+# Forks in the middle of blocks, and in programs with many threads. The programs are in tests/fixtures/life/fork.c: child
+# and parent both end their blocks and end normally; the parent looks at the child's status.
+
+load ../helpers
+load ../fixtures/life/life
+
+duplicates='fork-duplicate fork-exec fork-vfork fork-by-hand fork-in-subinterpreter'
+
+setup_file() {
+    local program
+    if python_before 3.12; then
+        for program in $duplicates; do ahead bare module "$program"; done
+    fi
+    ahead bare module fork-held
+    python_before 3.13 || ahead bare module fork-duplicate
+    ahead_end
+}
+
+# What the shim has nothing to do with.
+same() {
+    works_bare module "$1"
+    works module "$1"
+    works embed "$1"
+}
+# A second state of a thread, or a sub-interpreter's: a repair up to 3.11.
+repaired_before_3_12() {
+    if python_before 3.12; then failed_ahead bare module "$1"; else works_bare module "$1"; fi
+    works module "$1"
+    works embed "$1"
+}
+
+@test "os.fork, plain blocks after it" { same fork-plain; }
+@test "os.fork in pybind11's acquire in Ensure in pybind11's release" { same fork-mixed; }
+@test "os.fork on a pthread, which is all that the child has" { same fork-foreign; }
+@test "daemonising: two forks in a block" { same fork-daemon; }
+@test "os.fork in a program with 16 busy threads" { same fork-busy; }
+
+# From 3.7 on CPython frees the first state in the child, to which the thread goes back: 3.12 survives that by luck.
+@test "os.fork with a second state attached, the first saved" {
+    if python_before 3.12 || ! python_before 3.13; then failed_ahead bare module fork-duplicate; fi
+    works module fork-duplicate
+    works embed fork-duplicate
+}
+@test "os.fork with a second state attached over the first" {
+    failed_ahead bare module fork-held
+    works module fork-held
+    works embed fork-held
+}
+# What is freed is overwritten. (3.8 and 3.7 die of a plain os.fork under this allocator.)
+@test "what the child goes back to has not been freed" {
+    ! python_before 3.9 || return 0
+    local command LIMIT=30 program
+    for program in fork-plain fork-duplicate fork-held; do
+        life_command module "$program"
+        with_shim env PYTHONMALLOC=debug "${command[@]}"
+        is_status 0
+        has_line "ok*"
+    done
+}
+
+@test "fork in C, in a sub-interpreter" { repaired_before_3_12 fork-in-subinterpreter; }
+@test "fork and exec in a block" { repaired_before_3_12 fork-exec; }
+@test "vfork and exec in a block" { repaired_before_3_12 fork-vfork; }
+@test "PyOS_AfterFork called by hand in a process that has not forked" { repaired_before_3_12 fork-by-hand; }
