@@ -102,47 +102,6 @@ void survivors_show(void) {
     PyInterpreterState *interp = hidden_count ? interp_main() : NULL;
     struct links *behind = interp ? head_of(interp) : NULL;
     while (behind && hidden_count) {
-        previous = at;
-        at = next_of(at);
-    }
-    if (!at || !is_linked(state, previous)) {
-        return false;
-    }
-    struct links *next = state->next;
-    if (!previous && !set_head(interp, state, next)) {
-        return false;
-    }
-    if (previous) {
-        previous->next = next;
-    }
-    if (next) {
-        next->previous = previous;
-    }
-    return true;
-}
-
-static void hide(PyInterpreterState *interp, const PyThreadState *attached, PyThreadState *state) {
-    if (state && state != attached && hidden_count < HIDDEN_MAX && unlink_state(interp, (struct links *)state)) {
-        hidden[hidden_count++] = (struct links *)state;
-    }
-}
-
-void survivors_hide(const PyThreadState *attached, const struct list *blocks, PyThreadState *home) {
-    PyInterpreterState *interp = attached ? interp_main() : NULL;
-    if (!interp || interp_of(attached) != interp) {
-        return; /* a fork in C: CPython is not told, or refuses */
-    }
-    const struct block *block = blocks->items;
-    for (uint32_t i = 0; i < blocks->count; i++) {
-        hide(interp, attached, block[i].state);
-        hide(interp, attached, block[i].is_beneath_lost ? NULL : block[i].beneath);
-    }
-    hide(interp, attached, home);
-}
-
-void survivors_show(PyThreadState *attached) {
-    struct links *behind = (struct links *)attached;
-    while (hidden_count) {
         struct links *state = hidden[--hidden_count];
         struct links *next = behind->next;
         state->previous = behind;

@@ -22,7 +22,7 @@ setup_file() {
 
 given_back() {
     failed_ahead bare module "$1"
-    works module "$1" "*repaired orphan: *; thread [0-9]*"
+    works module "$1" "*repaired orphan: *; on tid [0-9]*"
 }
 
 @test "a pthread returns from Ensure without Release" {
