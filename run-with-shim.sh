@@ -385,7 +385,7 @@ suppress_by() {
     add_option "suppressions=$file"
 }
 
-verbosity='' checking='' debugging='' listing=''
+mode='' verbosity='' checking='' debugging='' listing=''
 while [ $# -gt 0 ]; do
     # -vj is -v -j; -oFILE is -o FILE.
     case $1 in
@@ -418,9 +418,10 @@ while [ $# -gt 0 ]; do
     -d) debugging=1 ;;
     -j) add_option log_format=json ;;
     -m)
-        case $2 in
-        repair | observe | strict | off) add_option "mode=$2" ;;
-        *) wrong_usage "-m $2: the modes are repair, observe, strict and off" ;;
+        mode=$2
+        case $mode in
+        repair | observe | strict | off) add_option "mode=$mode" ;;
+        *) wrong_usage "-m $mode: the modes are repair, observe, strict and off" ;;
         esac
         shift
         ;;
@@ -470,13 +471,13 @@ why_not=$(obstacle)
 [ -z "$checking" ] || check
 [ -z "$why_not" ] || say "the shim can't help $executable: $why_not; running it all the same"
 
-# Under gdb something has to be told, or it would never stop.
-[ -z "$debugging" ] || verbosity=${verbosity:-1}
 case $verbosity in
 '') ;;
 0) add_option verbosity=0:summary=0 ;;
 *) add_option "verbosity=$verbosity" ;;
 esac
+# Who asks what would be repaired wants to be told, and gdb would never stop where nothing is.
+case $debugging:$mode in 1:* | *:observe | *:strict) defaults=$defaults:verbosity=1 ;; esac
 case ${GILSHIM_OPTIONS:-}: in
 "$defaults":*) ;;
 *) GILSHIM_OPTIONS=$defaults${GILSHIM_OPTIONS:+:$GILSHIM_OPTIONS} ;;

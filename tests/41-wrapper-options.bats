@@ -134,8 +134,13 @@ preload_with() { LD_PRELOAD=$1 limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev
 
 @test "each option sets its own, and nothing else" {
     local mode
-    for mode in repair observe strict off; do
+    for mode in repair off; do
         gives $own:mode=$mode -m $mode
+    done
+    for mode in observe strict; do # to be told of: as with -v
+        gives $own:verbosity=1:mode=$mode -m $mode
+        gives $own:verbosity=1:mode=$mode:verbosity=0:summary=0 -m $mode -q
+        before=verbosity=2 gives $own:verbosity=1:verbosity=2:mode=$mode -m $mode
     done
     gives $own:verbosity=1 -v
     gives $own:verbosity=2 -v -v
@@ -156,7 +161,7 @@ preload_with() { LD_PRELOAD=$1 limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev
     gives $own:verbosity=2 -vv
     gives $own:log_format=json:verbosity=1 -vj
     gives "$own:log_format=json:log_path=$PWD/log:verbosity=1" -jvolog
-    gives $own:mode=observe:stall=10 -mobserve -s10
+    gives $own:verbosity=1:mode=observe:stall=10 -mobserve -s10
     gives "$own:log_path=$PWD/log.%p.%e" -olog.%p.%e
     gives $own:verbosity=1 -v --
 }
@@ -170,7 +175,7 @@ preload_with() { LD_PRELOAD=$1 limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev
 @test "what is in GILSHIM_OPTIONS wins over the wrapper's own, and its options over that" {
     before=summary=0 gives $own:summary=0
     before=mode=off:verbosity=2 gives $own:mode=off:verbosity=2:verbosity=0:summary=0 -q
-    before=history=1000 gives $own:history=1000:mode=strict -m strict
+    before=history=1000 gives $own:history=1000:mode=off -m off
     # The wrapper in the wrapper puts its own in front of nothing again.
     gives $own:verbosity=0:summary=0:mode=off -q "$wrapper" -m off
     gives $own:verbosity=0:summary=0 -q "$wrapper"

@@ -62,7 +62,7 @@ echo
 SH
     SHELL=/bin/strange GILSHIM_OPTIONS=repair=all LD_PRELOAD=/nowhere/it\'s.so debugged -d sh show.sh 'two words' "quo'te" '*' '' '$HOME' -x -- '\a;b&'
     is_status 0
-    has_line "*<two words><quo'te><*><><\$HOME><-x><--><\\\\a;b&><$library:/nowhere/it's.so></bin/strange><*repair=all*verbosity=1>*"
+    has_line "*<two words><quo'te><*><><\$HOME><-x><--><\\\\a;b&><$library:/nowhere/it's.so></bin/strange><*verbosity=1:repair=all>*"
 }
 
 @test "-d: neither gdb nor its shell has the shim" {
