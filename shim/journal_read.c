@@ -125,7 +125,7 @@ const char *journal_kind_name(enum journal_kind kind) {
         [JOURNAL_FINALIZE] = "finalize",
         [JOURNAL_FORK] = "fork",
         [JOURNAL_REPAIR] = "repair",
-        [JOURNAL_MISUSE] = "misuse",
+        [JOURNAL_MISUSE] = "foreseen",
     };
     return kind < sizeof names / sizeof names[0] ? names[kind] : "?";
 }

@@ -1,5 +1,6 @@
 #include "longway.h"
 
+#include "foresee.h"
 #include "journal.h"
 #include "owner.h"
 #include "passing.h"
@@ -33,11 +34,13 @@ static void end_if_late(const void *caller) {
 int longway_PyGILState_Ensure(const void *caller) {
     PASS(int, PyGILState_Ensure);
     stop_if_late(caller);
+    foresee_ensure(caller);
     return RULE(ensure)(caller);
 }
 
 void longway_PyGILState_Release(int gilstate, const void *caller) {
     PASS_VOID(PyGILState_Release, gilstate);
+    foresee_release(gilstate, caller);
     RULE(release)(gilstate, caller);
 }
 
@@ -61,23 +64,27 @@ PyThreadState *longway_PyGILState_GetThisThreadState(const void *caller) {
 
 PyThreadState *longway_PyEval_SaveThread(const void *caller) {
     PASS(PyThreadState *, PyEval_SaveThread);
+    foresee_save(caller);
     return RULE(save)(caller);
 }
 
 void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
     PASS_VOID(PyEval_RestoreThread, state);
     end_if_late(caller);
+    foresee_attach(state, caller);
     RULE(attach)(state, BLOCK_BY_RESTORE, caller);
 }
 
 void longway_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
     PASS_VOID(PyEval_AcquireThread, state);
     end_if_late(caller);
+    foresee_attach(state, caller);
     RULE(attach)(state, BLOCK_BY_ACQUIRE, caller);
 }
 
 void longway_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {
     PASS_VOID(PyEval_ReleaseThread, state);
+    foresee_release_thread(state, caller);
     RULE(release_thread)(state, caller);
 }
 
@@ -93,6 +100,7 @@ void longway_PyEval_ReleaseLock(const void *caller) {
 
 PyThreadState *longway_PyThreadState_Swap(PyThreadState *state, const void *caller) {
     PASS(PyThreadState *, PyThreadState_Swap, state);
+    foresee_swap(state, caller);
     return RULE(swap)(state, caller);
 }
 
@@ -120,6 +128,7 @@ void longway_PyThreadState_Release(void *token, const void *caller) {
 PyThreadState *longway_PyThreadState_New(PyInterpreterState *interp, const void *caller) {
     PASS(PyThreadState *, PyThreadState_New, interp);
     stop_if_late(caller);
+    foresee_new(caller);
     return journal_is_on ? record_new(interp, caller) : reconcile_new(interp);
 }
 
@@ -130,10 +139,12 @@ void longway_PyThreadState_Clear(PyThreadState *state, const void *caller) {
 
 void longway_PyThreadState_Delete(PyThreadState *state, const void *caller) {
     PASS_VOID(PyThreadState_Delete, state);
+    foresee_delete(state, caller);
     RULE(delete)(state, caller);
 }
 
 void longway_PyThreadState_DeleteCurrent(const void *caller) {
     PASS_VOID(PyThreadState_DeleteCurrent);
+    foresee_delete_current(caller);
     RULE(delete_current)(caller);
 }

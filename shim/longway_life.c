@@ -1,5 +1,6 @@
 #include "longway.h"
 
+#include "foresee.h"
 #include "journal.h"
 #include "owner.h"
 #include "passing.h"
@@ -28,6 +29,7 @@ static void after_initialize(uint16_t call, const void *caller) {
 }
 
 static void before_finalize(uint16_t call, const void *caller) {
+    foresee_finalize(caller);
     if (journal_is_on) {
         record_finalizes(call, caller);
     }
@@ -124,6 +126,7 @@ PyStatus longway_Py_NewInterpreterFromConfig(PyThreadState **state, const void *
 
 void longway_Py_EndInterpreter(PyThreadState *state, const void *caller) {
     PASS_VOID(Py_EndInterpreter, state);
+    foresee_end_interpreter(state, caller);
     journal_is_on ? record_end_interpreter(state, caller) : reconcile_end_interpreter(state, caller);
 }
 
@@ -159,7 +162,12 @@ int longway_PyThread_tss_set(Py_tss_t *key, void *value, const void *caller) {
 
 void *longway_PyThread_tss_get(Py_tss_t *key, const void *caller) {
     PASS(void *, PyThread_tss_get, key);
-    return passing_by_rules() ? keys_get(key, caller) : real.PyThread_tss_get(key);
+    if (passing_by_rules()) {
+        return keys_get(key, caller);
+    }
+    void *value = real.PyThread_tss_get(key);
+    foresee_key_answers(value, caller);
+    return value;
 }
 
 void longway_PyThread_tss_delete(Py_tss_t *key, const void *caller) {
@@ -185,7 +193,12 @@ int longway_PyThread_set_key_value(int key, void *value, const void *caller) {
 
 void *longway_PyThread_get_key_value(int key, const void *caller) {
     PASS(void *, PyThread_get_key_value, key);
-    return passing_by_rules() ? keys_get(keys_of_number(key), caller) : real.PyThread_get_key_value(key);
+    if (passing_by_rules()) {
+        return keys_get(keys_of_number(key), caller);
+    }
+    void *value = real.PyThread_get_key_value(key);
+    foresee_key_answers(value, caller);
+    return value;
 }
 
 void longway_PyThread_delete_key_value(int key, const void *caller) {

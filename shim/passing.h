@@ -12,22 +12,22 @@ static inline bool passing_by_rules(void) {
 
 /* Leaves the wrapper by calling the function of the libpython that is to get this call unjudged, if that is so; a call
  * in a process without any CPython does nothing. */
-#define PASS(type, name, ...)                                              \
-    do {                                                                   \
-        const struct real *pass_to = start_pass_to(caller);                \
-        report_call = (struct report_call){caller, REAL_INDEX_##name};     \
-        if (pass_to) {                                                     \
-            return pass_to->name ? pass_to->name(__VA_ARGS__) : (type){0}; \
-        }                                                                  \
+#define PASS(type, name, ...)                                                                      \
+    do {                                                                                           \
+        const struct real *pass_to = start_pass_to(caller);                                        \
+        report_call = (struct report_call){caller, REAL_INDEX_##name, __builtin_frame_address(0)}; \
+        if (pass_to) {                                                                             \
+            return pass_to->name ? pass_to->name(__VA_ARGS__) : (type){0};                         \
+        }                                                                                          \
     } while (0)
-#define PASS_VOID(name, ...)                                           \
-    do {                                                               \
-        const struct real *pass_to = start_pass_to(caller);            \
-        report_call = (struct report_call){caller, REAL_INDEX_##name}; \
-        if (pass_to) {                                                 \
-            if (pass_to->name) {                                       \
-                pass_to->name(__VA_ARGS__);                            \
-            }                                                          \
-            return;                                                    \
-        }                                                              \
+#define PASS_VOID(name, ...)                                                                       \
+    do {                                                                                           \
+        const struct real *pass_to = start_pass_to(caller);                                        \
+        report_call = (struct report_call){caller, REAL_INDEX_##name, __builtin_frame_address(0)}; \
+        if (pass_to) {                                                                             \
+            if (pass_to->name) {                                                                   \
+                pass_to->name(__VA_ARGS__);                                                        \
+            }                                                                                      \
+            return;                                                                                \
+        }                                                                                          \
     } while (0)

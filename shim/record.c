@@ -1,11 +1,13 @@
 #include "record.h"
 
+#include "foresee.h"
 #include "interp.h"
 #include "journal.h"
 #include "options.h"
 #include "plain.h"
 #include "real.h"
 #include "reconcile.h"
+#include "slot.h"
 
 #define CALL(name) ((uint16_t)REAL_INDEX_##name)
 
@@ -41,6 +43,7 @@ int record_ensure(const void *caller) {
     int gilstate = is_straight ? real.PyGILState_Ensure() : reconcile_ensure(caller);
     PyThreadState *state = interp_current();
     if (gilstate == GILSTATE_UNLOCKED) {
+        foresee_made(state);
         journal_attached(JOURNAL_ENSURE, CALL(PyGILState_Ensure), GILSTATE_UNLOCKED, state, interp_of_attached(state),
                          caller, begun);
     } else {
@@ -57,7 +60,11 @@ void record_release(int gilstate, const void *caller) {
         journal_detaches(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_UNLOCKED, interp_current(), caller);
     }
     if (is_straight && (!owner_is_settled() || plain_may_release(gilstate))) {
+        PyThreadState *before = options.mode != MODE_REPAIR ? slot_get() : NULL;
         real.PyGILState_Release(gilstate);
+        if (before && !slot_get()) {
+            foresee_died(before);
+        }
     } else {
         reconcile_release(gilstate, caller);
         correct(caller);
@@ -80,6 +87,7 @@ void record_attach(PyThreadState *state, enum block_by by, const void *caller) {
     } else {
         real.PyEval_RestoreThread(state);
     }
+    foresee_attached(state, caller);
     journal_attached(JOURNAL_ATTACH, call, 0, state, interp_of_attached(state), caller, begun);
 }
 
@@ -139,6 +147,7 @@ void record_release_lock(const void *caller) {
 
 PyThreadState *record_new(PyInterpreterState *interp, const void *caller) {
     PyThreadState *state = options.mode == MODE_REPAIR ? reconcile_new(interp) : real.PyThreadState_New(interp);
+    foresee_made(state);
     journal_made(JOURNAL_NEW, CALL(PyThreadState_New), state, interp, caller);
     return state;
 }
@@ -151,6 +160,7 @@ void record_clear(PyThreadState *state, const void *caller) {
 void record_delete(PyThreadState *state, const void *caller) {
     journal_note(JOURNAL_DELETE, CALL(PyThreadState_Delete), 0, state, caller);
     options.mode == MODE_REPAIR ? reconcile_delete(state, caller) : real.PyThreadState_Delete(state);
+    foresee_died(state);
 }
 
 void record_delete_current(const void *caller) {
@@ -159,7 +169,9 @@ void record_delete_current(const void *caller) {
         reconcile_delete_current(caller);
         correct(caller);
     } else {
+        PyThreadState *current = interp_current();
         real.PyThreadState_DeleteCurrent();
+        foresee_died(current);
     }
 }
 

@@ -101,17 +101,24 @@ static bool ends_process(enum report_grade grade) {
            (options.mode == MODE_OBSERVE && grade == REPORT_DEADLOCK_FOLLOWS && options.exitcode != EXITCODE_NONE);
 }
 
-static void write_report(enum report_grade grade, enum report_kind kind, const struct report_call *call,
+/* The calling place of the misuse that was foretold last. */
+static __thread const void *foretold __attribute__((tls_model("initial-exec")));
+
+static void write_report(enum report_grade grade, enum report_kind kind, const void *caller, const char *call,
                          const PyThreadState *state, const PyThreadState *other) {
     struct report report = {
-        .grade = grade, .kind = kind, .caller = call->caller, .call = call->call, .state = state, .other = other};
+        .grade = grade, .kind = kind, .caller = caller, .call = call, .state = state, .other = other};
     report.tid = (pid_t)syscall(SYS_gettid);
     report.now = ticks_now();
     report.is_whole =
         options.verbosity >= 2 || (grade != REPORT_REPAIRED && grade != REPORT_WARNING && grade != REPORT_WOULD_REPAIR);
+    if (grade == REPORT_FATAL && caller && foretold == caller) {
+        report.is_whole = false;
+    }
+    foretold = grade == REPORT_FATAL_FOLLOWS ? caller : NULL;
     name_thread(&report);
     if (report.is_whole) {
-        report.frame_count = unwind_here(report.frames, REPORT_FRAMES, &report.are_frames_guessed);
+        report.frame_count = unwind_here(report.frames, REPORT_FRAMES, report_call.frame, &report.are_frames_guessed);
         drop_own_frames(&report);
         bool is_safe = python_has_traceback() && !interp_is_finalizing() && grade != REPORT_FATAL;
         report.python_state = is_safe ? here_attached() : NULL;
@@ -153,7 +160,8 @@ static void tell(enum report_grade grade, enum report_kind kind, const struct re
     }
     int saved_errno = errno;
     is_reporting = true;
-    write_report(grade, kind, call, state, other);
+    write_report(grade, kind, call->caller, call->call < REAL_API_COUNT ? real_api_names[call->call] : NULL, state,
+                 other);
     if (ends_process(grade)) {
         end_process();
     }
@@ -176,7 +184,8 @@ void report_put(struct text *text, size_t prefix) {
 }
 
 static struct report_call call_from(const void *caller) {
-    return (struct report_call){caller, report_call.caller == caller ? report_call.call : JOURNAL_NO_CALL};
+    return (struct report_call){caller, report_call.caller == caller ? report_call.call : JOURNAL_NO_CALL,
+                                report_call.frame};
 }
 
 void report_repair_of(enum repair repair, const void *caller, const PyThreadState *state, const PyThreadState *other) {
@@ -196,4 +205,16 @@ void report_tell(enum report_grade grade, enum report_kind kind, const void *cal
         journal_note(JOURNAL_MISUSE, call.call, (uint8_t)kind, state, caller);
     }
     tell(grade, kind, &call, state, other, grade != REPORT_WARNING || options.verbosity >= 1 || journal_is_on);
+}
+
+void report_fatal(enum report_kind kind, const void *caller, const char *entry) {
+    sites_count(kind, caller);
+    if (suppress_matches(report_name(kind), caller)) {
+        sites_suppress(kind, caller);
+        return;
+    }
+    __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);
+    is_reporting = true;
+    write_report(REPORT_FATAL, kind, caller, entry, NULL, NULL);
+    is_reporting = false;
 }

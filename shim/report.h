@@ -14,7 +14,8 @@
 /* By which function of the API the calling thread came in: named in its reports. */
 struct report_call {
     const void *caller;
-    uint16_t call; /* index of real_api_names */
+    uint16_t call;     /* index of real_api_names */
+    const void *frame; /* frame address of the function that the caller called */
 };
 extern __thread struct report_call report_call __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
@@ -47,6 +48,10 @@ void report_repair_of(enum repair repair, const void *caller, const PyThreadStat
  * from verbosity 1 on. Ends the process in mode=strict, and by exitcode= where the call would wait for ever. */
 void report_tell(enum report_grade grade, enum report_kind kind, const void *caller, const PyThreadState *state,
                  const PyThreadState *other);
+
+/* The process is being ended (abort), led to by `caller` (NULL: not known), which called `entry` of CPython's (NULL: not
+ * known). Async-signal-safe. Short, where the same was foretold on this thread. */
+void report_fatal(enum report_kind kind, const void *caller, const char *entry);
 
 /* Its name; what it means; one line of advice. */
 const char *report_name(enum report_kind kind);

@@ -13,7 +13,7 @@ struct report {
     enum report_grade grade;
     enum report_kind kind;
     const void *caller;
-    uint16_t call; /* JOURNAL_NO_CALL: not known */
+    const char *call; /* name of the API function; NULL: not known */
     const PyThreadState *state, *other;
     pid_t tid;
     char thread_name[32];        /* its Python name, or the OS's; "" */

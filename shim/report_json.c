@@ -139,7 +139,7 @@ void report_write_json(const struct report *report) {
     json_string(&json, "name", report_name(report->kind));
     json_string(&json, "what", report_what(report->kind));
     json_string(&json, "thread", report->thread_name);
-    json_string(&json, "call", report->call == JOURNAL_NO_CALL ? NULL : report_call_name(report->call));
+    json_string(&json, "call", report->call);
     char module[200];
     struct text text = text_start(module, sizeof module);
     symbol_add_object(&text, report->caller);

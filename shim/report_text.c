@@ -34,8 +34,8 @@ void report_add_heading(struct text *text, const struct report *report) {
 }
 
 static void add_who(struct text *text, const struct report *report) {
-    if (report->call != JOURNAL_NO_CALL) {
-        text_add(text, report_call_name(report->call));
+    if (report->call) {
+        text_add(text, report->call);
         text_add(text, " ");
     }
     if (report->caller) {

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "counter.h"
 #include "current.h"
+#include "fatal.h"
 #include "interp.h"
 #include "journal.h"
 #include "late.h"
@@ -156,6 +157,7 @@ __attribute__((constructor)) static void start(void) {
     journal_start((unsigned)history, options.mode != MODE_OFF && (is_watching || options.history || options.summary ||
                                                                   options.stall_ns || options.timeline[0]));
     owner_is_recorded = journal_is_on;
+    fatal_start();
     stall_prepare();
     timeline_prepare();
     bind(true);

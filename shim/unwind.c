@@ -51,7 +51,7 @@ static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument
     return _URC_NO_REASON;
 }
 
-__attribute__((noinline)) size_t unwind_here(void **frames, size_t capacity, bool *is_guess) {
+__attribute__((noinline)) size_t unwind_here(void **frames, size_t capacity, const void *frame, bool *is_guess) {
     struct unwinder unwinder = {NULL, NULL};
     *is_guess = !elf_visit(find_unwinder, &unwinder);
     if (!*is_guess) {
@@ -61,9 +61,10 @@ __attribute__((noinline)) size_t unwind_here(void **frames, size_t capacity, boo
     }
     struct stack stack;
     memset(&stack, 0, sizeof stack);
-    struct thread_look look = {.stack = (uintptr_t)__builtin_frame_address(0),
-                               .pc = (uintptr_t)__builtin_return_address(0)};
-    stacks_guess(&look, &stack);
+    struct thread_look look = {.stack = (uintptr_t)(frame ? frame : __builtin_frame_address(0))};
+    stacks_guess(&look, &stack); /* the first is look.pc */
+    stack.count -= stack.count > 0;
+    memmove(stack.frames, stack.frames + 1, stack.count * sizeof stack.frames[0]);
     size_t count = stack.count < capacity ? stack.count : capacity;
     memcpy(frames, stack.frames, count * sizeof *frames);
     return count;

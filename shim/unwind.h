@@ -6,6 +6,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Fills `frames` with return addresses, innermost first, from the caller's caller on. *is_guess: old ones may be among
- * them. Returns how many. */
-size_t unwind_here(void **frames, size_t capacity, bool *is_guess);
+/* Fills `frames` with return addresses, innermost first. *is_guess: old ones may be among them; the search then begins
+ * above `frame`, the frame address of the function that was called from outside (NULL: right here). Returns how many. */
+size_t unwind_here(void **frames, size_t capacity, const void *frame, bool *is_guess);

@@ -1,0 +1,224 @@
+#include "foresee.h"
+
+#include <stdint.h>
+
+#include "elf.h"
+#include "here.h"
+#include "interp.h"
+#include "journal.h"
+#include "options.h"
+#include "owner.h"
+#include "real.h"
+#include "report.h"
+#include "slot.h"
+
+static bool looks_on(void) {
+    return options.mode == MODE_OBSERVE || options.mode == MODE_STRICT;
+}
+
+/* What this thread has attached: by the rules' own record where they are at work. */
+static PyThreadState *attached(void) {
+    struct owner *me = looks_on() ? NULL : owner_self();
+    return me && me->life == owner_life ? owner_attached(me) : here_attached();
+}
+
+static void foretell(enum report_kind kind, const void *caller, PyThreadState *state, PyThreadState *other) {
+    report_tell(REPORT_FATAL_FOLLOWS, kind, caller, state, other);
+}
+
+static void foretell_repair(enum report_grade grade, enum repair repair, const void *caller, PyThreadState *state,
+                            PyThreadState *other) {
+    if (options_repairs(repair)) {
+        report_tell(grade, (enum report_kind)repair, caller, state, other);
+    }
+}
+
+/* ---- up to 3.11: the slot does not name what is attached -------------------------------------------------------- */
+
+static enum repair kind_of(PyThreadState *state, PyThreadState *in_slot) {
+    const PyInterpreterState *interp = interp_of(state);
+    if (in_slot ? interp && interp_of(in_slot) != interp : interp && interp != interp_main()) {
+        return REPAIR_subinterp;
+    }
+    return in_slot ? REPAIR_duplicate : REPAIR_moved;
+}
+
+/* Up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock. */
+static bool holds_gil_only(const struct journal_now *now) {
+    return !interp_slot_follows && now->phase == JOURNAL_HOLDS && !now->state && here_is_detached();
+}
+
+/* ---- the gilstate family ---------------------------------------------------------------------------------------- */
+
+/* Nothing is attached. Where the thread saved another state than the slot names, Ensure goes by the slot. */
+static void foresee_ensure_detached(const struct journal_now *now, const void *caller) {
+    PyThreadState *in_slot = slot_get(), *saved = (PyThreadState *)now->state;
+    bool has_saved = now->phase == JOURNAL_OUTSIDE && saved &&
+                     (now->call == REAL_INDEX_PyEval_SaveThread || now->call == REAL_INDEX_PyEval_ReleaseThread);
+    if (!has_saved || saved == in_slot) {
+        return;
+    }
+    if (!in_slot) {
+        foretell_repair(REPORT_WOULD_REPAIR, REPAIR_moved, caller, saved, NULL);
+    } else if (real.PyThreadState_GetInterpreter && interp_of(saved) != interp_of(in_slot)) {
+        foretell_repair(REPORT_WOULD_REPAIR, REPAIR_subinterp, caller, saved, in_slot);
+    }
+}
+
+void foresee_ensure(const void *caller) {
+    if (!interp_is_initialized() && !interp_is_finalizing()) {
+        foretell(REPORT_ensure_uninitialized, caller, NULL, NULL);
+        return;
+    }
+    if (!looks_on()) {
+        return;
+    }
+    PyThreadState *current = here_attached(), *in_slot = slot_get();
+    struct journal_now now = journal_now();
+    if (current && current != in_slot) {
+        foretell_repair(real.PyThreadState_GetUnchecked ? REPORT_FATAL_FOLLOWS : REPORT_DEADLOCK_FOLLOWS,
+                        kind_of(current, in_slot), caller, current, in_slot);
+    } else if (holds_gil_only(&now)) {
+        foretell_repair(REPORT_DEADLOCK_FOLLOWS, REPAIR_held, caller, NULL, NULL);
+    } else if (!current) {
+        foresee_ensure_detached(&now, caller);
+    }
+}
+
+void foresee_release(int gilstate, const void *caller) {
+    PyThreadState *in_slot = slot_get();
+    PyThreadState *current = attached();
+    (void)gilstate;
+    if (!current && !in_slot) {
+        foretell(REPORT_release_without_ensure, caller, NULL, NULL);
+    } else if (!current && interp_current() != in_slot) {
+        foretell(REPORT_release_detached, caller, in_slot, NULL);
+    } else if (looks_on() && current && current != in_slot) {
+        foretell_repair(REPORT_FATAL_FOLLOWS, kind_of(current, in_slot), caller, current, in_slot);
+    }
+}
+
+/* ---- attach and detach ------------------------------------------------------------------------------------------ */
+
+void foresee_save(const void *caller) {
+    if (here_is_detached()) {
+        foretell(REPORT_save_detached, caller, NULL, NULL);
+    }
+}
+
+void foresee_attach(PyThreadState *state, const void *caller) {
+    if (!state) {
+        foretell(REPORT_attach_null, caller, NULL, NULL);
+        return;
+    }
+    if (!looks_on()) {
+        return;
+    }
+    PyThreadState *current = here_attached(), *in_slot = slot_get();
+    struct journal_now now = journal_now();
+    if (current || holds_gil_only(&now)) {
+        if (interp_has_gil()) {
+            foretell_repair(real.PyThreadState_GetUnchecked ? REPORT_FATAL_FOLLOWS : REPORT_DEADLOCK_FOLLOWS,
+                            REPAIR_held, caller, state, current);
+        }
+    } else if (!interp_slot_follows && in_slot != state) {
+        foretell_repair(REPORT_WOULD_REPAIR, kind_of(state, in_slot), caller, state, in_slot);
+    }
+}
+
+void foresee_attached(PyThreadState *state, const void *caller) {
+    if (looks_on() && interp_slot_follows && state && interp_current() == state && slot_get() != state) {
+        foretell_repair(REPORT_WOULD_REPAIR, REPAIR_moved, caller, state, slot_get());
+    }
+}
+
+void foresee_release_thread(PyThreadState *state, const void *caller) {
+    PyThreadState *current = interp_slot_follows ? interp_current() : attached();
+    if (!state || here_is_detached() || (current && current != state)) {
+        foretell(REPORT_release_wrong_state, caller, state, current);
+    }
+}
+
+void foresee_swap(PyThreadState *state, const void *caller) {
+    PyThreadState *in_slot = slot_get();
+    if (looks_on() && state && !interp_slot_follows && state != in_slot && state != interp_current()) {
+        foretell_repair(REPORT_WOULD_REPAIR, kind_of(state, in_slot), caller, state, in_slot);
+    }
+}
+
+/* ---- states and interpreters come and go ------------------------------------------------------------------------ */
+
+void foresee_delete(PyThreadState *state, const void *caller) {
+    if (state && attached() == state) {
+        foretell(REPORT_delete_attached, caller, state, NULL);
+    }
+}
+
+void foresee_delete_current(const void *caller) {
+    if (here_is_detached()) {
+        foretell(REPORT_delete_detached, caller, NULL, NULL);
+    }
+}
+
+void foresee_end_interpreter(PyThreadState *state, const void *caller) {
+    if (here_is_detached() || (interp_slot_follows && interp_current() != state)) {
+        foretell(REPORT_end_detached, caller, state, interp_current());
+    }
+}
+
+void foresee_finalize(const void *caller) {
+    struct journal_now now = journal_now();
+    if (looks_on() && interp_is_initialized() && here_is_detached() && !holds_gil_only(&now)) {
+        foretell_repair(REPORT_FATAL_FOLLOWS, REPAIR_finalize, caller, NULL, NULL);
+    }
+}
+
+/* ---- what libraries file ---------------------------------------------------------------------------------------- */
+
+/* The states that died last, as far as their address has not been used again. */
+enum { DEAD_COUNT = 64 };
+static const void *dead[DEAD_COUNT];
+static unsigned dead_next;
+
+void foresee_died(const PyThreadState *state) {
+    if (looks_on() && state) {
+        unsigned place = __atomic_fetch_add(&dead_next, 1, __ATOMIC_RELAXED) % DEAD_COUNT;
+        __atomic_store_n(&dead[place], (const void *)state, __ATOMIC_RELAXED);
+    }
+}
+
+void foresee_made(const PyThreadState *state) {
+    for (unsigned i = 0; looks_on() && state && i < DEAD_COUNT; i++) {
+        const void *expected = state;
+        __atomic_compare_exchange_n(&dead[i], &expected, NULL, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+    }
+}
+
+/* Where a library has just found nothing under its key. */
+static __thread uintptr_t empty_handed __attribute__((tls_model("initial-exec")));
+
+static uintptr_t object_of(const void *caller) {
+    struct elf_object object;
+    return elf_find_by_address(caller, &object) ? (uintptr_t)object.symbols : 0;
+}
+
+void foresee_key_answers(const void *value, const void *caller) {
+    if (!looks_on()) {
+        return;
+    }
+    empty_handed = value ? 0 : object_of(caller);
+    for (unsigned i = 0; value && i < DEAD_COUNT; i++) {
+        if (__atomic_load_n(&dead[i], __ATOMIC_RELAXED) == value) {
+            foretell_repair(REPORT_WOULD_REPAIR, REPAIR_cached, caller, (PyThreadState *)value, NULL);
+        }
+    }
+}
+
+/* It makes a state, then, though the thread has one: pybind11 up to 2.2. */
+void foresee_new(const void *caller) {
+    PyThreadState *own = looks_on() && empty_handed ? slot_get() : NULL;
+    if (own && empty_handed == object_of(caller)) {
+        foretell_repair(REPORT_WOULD_REPAIR, REPAIR_share, caller, NULL, own);
+    }
+    empty_handed = 0;
+}
