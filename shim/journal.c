@@ -9,6 +9,7 @@
 
 #include "journal_store.h"
 #include "list.h"
+#include "modules.h"
 #include "ticks.h"
 
 enum { KEPT_ENDED = 64, EVENTS_MAX = 4096 };
@@ -147,6 +148,7 @@ static __attribute__((noinline, cold)) struct journal_record *first_event(void) 
         record = NULL;
     }
     if (record) {
+        __atomic_add_fetch(&journal_store.seen, 1, __ATOMIC_RELAXED);
         self.record = record;
         self.is_gone = false;
     } else {
@@ -165,6 +167,8 @@ static void after_fork_in_child(void) {
     struct journal_record *mine = self.record;
     ended_count = 0;
     journal_store.unrecorded = 0;
+    journal_store.seen = mine != NULL;
+    modules_reset();
     for (unsigned i = 0; i < journal_store.record_count; i++) {
         struct journal_record *record = journal_record_at(i);
         if (record && record != mine) {
@@ -277,7 +281,12 @@ NO_TSAN void journal_attached(enum journal_kind kind, uint16_t call, uint8_t det
     uint64_t waited = begun ? ticks_between(begun, now) : 0;
     write_event(record, kind, call, detail, state, interp, caller, now, waited);
     begin_writing(record);
+    if (record->module_caller != caller) {
+        record->module_caller = caller;
+        record->module = modules_of(caller);
+    }
     count_wait(&record->thread.totals, waited);
+    count_wait(modules_totals(record->module), waited);
     record->thread.now = (struct journal_now){JOURNAL_HOLDS, call, state, caller, now};
     end_writing(record);
 }
@@ -309,6 +318,9 @@ NO_TSAN void journal_detaches(enum journal_kind kind, uint16_t call, uint8_t det
     begin_writing(record);
     if (record->thread.now.phase == JOURNAL_HOLDS) {
         count_hold(&record->thread.totals, ticks_between(record->thread.now.since, now));
+        if (record->module_caller == record->thread.now.caller) {
+            count_hold(modules_totals(record->module), ticks_between(record->thread.now.since, now));
+        }
     }
     record->thread.now = (struct journal_now){JOURNAL_OUTSIDE, call, state, caller, now};
     end_writing(record);

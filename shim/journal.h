@@ -140,6 +140,9 @@ unsigned journal_read_events(unsigned index, struct journal_event *events, unsig
 /* The latest event of any thread that attached (or made) `state`, and its thread's number; false: none is left. */
 bool journal_find_attach(const void *state, struct journal_event *event, unsigned *index);
 
+/* How many threads have had a record so far, in this process. */
+unsigned journal_seen(void);
+
 /* Threads that have no record because there are too many, or no memory. */
 uint64_t journal_unrecorded(void);
 

@@ -17,6 +17,10 @@ unsigned journal_count(void) {
     return __atomic_load_n(&journal_store.record_count, __ATOMIC_ACQUIRE);
 }
 
+unsigned journal_seen(void) {
+    return __atomic_load_n(&journal_store.seen, __ATOMIC_RELAXED);
+}
+
 uint64_t journal_unrecorded(void) {
     return __atomic_load_n(&journal_store.unrecorded, __ATOMIC_RELAXED);
 }

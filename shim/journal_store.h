@@ -14,7 +14,9 @@ struct journal_record {
     uint8_t exit_rounds;
     struct journal_thread thread;
     struct journal_event *ring;
-    uint64_t next; /* number of the next event */
+    uint64_t next;             /* number of the next event */
+    const void *module_caller; /* the attaching caller that was seen last ... */
+    unsigned module;           /* ... and its module (modules.h) */
 } __attribute__((aligned(64)));
 
 enum { JOURNAL_CHUNK_RECORDS = 64, JOURNAL_CHUNKS = 256 };
@@ -24,6 +26,7 @@ extern struct journal_store {
     unsigned record_count; /* that were ever used */
     unsigned ring_size;
     uint64_t unrecorded;
+    unsigned seen;
 } journal_store __attribute__((visibility("hidden")));
 
 static inline struct journal_record *journal_record_at(unsigned index) {

@@ -8,6 +8,7 @@
 #include "real.h"
 #include "reconcile.h"
 #include "slot.h"
+#include "summary.h"
 
 #define CALL(name) ((uint16_t)REAL_INDEX_##name)
 
@@ -148,6 +149,7 @@ void record_release_lock(const void *caller) {
 PyThreadState *record_new(PyInterpreterState *interp, const void *caller) {
     PyThreadState *state = options.mode == MODE_REPAIR ? reconcile_new(interp) : real.PyThreadState_New(interp);
     foresee_made(state);
+    summary_count_made();
     journal_made(JOURNAL_NEW, CALL(PyThreadState_New), state, interp, caller);
     return state;
 }
@@ -158,12 +160,14 @@ void record_clear(PyThreadState *state, const void *caller) {
 }
 
 void record_delete(PyThreadState *state, const void *caller) {
+    summary_count_deleted();
     journal_note(JOURNAL_DELETE, CALL(PyThreadState_Delete), 0, state, caller);
     options.mode == MODE_REPAIR ? reconcile_delete(state, caller) : real.PyThreadState_Delete(state);
     foresee_died(state);
 }
 
 void record_delete_current(const void *caller) {
+    summary_count_deleted();
     journal_detaches(JOURNAL_DELETE, CALL(PyThreadState_DeleteCurrent), 0, interp_current(), caller);
     if (options.mode == MODE_REPAIR) {
         reconcile_delete_current(caller);

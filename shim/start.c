@@ -17,6 +17,7 @@
 #include "report.h"
 #include "stacks.h"
 #include "stall.h"
+#include "summary.h"
 #include "suppress.h"
 #include "text.h"
 #include "timeline.h"
@@ -158,6 +159,7 @@ __attribute__((constructor)) static void start(void) {
                                                                   options.stall_ns || options.timeline[0]));
     owner_is_recorded = journal_is_on;
     fatal_start();
+    summary_prepare();
     stall_prepare();
     timeline_prepare();
     bind(true);
