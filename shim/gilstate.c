@@ -126,10 +126,11 @@ void reconcile_release(int gilstate, const void *caller) {
         owner_leave(me);
         /* The Ensure found a state attached, so this Release can't be the one that frees it; but it would, where the
          * count was 0 before: pybind11 in its dec_ref (issue #5827), or with another state attached than at Ensure. */
-        if (count == COUNTER_UNKNOWN || count > 1) {
+        if (count == COUNTER_UNKNOWN || count > 1 || !options_repairs(REPAIR_freed)) {
             is_settled ? real.PyGILState_Release(gilstate) : release_without_slot(current, gilstate);
         } else {
             counter_add(current, -1);
+            report_repair(REPAIR_freed, caller);
         }
         return;
     }

@@ -18,6 +18,7 @@ setup_file() {
     for program in $late; do ahead bare embed "$program"; done
     ahead repair=all,-finalize embed after-ensure-fresh
     ! python_before 3.9 || ahead bare embed after-plain
+    ahead bare embed ten-lives
     ahead_end
 }
 
@@ -85,4 +86,9 @@ after() {
     [ "$bare" -ne 0 ]
     LIMIT=10 with_shim "${command[@]}"
     is_status "$bare"
+}
+
+@test "ten lives of the interpreter, with blocks of all kinds in each, and a thread that sees them all" {
+    failed_ahead bare embed ten-lives
+    works embed ten-lives
 }
