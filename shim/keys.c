@@ -156,29 +156,11 @@ static PyThreadState *attached_instead_of(struct owner *me, const struct owner_f
     return attached && attached != value && !was_made_by_library ? attached : NULL;
 }
 
-/* What an empty key answers: the thread's own state. Where it has several and none attached, the one that this key was
- * answered before: the library may have counted in it. */
-static PyThreadState *shared_state(struct owner *me, const void *key) {
-    const struct owner_filed *filed = owner_find_filed(me, key);
-    PyThreadState *before = filed ? filed->shared : NULL;
-    PyThreadState *own = settle_own_state(me);
-    bool may_have_several = me->filed.count || me->blocks.count || me->override;
-    if (before && before != own && !owner_attached(me) &&
-        (before == slot_get() || blocks_find(&me->blocks, BLOCK_DETACH, before))) {
-        return before;
-    }
-    struct owner_filed *noted = may_have_several ? owner_demand_filed(me, key) : NULL;
-    if (noted) {
-        noted->shared = own;
-    }
-    return own;
-}
-
 void *keys_get(const void *key, const void *caller) {
     void *value = real_get(key);
     const struct known_key *known = find_known(key);
-    if (!known || (value && owner_is_plain())) {
-        return value;
+    if (!known || (value && value == owner_fast.own && owner_is_plain())) {
+        return value; /* a plain thread can have another one in its key: Swap and Py_NewInterpreter are no blocks */
     }
     struct owner *me = owner_enter();
     if (!me) {
@@ -195,7 +177,7 @@ void *keys_get(const void *key, const void *caller) {
         filed->is_emptied = false;
     }
     if (!is_cut && !known->holds_saved_states && options_repairs(REPAIR_share)) {
-        PyThreadState *own = value ? attached_instead_of(me, filed, value) : shared_state(me, key);
+        PyThreadState *own = value ? attached_instead_of(me, filed, value) : settle_own_state(me);
         if (own) {
             value = own;
             report_repair(REPAIR_share, caller);

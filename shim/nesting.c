@@ -17,15 +17,23 @@ static enum block_by by_library(struct owner *me, PyThreadState *state, enum blo
     return is_library ? BLOCK_BY_LIBRARY : by;
 }
 
+/* `state` is attached again: the release block that it was detached in ends. One that has an acquire block of the same
+ * state in it does not; then the state was detached unseen, or by Py_NewInterpreter. */
+static void end_release_block(struct list *blocks, const PyThreadState *state) {
+    const struct block *last = blocks_last_of(blocks, state);
+    if (last && last->kind == BLOCK_DETACH) {
+        blocks_remove(blocks, last);
+    }
+}
+
 void nesting_begin(struct owner *me, PyThreadState *state, enum block_by by) {
     by = by_library(me, state, by);
-    if (by == BLOCK_BY_ACQUIRE || by == BLOCK_BY_RESTORE) {
-        /* The end of a release block. If there is none, a hand-made block begins, of which nothing need be known. */
-        blocks_remove(&me->blocks, blocks_find(&me->blocks, BLOCK_DETACH, state));
-        return;
-    }
     int counter = counter_read(state);
     blocks_end_counted(&me->blocks, state, counter);
+    if (by == BLOCK_BY_ACQUIRE || by == BLOCK_BY_RESTORE) {
+        end_release_block(&me->blocks, state); /* otherwise a hand-made block begins, of which nothing need be known */
+        return;
+    }
     struct block *block = blocks_push(&me->blocks, BLOCK_ATTACH, state);
     if (block) {
         block->by = by;
@@ -85,10 +93,7 @@ const struct block *nesting_detach(struct owner *me, PyThreadState *current, boo
     if (is_end) {
         return NULL;
     }
-    const struct block *last = blocks_last_of(blocks, current);
-    if (last && last->kind == BLOCK_DETACH) {
-        blocks_remove(blocks, last); /* it was attached again unseen */
-    }
+    end_release_block(blocks, current); /* if it was attached again unseen */
     blocks_push(blocks, BLOCK_DETACH, current);
     return NULL;
 }
@@ -97,7 +102,7 @@ void nesting_swap(struct owner *me, PyThreadState *current, PyThreadState *state
     struct list *blocks = &me->blocks;
     if (!current || !state) {
         if (state) {
-            blocks_remove(blocks, blocks_find(blocks, BLOCK_DETACH, state));
+            end_release_block(blocks, state);
         } else if (current) {
             blocks_push(blocks, BLOCK_DETACH, current);
         }

@@ -377,11 +377,6 @@ void owner_state_died(struct owner *me, PyThreadState *state, bool may_be_elsewh
     if (me->home == state) {
         me->home = NULL;
     }
-    for (uint32_t i = 0; i < me->filed.count; i++) {
-        if (FILED(me)[i].shared == state) {
-            FILED(me)[i].shared = NULL;
-        }
-    }
     blocks_forget(&me->blocks, state);
 }
 

@@ -22,12 +22,11 @@
 /* What a library has filed under its key on this thread. */
 struct owner_filed {
     const void *key;
-    PyThreadState *state;  /* NULL: nothing */
-    PyThreadState *shared; /* what the empty key was answered with last; a hint, to be checked */
-    uint32_t birth;        /* registry's birth number of it then */
-    bool is_lost;          /* it did not survive a fork */
-    bool is_cut;           /* emptied by the library on purpose: dissociation */
-    bool is_emptied;       /* emptied by us because the state died: the library's own emptying is still to come */
+    PyThreadState *state; /* NULL: nothing */
+    uint32_t birth;       /* registry's birth number of it then */
+    bool is_lost;         /* it did not survive a fork */
+    bool is_cut;          /* emptied by the library on purpose: dissociation */
+    bool is_emptied;      /* emptied by us because the state died: the library's own emptying is still to come */
 };
 
 struct owner {

@@ -13,7 +13,7 @@ NULL = "null"  # the same from 3.12 on, where Swap(NULL) lets go of the GIL
 STARTS = {"main": ATTACHED, "thread": ATTACHED, "foreign": DETACHED, "sub": ATTACHED}
 
 EVER = ((0, 0), (9, 9))
-OLD = ((0, 0), (3, 11))
+PYBIND = ((3, 0), (9, 9))
 
 # name: where it is legal, what is inside, for which versions. tests/fixtures/nesting/blocks.c says what each does.
 BLOCKS = {
@@ -45,66 +45,91 @@ BLOCKS = {
     "lent": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
     "keepA": ((DETACHED, NULL), DETACHED, EVER),
     "keepB": ((DETACHED, NULL), DETACHED, EVER),
+    "cached": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
+    "token": ((ATTACHED, DETACHED, NULL), ATTACHED, ((3, 15), (9, 9))),
+    "oldP": ((ATTACHED, DETACHED, NULL), ATTACHED, PYBIND),
+    "relP": ((ATTACHED,), DETACHED, PYBIND),
+    "disP": ((ATTACHED,), DETACHED, PYBIND),
+    "movedP": ((ATTACHED,), ATTACHED, PYBIND),
+    "keepP": ((DETACHED, NULL), DETACHED, PYBIND),
     "unlock": ((ATTACHED,), DETACHED, ((0, 0), (3, 8))),
     "lock": ((DETACHED,), ATTACHED, ((0, 0), (2, 7))),
 }
 
 
-# The attached state stays the same.
-KEEPS_STATE = ("ensure", "py", "ctypes", "ctypesheld", "handed", "movedA", "movedB")
-
 # On another OS thread.
-ELSEWHERE = ("thread", "pthread", "handed", "movedA", "movedB")
+ELSEWHERE = ("thread", "pthread", "handed", "movedA", "movedB", "movedP")
 
+# AcquireThread or RestoreThread of a state that a program made; where one is attached, over that one.
+BY_HAND = ("new", "newd", "made", "lent", "own", "again")
 
-# Attach a state; where one is attached already, over that one.
-ACQUIRE = ("oldA", "oldB", "new", "newd", "made", "lent", "own", "again")
+# PyEval_SaveThread by the object that the block is in.
+SAVES = ("release", "relA", "relB", "relP", "disA", "disB", "disP", "pthread", "handed", "movedA", "movedB", "movedP", "lent")
 
 
 class Place:
-    """Where a block stands: what the thread has there, which libraries keep a state, and whether the attached state is
-    over another one."""
+    """Where a block stands: what the thread has there; which libraries keep a state; which may have one filed under their
+    key; and whether the attached state was attached by hand over another one, and not counted up since: with
+    AcquireThread (over), or with RestoreThread (own)."""
 
-    def __init__(self, holding, kept="", over=False):
-        self.holding, self.kept, self.over = holding, kept, over
+    def __init__(self, holding, kept=frozenset(), used=frozenset(), over=False, own=False):
+        self.holding, self.kept, self.used, self.over, self.own = holding, kept, used, over, own
+
+    def after(self, block):
+        """The same place, after a block."""
+        return Place(self.holding, self.kept, self.used | libraries(block), self.over, self.own)
+
+
+def libraries(block):
+    """Those whose blocks are in it."""
+    name, blocks = block
+    found = frozenset(name[-1]) if name[-1].isupper() else frozenset()
+    return found.union(*[libraries(inner) for inner in blocks])
 
 
 class Rules:
-    """What is legal for a version. `undecided`: also what is known not to be decidable, such as a state kept by its
-    counter over a held GIL. `one_object`: all blocks are calls from one shared object."""
+    """What is legal for a version. `undecided`: also what is known not to be decidable. `one_object`: all blocks are calls
+    from one shared object. `lacking`: blocks that can't be played."""
 
-    def __init__(self, version, undecided=False, one_object=False):
-        self.version, self.undecided, self.one_object = version, undecided, one_object
+    def __init__(self, version, undecided=False, one_object=False, lacking=()):
+        self.version, self.undecided, self.one_object, self.lacking = version, undecided, one_object, lacking
 
     def inside(self, name, place):
         """The place inside the block, None where the block is not legal."""
         legal, within, (first, last) = BLOCKS[name]
-        library = name[-1]
-        kept = place.kept
+        library = frozenset(name[-1]) if name[-1].isupper() else frozenset()
         held = place.holding == ATTACHED
-        if not first <= self.version <= last:
+        keeps = name.startswith("keep")
+        if not first <= self.version <= last or name in self.lacking:
             return None
-        # gil_scoped_release(true) files the attached state in the place of the kept one, which would be lost.
-        if name.startswith(("dis", "moved")) and library in kept:
+        if place.holding not in legal and not (keeps and held):
             return None
-        # PyEval_ReleaseThread is the end of a block that began with PyEval_AcquireThread over another state.
-        if name == "detach" and place.over:
+        # Misuse: gil_scoped_release(true) files the attached state in the place of the kept one, which would be lost.
+        if name.startswith(("dis", "moved")) and library & place.kept:
             return None
-        # PyEval_SaveThread, too, and only the caller tells its end from a release block inside.
-        if name == "own" and held and self.one_object and not self.undecided:
-            return None
-        if name in ELSEWHERE:
-            kept = ""
-        if name.startswith("keep"):
-            kept += library
-            if held and self.undecided:
-                return Place(ATTACHED, kept, place.over)
-        if place.holding not in legal:
-            return None
+        if not self.undecided:
+            # `new[detach]` begins with New, AcquireThread, ReleaseThread, of which the last has to let go of the GIL, and
+            # so does `newd`, of which it has to go back to the state beneath. What comes later can't be waited for.
+            if name == "detach" and place.over:
+                return None
+            # `own[release]` and `own`: the same with RestoreThread and SaveThread, unless other objects make the calls.
+            if name in SAVES and place.own and self.one_object:
+                return None
+            # A library that has a state of its own filed attaches it over the other one, counts it up twice, down once
+            # and calls SaveThread. That has to go back to the state beneath here, but is the same as
+            # `oldA[relA]` in which somebody called inc_ref(), where it has to let go of the GIL.
+            if keeps and held and library & place.used:
+                return None
+        if keeps and held:
+            within = ATTACHED
         if within == HELD and self.version >= (3, 12):
             within = NULL
-        over = within == ATTACHED and held and (name in ACQUIRE or name in KEEPS_STATE and place.over)
-        return Place(within, kept, over)
+        over, own = held and name in BY_HAND, held and name == "own"
+        if name == "py":
+            over, own = place.over, place.own
+        if name in ELSEWHERE:
+            return Place(within, used=library)
+        return Place(within, place.kept | (library if keeps else frozenset()), place.used | library, over, own)
 
     def allow(self, program):
         start, blocks = program
@@ -115,6 +140,9 @@ class Rules:
             within = self.inside(name, place)
             if within is None or not self.allow_all(inner, within):
                 return False
+            if name == "own" and not self.allow_all(inner, within.after((name, inner))):
+                return False  # it plays them twice
+            place = place.after((name, inner))
         return True
 
 
@@ -204,19 +232,22 @@ class Grammar:
 
     def random_trees(self, count, depth, size, source):
         lines = []
-        for _ in range(count):
+        while len(lines) < count:
             start = source.choice(list(STARTS))
-            lines.append(text((start, self.random_blocks(Place(STARTS[start]), depth, [size], source))))
+            program = start, self.random_blocks(Place(STARTS[start]), depth, [size], source)
+            if self.rules.allow(program):
+                lines.append(text(program))
         return lines
 
     def random_blocks(self, outer, depth, left, source):
         """Each list of blocks is short; at most left[0] blocks altogether."""
         blocks = []
-        choices = list(self.legal(outer))
         for _ in range(source.choice((1, 1, 1, 2, 2, 3))):
+            choices = list(self.legal(outer))
             if depth == 0 or left[0] == 0 or not choices:
                 break
             left[0] -= 1
             name, within = source.choice(choices)
             blocks.append((name, self.random_blocks(within, depth - 1, left, source)))
+            outer = outer.after(blocks[-1])
         return blocks

@@ -212,6 +212,18 @@ static void a_swap_hides_the_block_beneath(void) {
     CHECK(open_are(1) && release_thread(state(1)));
 }
 
+/* Py_NewInterpreter detaches, Py_EndInterpreter leaves nothing attached: the Swap back ends no release block. */
+static void a_release_block_around_another_goes_on(void) {
+    reset();
+    save(state(1), program);
+    library_begins(state(1));
+    nesting_swap(me, NULL, state(1));
+    CHECK(open_are(2) && last_detached() == state(1));
+    library_ends(state(1));
+    nesting_begin(me, state(1), BLOCK_BY_RESTORE);
+    CHECK(open_are(0));
+}
+
 static void swaps_do_not_pile_up(void) {
     reset();
     nesting_begin_over(me, state(1), state(0), BLOCK_BY_ACQUIRE, program);
@@ -254,6 +266,7 @@ int main(void) {
     RUN(a_state_kept_by_its_counter_stays_the_threads);
     RUN(a_kept_state_that_is_shared_goes_back_to_its_release_block);
     RUN(a_swap_hides_the_block_beneath);
+    RUN(a_release_block_around_another_goes_on);
     RUN(swaps_do_not_pile_up);
     RUN(the_dead_leave);
     return test_end();
