@@ -111,6 +111,7 @@ static int find_or_add_waiter(struct picture *picture, pid_t tid) {
         return found;
     }
     size_t index = picture->waiter_count++;
+    picture->total++;
     struct waiter *waiter = &picture->waiters[index];
     struct thread_look look;
     memset(waiter, 0, sizeof *waiter);
@@ -214,10 +215,11 @@ static enum picture_kind find_circle(struct picture *picture) {
     return is_once(picture) ? PICTURE_ONCE : PICTURE_PLAIN;
 }
 
-void picture_take(struct picture *picture, struct waiter *waiters, size_t count) {
+void picture_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total) {
     memset(picture, 0, sizeof *picture);
     picture->waiters = waiters;
     picture->waiter_count = count;
+    picture->total = total;
     picture->partner = -1;
     holder_find(count ? waiters[0].tid : 0, true, &picture->holder);
     for (size_t i = 0; i < count && i < PICTURE_WAITERS; i++) {

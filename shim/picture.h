@@ -54,7 +54,8 @@ struct picture {
     struct party holding;
     bool has_record;
     struct journal_thread record; /* the holder's, if has_record */
-    size_t waiter_count;          /* of the stall, also those without a party */
+    size_t total;                 /* threads that wait */
+    size_t waiter_count;          /* of these, how many are in `waiters`; the first have a party */
     struct waiter *waiters;
     struct party waiting[PICTURE_WAITERS];
     bool has_waiting_look[PICTURE_WAITERS];
@@ -62,9 +63,9 @@ struct picture {
     unsigned between; /* PICTURE_LOCK_ORDER: how many further threads with mutexes are in the circle */
 };
 
-/* Takes it. `waiters`: the longest first; kept by reference. There is room for PICTURE_EXTRA more: a thread that others wait
+/* Takes it. `waiters`: the longest first, `count` of `total`; kept by reference. There is room for PICTURE_EXTRA more: a thread that others wait
  * for may turn out to wait for the GIL in CPython's own loop. */
-void picture_take(struct picture *picture, struct waiter *waiters, size_t count);
+void picture_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total);
 
 /* Whether the thread sleeps on a futex of CPython's own data, where it keeps the GIL's condition variable. */
 bool picture_waits_in_python(const struct thread_look *look);

@@ -45,7 +45,7 @@ static bool is_repeated(const struct picture *picture) {
 
 static void tell(struct waiter *waiters, size_t count, uint64_t now) {
     static struct picture picture;
-    picture_take(&picture, waiters, count < WAITERS ? count : WAITERS);
+    picture_take(&picture, waiters, count < WAITERS ? count : WAITERS, count);
     if (!stall_watch_waits_still(&waiters[0])) {
         return; /* it has just got it */
     }

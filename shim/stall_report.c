@@ -336,10 +336,10 @@ void stall_report(const struct picture *picture, uint64_t now, bool is_repeated)
             tell_waiter(picture, i, now);
         }
     }
-    if (picture->waiter_count > TOLD_WAITERS) {
+    if (picture->total > TOLD_WAITERS) {
         text = text_start(buffer, sizeof buffer);
         text_add(&text, "  waits: ");
-        text_add_decimal(&text, picture->waiter_count);
+        text_add_decimal(&text, picture->total);
         text_add(&text, " threads in all");
         report_line(text_end(&text));
     }

@@ -95,18 +95,11 @@ static unsigned drain_thread(unsigned index, struct timeline_track *track) {
 
 /* The fullest of the rings, in hundredths. */
 static unsigned drain(void) {
-    static unsigned file;
     unsigned fullest = 0;
     unsigned count = journal_count();
     for (unsigned i = 0; i < count && i < TRACKS_MAX; i++) {
         unsigned filled = drain_thread(i, &tracks[i]);
         fullest = filled > fullest ? filled : fullest;
-    }
-    if (file != timeline_track_file) {
-        file = timeline_track_file;
-        for (unsigned i = 0; i < count && i < TRACKS_MAX; i++) {
-            tracks[i].is_named = false;
-        }
     }
     timeline_file_flush();
     return fullest;

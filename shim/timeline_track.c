@@ -9,7 +9,8 @@
 #include "ticks.h"
 #include "timeline_file.h"
 
-unsigned timeline_track_file;
+/* Counts the files that have been begun. */
+static unsigned current_file = 1;
 
 /* ---- pieces of a line ------------------------------------------------------------------------------------------- */
 
@@ -59,7 +60,7 @@ static void add_time(struct text *text, const char *key, uint64_t nanoseconds) {
 static void end_line(struct text *text) {
     text_add(text, "}");
     if (!timeline_file_add(text)) {
-        timeline_track_file++;
+        current_file++;
     }
 }
 
@@ -83,22 +84,28 @@ static void add_arguments(struct text *text, uint16_t call, const void *caller, 
     text_add(text, "}");
 }
 
-static void add_metadata(const char *what, pid_t tid, const char *name) {
+/* Each file has the names of the threads that are in it. */
+static void add_name(struct timeline_track *track) {
     char buffer[TIMELINE_LINE];
     struct text text = text_start(buffer, sizeof buffer);
-    begin_line(&text, "M", tid, what);
+    if (track->named_in == current_file) {
+        return;
+    }
+    track->named_in = current_file;
+    begin_line(&text, "M", track->tid, "thread_name");
     text_add(&text, ",\"args\":{\"name\":");
-    timeline_add_string(&text, name);
+    timeline_add_string(&text, track->name);
     text_add(&text, "}");
     end_line(&text);
 }
 
 /* ---- spans ------------------------------------------------------------------------------------------------------ */
 
-static void add_span(const struct timeline_track *track, const char *name, uint64_t from, uint64_t to, uint16_t call,
+static void add_span(struct timeline_track *track, const char *name, uint64_t from, uint64_t to, uint16_t call,
                      const void *caller, const void *state) {
     char buffer[TIMELINE_LINE];
     struct text text = text_start(buffer, sizeof buffer);
+    add_name(track);
     begin_line(&text, "X", track->tid, name);
     text_add(&text, ",\"cat\":\"gil\"");
     add_time(&text, "ts", from);
@@ -107,10 +114,11 @@ static void add_span(const struct timeline_track *track, const char *name, uint6
     end_line(&text);
 }
 
-static void add_instant(const struct timeline_track *track, const char *name, uint64_t time,
+static void add_instant(struct timeline_track *track, const char *name, uint64_t time,
                         const struct journal_event *event) {
     char buffer[TIMELINE_LINE];
     struct text text = text_start(buffer, sizeof buffer);
+    add_name(track);
     begin_line(&text, "i", track->tid, name);
     text_add(&text, ",\"cat\":\"gilshim\",\"s\":\"t\"");
     add_time(&text, "ts", time);
@@ -205,6 +213,7 @@ void timeline_track_dropped(struct timeline_track *track, uint64_t count, uint64
     char buffer[TIMELINE_LINE];
     struct text text = text_start(buffer, sizeof buffer);
     close_hold(track, track->last_time);
+    add_name(track);
     begin_line(&text, "i", track->tid, "dropped");
     text_add(&text, ",\"cat\":\"gilshim\",\"s\":\"t\"");
     add_time(&text, "ts", time > track->last_time ? time : track->last_time);
@@ -219,13 +228,12 @@ void timeline_track_end(struct timeline_track *track, uint64_t time) {
 }
 
 void timeline_track_name(struct timeline_track *track, const struct journal_thread *thread) {
-    const char *name = thread->python_name[0] ? thread->python_name : thread->name;
-    if (track->is_named && strncmp(track->name, name, sizeof track->name - 4) == 0) {
-        return;
+    char name[sizeof track->name];
+    struct text text = text_start(name, sizeof name);
+    text_add(&text, thread->python_name[0] ? thread->python_name : thread->name);
+    text_end(&text);
+    if (strcmp(track->name, name) != 0) {
+        memcpy(track->name, name, sizeof name);
+        track->named_in = 0;
     }
-    track->is_named = true;
-    struct text kept = text_start(track->name, sizeof track->name);
-    text_add(&kept, name);
-    text_end(&kept);
-    add_metadata("thread_name", track->tid, name);
 }

@@ -11,9 +11,9 @@ struct timeline_track {
     uint64_t started;     /* of the thread, in ticks: another thread with the same record has another */
     uint64_t last_number; /* of its events that have been read */
     uint64_t last_time;   /* ns: nothing on the track begins before */
-    bool is_named;
     bool has_ended;
-    char name[32]; /* as it was written */
+    char name[32];
+    unsigned named_in; /* the file that has the name already, counted from 1; 0: none */
     bool holds;
     uint64_t hold_since;
     uint64_t state_since;
@@ -24,7 +24,7 @@ struct timeline_track {
     uint16_t state_call;
 };
 
-/* Writes the name of the track, if it is not in the file yet or has changed. */
+/* Sets the name of the track. It is written in front of the track's next event, if the file does not have it. */
 void timeline_track_name(struct timeline_track *track, const struct journal_thread *thread);
 
 /* Writes what an event ends. */
@@ -35,6 +35,3 @@ void timeline_track_dropped(struct timeline_track *track, uint64_t count, uint64
 
 /* Writes what is open as if it ended at `time` (ns). */
 void timeline_track_end(struct timeline_track *track, uint64_t time);
-
-/* Changes when a new file has been begun: all names are due again. */
-extern unsigned timeline_track_file;

@@ -1,0 +1,155 @@
+# stall=SECONDS: real deadlocks between two libraries (tests/fixtures/stall) are named in the first line; a program that is
+# well is not spoken of, and is not disturbed.
+
+load helpers
+load stalls
+
+setup() { cd "$BATS_TEST_TMPDIR" || return; }
+
+# For a static and a shared CPython: runs the function after use_python.
+for_each_kind() {
+    local kind
+    for kind in static shared; do
+        use_python "$kind" || continue
+        "$@" || told "with $PY_TAG" || return
+    done
+}
+
+names_deadlock() {
+    stalls "$1" 'gilshim:   advice:'
+    first_line "$2"
+    has_line '*native stack of the holder*'
+    has_line "*libengine.so!engine_enter_python*"
+    has_line '*File "*stall.py", line *'
+}
+
+@test "a mutex and the GIL in both orders: both libraries" {
+    for_each_kind names_deadlock lock_order \
+        '*stall: deadlock between libengine.so and libstore.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) and has the mutex that thread *, which holds the GIL, waits for (in libstore.so!store_lock+0x*)'
+}
+
+@test "the static of a C++ function and the GIL: both libraries" {
+    for_each_kind names_deadlock guard \
+        '*stall: deadlock between libengine.so and libsettings.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!*) while it initializes the C++ static that thread *, which holds the GIL, waits for (in libsettings.so!settings::get+0x*)'
+}
+
+@test "a join with the GIL held: both libraries" {
+    for_each_kind names_deadlock join \
+        "*stall: deadlock between libengine.so and libstore.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!*) and thread *, which holds the GIL, waits for that thread's end (in libstore.so!store_await+0x*)"
+}
+
+names_unseen() {
+    stalls unseen 'gilshim:   advice:'
+    first_line "*stall: deadlock between libengine.so and libstore.so: thread * waits for the GIL (in CPython's own loop, below libengine.so!run_callback+0x*) and has the mutex that thread *, which holds the GIL, waits for (in libstore.so!store_lock+0x*)"
+}
+
+@test "a thread that lost the GIL in CPython's own loop, with a mutex in its hands" {
+    for_each_kind names_unseen
+}
+
+names_never() {
+    stalls never 'gilshim:   advice:'
+    first_line '*stall: thread * has waited for the GIL for * s (PyGILState_Ensure, called by libengine.so!*); thread * holds it (in libstore.so!store_sleep+0x*)'
+    has_line '*it is in poll*'
+}
+
+@test "a main thread that never lets go" {
+    for_each_kind names_never
+}
+
+names_python_thread() {
+    stalls python_thread 'gilshim:   advice:'
+    first_line "*stall: thread * has waited for the GIL for * s (in CPython's own loop); thread * holds it (in libstore.so!store_sleep+0x*)"
+    has_line '*File "*stall.py", line * in hold'
+}
+
+@test "a holder that no library has met before, and a waiter that none has" {
+    for_each_kind names_python_thread
+}
+
+# From 3.13 on CPython ends the program by a message of its own.
+names_itself() {
+    python_before 3.13 || return 0
+    SHIM_OPTIONS=repair=none stalls itself 'gilshim:   advice:'
+    first_line '*stall: deadlock of a thread with itself, in libengine.so: thread * waits for the GIL (PyEval_AcquireThread, called by libengine.so!engine_attach_again+0x*) that it holds itself*'
+}
+
+@test "a thread that waits for itself, with the repair switched off" {
+    for_each_kind names_itself
+}
+
+@test "a stall goes on: told at doubled times, in one line while nothing moves" {
+    use_python static || use_python shared
+    stalls lock_order 's now, nothing has moved'
+    [ "$(count_lines '*native stack of the holder*')" -eq 1 ]
+}
+
+@test "in a fork child too, in its own log" {
+    use_python shared || use_python static
+    stalls forked 'gilshim:   advice:'
+    first_line '*stall: deadlock between libengine.so and libstore.so: *'
+}
+
+passes() {
+    SHIM_OPTIONS=stall=0.3:log_path=$BATS_TEST_TMPDIR/passing works_with \
+        "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" "$1" "$BATS_TEST_TMPDIR/passing"
+    output=$(cat passing.*)
+    rm passing.*
+    IFS=$'\n' read -r -d '' -a lines <<<"$output" || :
+    first_line "*stall: thread * has waited for the GIL for * s (PyGILState_Ensure, called by libengine.so!*); thread * holds it (in libstore.so!$2+0x*)"
+    has_line '*stall: over after * s: thread * waits no longer'
+}
+
+@test "a stall that ends is told to have ended; the host's signals are as they were" {
+    for_each_kind passes passing store_compute_after
+}
+
+@test "a holder's system call is not cut short" {
+    for_each_kind passes napping store_nap_after
+    use_python static || use_python shared
+    SHIM_OPTIONS=stall=0.3 works_with "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" napping
+    has_line '*guessed from outside*'
+}
+
+is_well() {
+    SHIM_OPTIONS=stall=3 works_with "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" healthy 5
+    is_silent
+}
+
+@test "threads that share the GIL are not spoken of" {
+    for_each_kind is_well
+}
+
+@test "a thousand threads that wait: counted, not listed" {
+    use_python static || use_python shared
+    KIND_ARGUMENTS=1000 stalls crowd 'gilshim:   advice:'
+    has_line '*  waits: *[0-9] threads in all'
+    [ "$(count_lines '*  waits: thread *')" -le 6 ]
+}
+
+@test "with stderr closed or full the program goes on" {
+    use_python static || use_python shared
+    local redirect
+    for redirect in '2>&-' '2>/dev/full'; do
+        SHIM_OPTIONS=stall=0.3 works_with sh -c "exec \"\$@\" $redirect" sh \
+            "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" passing
+        is_silent
+    done
+}
+
+ends() {
+    SHIM_OPTIONS=stall=1 works_with "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" last
+}
+
+@test "the watch does not keep a process alive whose threads have all ended" {
+    for_each_kind ends
+}
+
+@test "without the option there is no thread" {
+    use_python static || use_python shared
+    local program=("$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" idle)
+    SHIM_OPTIONS='' works_with "${program[@]}"
+    has_line 'Threads:?1'
+    SHIM_OPTIONS=stall=100 works_with "${program[@]}"
+    has_line 'Threads:?2'
+}

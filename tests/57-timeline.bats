@@ -1,0 +1,145 @@
+# timeline=FILE: the file is good by the rules of Chrome's trace format whichever way the program ends, has what it should,
+# and does not grow without bounds.
+# shellcheck disable=SC2030,SC2031 # each test has its own command
+load helpers
+
+setup() { cd "$BATS_TEST_TMPDIR" || return; }
+
+# Runs the function for a static and a shared CPython.
+for_each_kind() {
+    local kind
+    for kind in static shared; do
+        use_python "$kind" || continue
+        rm -f t.*
+        "$@" || told "with $PY_TAG" || return
+    done
+}
+
+program() { command=("$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" "$@"); }
+traced() { SHIM_OPTIONS=timeline=t${OPTIONS:+:$OPTIONS} with_shim "${command[@]}"; }
+
+# The only file that matches is good; what is in it is in $lines.
+judge() {
+    local file=("$@")
+    [ -e "${file[0]}" ] && [ "${#file[@]}" -eq 1 ] || told "expected one file: $*" || return
+    without python3 "$ROOT/tests/fixtures/stall/check_timeline.py" "${file[0]}" "${CLOSED-closed}"
+    is_status 0
+}
+# How often an event is in it.
+count() {
+    local line
+    for line in "${lines[@]}"; do case $line in "$1 "*) echo "${line##* }" && return ;; esac done
+    echo 0
+}
+
+shows_threads() {
+    program healthy 1
+    traced
+    is_status 0
+    is_silent
+    judge t.*
+    [ "$(count 'holds the GIL')" -gt 20 ]
+    [ "$(count 'state attached')" -gt 20 ]
+    [ "$(count 'waits for the GIL')" -gt 0 ]
+    [ "$(count_lines 'thread_name *')" -ge 1 ]
+}
+
+@test "threads that share the GIL: holds, waits, states, names" {
+    for_each_kind shows_threads
+}
+
+@test "each pair is a span, or counted as dropped" {
+    use_python static || use_python shared
+    program often 200000
+    traced
+    is_status 0
+    judge t.*
+    # Of a pair whose one half was lost, the other makes no span.
+    local held dropped
+    held=$(count 'holds the GIL') dropped=$(count dropped-events)
+    [ $((held * 2 + dropped)) -ge 399000 ] && [ $((held * 2)) -le 400100 ] || told "$held spans, $dropped dropped"
+}
+
+ends_well() {
+    local way=$1 expected=$2
+    program ending "$way"
+    traced
+    is_status "$expected"
+    judge t.*
+    [ "$(count 'holds the GIL')" -ge 10 ]
+}
+
+@test "ends by exit: all of it, and closed" { for_each_kind ends_well exit 0; }
+@test "ends by _exit: all of it, and closed" { for_each_kind ends_well _exit 0; }
+@test "ends by abort: all of it, and closed" { for_each_kind ends_well abort 134; }
+
+# What was written by then; and it is written within moments. t.PID holds the pid that a signal has to go to.
+killed_by() {
+    program ending wait
+    mkfifo pipe
+    env LD_PRELOAD="$GILSHIM_LIB" GILSHIM_OPTIONS=timeline=t timeout -s KILL 60 "${command[@]}" >pipe 2>&1 3>&- &
+    local program=$! line end=$((SECONDS + 50))
+    read -r -t 50 line <pipe
+    rm pipe
+    [ "$line" = ready ] || told "it is not ready: $line"
+    until grep -qs 'holds the GIL' t.* || [ "$SECONDS" -ge "$end" ]; do sleep 0.1; done
+    local file=(t.*)
+    kill "-$1" "${file[0]#t.}"
+    wait "$program" || :
+    CLOSED='' judge t.*
+    [ "$(count 'holds the GIL')" -ge 10 ]
+}
+
+@test "killed by SIGTERM: what was drained by then" { for_each_kind killed_by TERM; }
+@test "killed by SIGKILL: what was drained by then" { for_each_kind killed_by KILL; }
+
+@test "a fork child has a file of its own" {
+    use_python shared || use_python static
+    program forking
+    traced
+    is_status 0
+    local file files=(t.*)
+    [ "${#files[@]}" -eq 2 ] || told "expected two files: ${files[*]}"
+    for file in "${files[@]}"; do
+        judge "$file"
+        [ "$(count 'holds the GIL')" -ge 10 ]
+    done
+}
+
+@test "a repair is an instant with the module's name" {
+    use_python static || use_python shared
+    "$ROOT/tests/demo/build" "$PYTHON" modules
+    cat >mixed.py <<'PY'
+import engine, codec
+engine.run(lambda who: None)
+codec.encode(lambda who: None)
+PY
+    command=(env PYTHONPATH=modules "$PYTHON" -S mixed.py)
+    traced
+    is_status 0
+    judge t.*
+    has_line 'repaired held *engine.so!*'
+}
+
+@test "it does not outgrow its limit: the older half is in FILE.1" {
+    use_python static || use_python shared
+    program healthy 4
+    OPTIONS=timeline_mb=1 traced
+    is_status 0
+    local old=(t.*.1)
+    [ -e "${old[0]}" ] || told "no second file"
+    local new=${old[0]%.1}
+    [ "$(stat -c %s "${old[0]}")" -le 530000 ]
+    [ "$(stat -c %s "$new")" -le 530000 ]
+    judge "${old[0]}"
+    judge "$new"
+}
+
+@test "a file that can't be written is told, and the program goes on" {
+    use_python static || use_python shared
+    program ending exit
+    SHIM_OPTIONS=timeline=/no/such/folder/t works_with "${command[@]}"
+    has_line '*warning: can*t write the timeline "/no/such/folder/t.*'
+    ln -s /dev/full full
+    SHIM_OPTIONS=timeline=/dev/full works_with "${command[@]}"
+}

@@ -1,0 +1,28 @@
+#!/usr/bin/env bats
+# stall=SECONDS on each interpreter: who holds the GIL is found out in a way of its own on each (56-stall.bats has the rest).
+
+load ../helpers
+load ../stalls
+
+@test "a mutex and the GIL in both orders: both libraries are named" {
+    stalls lock_order 'gilshim:   advice:'
+    first_line '*stall: deadlock between libengine.so and libstore.so: *(PyGILState_Ensure, called by libengine.so!*, which holds the GIL, waits for (in libstore.so!store_lock+0x*)'
+}
+
+# 2.7's lock is no part of CPython's own data: what its loop waits for can't be told.
+@test "a holder that no library has met before is named, and a waiter that none has" {
+    python_before 3.6 && return
+    stalls python_thread 'gilshim:   advice:'
+    first_line "*stall: thread * has waited for the GIL for * s (in CPython's own loop*); thread * holds it (in libstore.so!store_sleep+0x*)"
+}
+
+# It is CPython's own function that shows it. 3.9, 3.10 and 3.13 hide it, and a stripped file has no other list.
+@test "the holder's Python stack is shown, or why not" {
+    stalls never 'gilshim:   advice:'
+    first_line '*stall: thread * has waited for the GIL for * s (PyGILState_Ensure, called by libengine.so!*); thread * holds it (in libstore.so!store_sleep+0x*)'
+    if python_before 3; then
+        has_line '*Python stack of the holder: not to be had, this CPython has no function for it'
+    else
+        has_line '*File "*stall.py", line * in never'
+    fi
+}

@@ -1,0 +1,31 @@
+# For tests of programs that hang for good (tests/fixtures/stall).
+# shellcheck disable=SC2034,SC2154 # helpers.bash's variables
+
+# stalls KIND PATTERN: runs such a program with stall=0.3 until a line of its log matches the basic regular expression; then
+# ends it. The log is in $output and $lines.
+stalls() {
+    local log=$BATS_TEST_TMPDIR/log.$RANDOM program end=$((SECONDS + ${LIMIT:-60}))
+    # timeout makes a process group of what it runs.
+    timeout -s KILL "${LIMIT:-60}" env \
+        LD_PRELOAD="$GILSHIM_LIB" GILSHIM_OPTIONS="stall=0.3:log_path=$log${SHIM_OPTIONS:+:$SHIM_OPTIONS}" \
+        "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" "$1" "${KIND_ARGUMENTS:-}" \
+        >/dev/null 2>&1 3>&- </dev/null &
+    program=$!
+    until grep -qs -e "$2" "$log".*; do
+        if [ "$SECONDS" -ge "$end" ] || ! kill -0 "$program" 2>/dev/null; then
+            break
+        fi
+        sleep 0.1
+    done
+    kill -KILL -- "-$program" 2>/dev/null || :
+    wait "$program" || :
+    output=$(cat "$log".* 2>/dev/null) || :
+    IFS=$'\n' read -r -d '' -a lines <<<"$output" || :
+    status=0
+    grep -qs -e "$2" "$log".* || told "no such line in the log: $2"
+}
+
+# shellcheck disable=SC2254 # a pattern on purpose
+first_line() {
+    case ${lines[0]} in $1) ;; *) told "the first line does not match: $1" ;; esac
+}
