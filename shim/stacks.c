@@ -131,7 +131,7 @@ static void copy_answer(struct stack *stack) {
 
 static bool ask(const struct thread_look *look, struct stack *stack) {
     static const int candidates[] = {SIGURG, SIGWINCH};
-    stack->reason = "no signal is free to ask it";
+    stack->reason = "it has the signals blocked that are free to ask it";
     for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
         int number = candidates[i];
         struct sigaction before;
@@ -244,16 +244,28 @@ void stacks_prepare(void) {
     elf_visit(find_unwinder, NULL);
 }
 
+/* A running thread may have all signals blocked just for a moment, in pthread_create for one. */
+static struct thread_look look_again(const struct thread_look *look) {
+    struct thread_look fresh = *look;
+    for (int i = 0; i < 5 && fresh.call < 0 && (fresh.blocked & 1ull << (SIGURG - 1)); i++) {
+        struct timespec pause = {0, 1000000};
+        nanosleep(&pause, NULL);
+        thread_look(look->tid, &fresh);
+    }
+    return fresh;
+}
+
 void stacks_take(const struct thread_look *look, struct stack *stack) {
+    struct thread_look fresh = look_again(look);
     memset(stack, 0, sizeof *stack);
     if (is_lost) {
         stack->reason = "an earlier question was never answered";
-    } else if (!thread_bears_signal(look)) {
+    } else if (!thread_bears_signal(&fresh)) {
         stack->reason = "a signal would interrupt its system call";
-    } else if (ask(look, stack)) {
+    } else if (ask(&fresh, stack)) {
         return;
     }
-    stacks_guess(look, stack);
+    stacks_guess(&fresh, stack);
 }
 
 void *stacks_function_of(void *address) {
