@@ -44,14 +44,16 @@ static enum place place_of(const void *address, struct elf_object *object) {
     return elf_find_by_address((const void *)real_abort, &libc) && object->symbols == libc.symbols ? LIBC : OUTSIDE;
 }
 
-static bool is_one_of(const char *name, const char *const *names) {
-    for (; name && *names; names++) {
-        if (strcmp(name, *names) == 0) {
+static bool is_one_of(const char *name, const char *const *names, size_t count) {
+    for (size_t i = 0; name && i < count; i++) {
+        if (strcmp(name, names[i]) == 0) {
             return true;
         }
     }
     return false;
 }
+
+#define IS_ONE_OF(name, names) is_one_of(name, names, sizeof(names) / sizeof *(names))
 
 /* The name of the function that was called where `address` is the return address, by the call instruction and the PLT
  * or GOT slot that it goes through: compilers put the end of a function far from its name. NULL: it can't be told. */
@@ -110,13 +112,9 @@ struct course {
 };
 
 static void follow(void *const *frames, size_t count, struct course *course) {
-    static const char *const fatal[] = {"Py_FatalError",
-                                        "_Py_FatalErrorFunc",
-                                        "_Py_FatalErrorFormat",
-                                        "_Py_FatalError_TstateNULL",
-                                        "_Py_FatalRefcountErrorFunc",
-                                        NULL};
-    static const char *const terminate[] = {"_ZSt9terminatev", "_ZN10__cxxabiv111__terminateEPFvvE", NULL};
+    static const char *const fatal[] = {"Py_FatalError", "_Py_FatalErrorFunc", "_Py_FatalErrorFormat",
+                                        "_Py_FatalError_TstateNULL", "_Py_FatalRefcountErrorFunc"};
+    static const char *const terminate[] = {"_ZSt9terminatev", "_ZN10__cxxabiv111__terminateEPFvvE"};
     for (size_t i = 0; i < count && !course->culprit; i++) {
         struct elf_object object;
         size_t offset;
@@ -126,10 +124,10 @@ static void follow(void *const *frames, size_t count, struct course *course) {
         }
         const char *name = elf_function_at(&object, (const char *)frames[i] - 1, &offset);
         if (place == CPYTHON) {
-            course->is_fatal = course->is_fatal || is_one_of(name, fatal);
+            course->is_fatal = course->is_fatal || IS_ONE_OF(name, fatal);
             course->entry = name;
             course->has_entry = true;
-        } else if (place == OUTSIDE && is_one_of(name, terminate)) {
+        } else if (place == OUTSIDE && IS_ONE_OF(name, terminate)) {
             course->is_terminate = true;
         } else if (place == OUTSIDE && course->has_entry) {
             const char *called = called_at(frames[i]);
@@ -137,10 +135,13 @@ static void follow(void *const *frames, size_t count, struct course *course) {
             course->entry = called ? called : course->entry;
         }
     }
-    static const char *const mains[] = {"Py_Main", "Py_BytesMain", "Py_RunMain", NULL};
-    if (is_one_of(course->entry, mains)) {
+    /* 3.13 exports less of Py_FatalError's family. */
+    course->is_fatal =
+        course->is_fatal || (course->culprit && is_one_of(course->entry, real_api_names, REAL_API_COUNT));
+    static const char *const mains[] = {"Py_Main", "Py_BytesMain", "Py_RunMain"};
+    if (IS_ONE_OF(course->entry, mains)) {
         course->culprit = NULL; /* the interpreter's own program */
-    } else if (is_one_of(course->entry, fatal) && !journal_is_on && options.verbosity < 1) {
+    } else if (IS_ONE_OF(course->entry, fatal) && !journal_is_on && options.verbosity < 1) {
         course->culprit = NULL; /* a module that calls Py_FatalError means to */
     }
 }

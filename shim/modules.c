@@ -12,7 +12,7 @@ static struct module {
     bool is_named;
     char name[MODULE_NAME];
     struct journal_totals totals;
-} modules[MODULE_COUNT] = {{.object = 1, .is_named = true, .name = "(others)"}};
+} modules[MODULE_COUNT];
 
 /* Addresses that were seen: caller << 8 | module. */
 enum { SEEN_COUNT = 1024 };
@@ -62,8 +62,11 @@ struct journal_totals *modules_totals(unsigned module) {
 }
 
 const char *modules_name(unsigned module) {
-    return module < MODULE_COUNT && __atomic_load_n(&modules[module].is_named, __ATOMIC_ACQUIRE) ? modules[module].name
-                                                                                                 : NULL;
+    if (module == MODULE_OTHERS) {
+        return "(others)";
+    }
+    bool is_named = module < MODULE_COUNT && __atomic_load_n(&modules[module].is_named, __ATOMIC_ACQUIRE);
+    return is_named ? modules[module].name : NULL;
 }
 
 void modules_reset(void) {

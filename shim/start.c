@@ -81,8 +81,8 @@ static void learn(void) {
     reconcile_forget_interpreter();
     report_open();
     tell_options();
-    if (journal_is_on || options.verbosity >= 2) {
-        stacks_prepare();
+    if (journal_is_on || options.verbosity >= 1) {
+        stacks_prepare(); /* so that nothing need be loaded when the process is dying */
     }
     if (real_is_ambiguous) {
         report_tell(REPORT_WARNING, REPORT_two_libpythons, NULL, NULL, NULL);

@@ -11,14 +11,14 @@
 #include "report.h"
 
 static struct {
-    int fd; /* -1: closed */
     char path[1200];
     uint64_t size; /* written so far: whole lines */
     uint64_t half; /* half of the limit */
     bool is_first; /* no line in it yet: the next needs no comma in front */
     size_t length;
     char buffer[64 * 1024];
-} file = {.fd = -1};
+} file;
+static int fd = -1; /* apart from the buffer, which else would be data of the library's file */
 
 static void complain(const char *what) {
     char buffer[sizeof file.path + 100];
@@ -37,14 +37,14 @@ static void complain(const char *what) {
 static bool write_out(const char *bytes, size_t size) {
     size_t done = 0;
     while (done < size) {
-        ssize_t count = write(file.fd, bytes + done, size - done);
+        ssize_t count = write(fd, bytes + done, size - done);
         if (count < 0 && errno != EINTR) {
             complain("can't write on");
-            if (ftruncate(file.fd, (off_t)file.size) != 0) {
+            if (ftruncate(fd, (off_t)file.size) != 0) {
                 errno = 0; /* not a file that can be cut: a pipe, /dev/full */
             }
-            close(file.fd);
-            file.fd = -1;
+            close(fd);
+            fd = -1;
             return false;
         }
         done += count > 0 ? (size_t)count : 0;
@@ -55,8 +55,8 @@ static bool write_out(const char *bytes, size_t size) {
 
 static bool begin(void) {
     int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
-    file.fd = open(file.path, flags, 0644);
-    if (file.fd < 0) {
+    fd = open(file.path, flags, 0644);
+    if (fd < 0) {
         complain("can't write");
         return false;
     }
@@ -75,28 +75,28 @@ bool timeline_file_open(const char *pattern, uint64_t limit) {
 }
 
 bool timeline_file_is_open(void) {
-    return file.fd >= 0;
+    return fd >= 0;
 }
 
 void timeline_file_flush(void) {
-    if (file.fd >= 0 && file.length && write_out(file.buffer, file.length)) {
+    if (fd >= 0 && file.length && write_out(file.buffer, file.length)) {
         file.length = 0;
     }
 }
 
 void timeline_file_close(void) {
     timeline_file_flush();
-    if (file.fd >= 0 && write_out("\n]\n", 3)) {
-        close(file.fd);
-        file.fd = -1;
+    if (fd >= 0 && write_out("\n]\n", 3)) {
+        close(fd);
+        fd = -1;
     }
 }
 
 void timeline_file_forget(void) {
-    if (file.fd >= 0) {
-        close(file.fd);
+    if (fd >= 0) {
+        close(fd);
     }
-    file.fd = -1;
+    fd = -1;
     file.length = 0;
 }
 
@@ -115,20 +115,20 @@ static bool rotate(void) {
 /* The comma stands in front of a line, so that the last needs none: the array can be closed at any time, and is valid to
  * the format's readers when it is not. */
 bool timeline_file_add(const struct text *event) {
-    if (file.fd < 0 || event->length >= event->capacity) {
+    if (fd < 0 || event->length >= event->capacity) {
         return true; /* cut: half an object would spoil the file */
     }
     if (file.length + event->length + 2 > sizeof file.buffer) {
         timeline_file_flush();
     }
-    if (file.fd >= 0 && !file.is_first) {
+    if (fd >= 0 && !file.is_first) {
         memcpy(file.buffer + file.length, ",\n", 2);
         file.length += 2;
     }
     memcpy(file.buffer + file.length, event->buffer, event->length);
     file.length += event->length;
     file.is_first = false;
-    if (file.fd >= 0 && file.size + file.length > file.half) {
+    if (fd >= 0 && file.size + file.length > file.half) {
         rotate();
         return false;
     }
