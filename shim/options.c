@@ -229,8 +229,11 @@ static const struct option {
     {"help", parse_help, "0|1", "0", "print this list on stderr and go on"},
     {"mode", parse_mode, "repair|observe|strict|off", "repair",
      "observe: change nothing, say what would be repaired; strict: and end at the first; off: pass all through"},
-    {"repair", parse_repair, "all|none|NAME,NAME|-NAME", "all",
-     "which repairs: duplicate held subinterp moved cached finalize orphan share"},
+    {"repair", parse_repair, "all|none|NAME,NAME|-NAME", "all", "which repairs:"
+#define REPAIR(name, without) " " #name
+#include "repairs.def"
+#undef REPAIR
+    },
     {"verbosity", parse_verbosity, "0|1|2", "0",
      "1: tell each repair once per calling site; 2: tell how it is bound too"},
     {"log_path", parse_log_path, "FILE|stderr|stdout", "stderr",
