@@ -357,7 +357,11 @@ debug() {
 
 # ---- main
 
-defaults=history=64:summary=1 # in front of what is in GILSHIM_OPTIONS: there, later wins
+# What is in front of what is in GILSHIM_OPTIONS, where later wins. A summary from each process that has this stderr: there
+# are programs that read their children's.
+# shellcheck disable=SC2012 # of one known file
+{ inode=$(ls -Lid /proc/self/fd/3 2>/dev/null | sed 's/^ *\([0-9]*\) .*/@\1/') || :; } 3>&2 || inode=''
+defaults=history=64:summary=${inode:-1}
 options=''
 add_option() { options=${options:+$options:}$1; }
 

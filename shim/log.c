@@ -146,12 +146,8 @@ static void put_after_loss(int fd) {
     }
 }
 
-static bool is_file_path(void) {
-    return options.log_path[0] && strcmp(options.log_path, "stderr") != 0 && strcmp(options.log_path, "stdout") != 0;
-}
-
 void log_open(void) {
-    if (!is_file_path() || (log_file.fd >= 0 && log_file.pid == getpid())) {
+    if (!options_log_is_file() || (log_file.fd >= 0 && log_file.pid == getpid())) {
         return;
     }
     int saved_errno = errno;
@@ -186,7 +182,7 @@ static int destination(void) {
     if (strcmp(options.log_path, "stdout") == 0) {
         return STDOUT_FILENO;
     }
-    if (!is_file_path()) {
+    if (!options_log_is_file()) {
         return STDERR_FILENO;
     }
     struct stat status;

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "text.h"
 
@@ -98,7 +100,20 @@ static bool parse_check(struct options *result, struct span value) {
 }
 
 static bool parse_summary(struct options *result, struct span value) {
-    return parse_flag(&result->summary, value);
+    uint64_t inode = 0;
+    for (size_t i = 1; i < value.length && value.start[0] == '@'; i++) {
+        if (value.start[i] < '0' || value.start[i] > '9' || value.length > 19) {
+            return false;
+        }
+        inode = inode * 10 + (uint64_t)(value.start[i] - '0');
+    }
+    if (inode) {
+        result->summary = true;
+    } else if (!parse_flag(&result->summary, value)) {
+        return false;
+    }
+    result->summary_stderr = inode;
+    return true;
 }
 
 static bool parse_mode(struct options *result, struct span value) {
@@ -241,7 +256,8 @@ static const struct option {
     {"log_format", parse_log_format, "text|json", "text", "json: each report is one line of JSON"},
     {"color", parse_color, "auto|always|never", "auto",
      "auto: on a terminal, unless NO_COLOR; CLICOLOR_FORCE=1 forces"},
-    {"summary", parse_summary, "0|1", "0", "when the process ends: repairs, acquisitions, waits and holds by module"},
+    {"summary", parse_summary, "0|1|@INODE", "0",
+     "when the process ends: repairs, acquisitions, waits and holds by module; @: if that file is stderr"},
     {"history", parse_history, "N", "0", "keep the last N events of each thread (at most 4096) for reports"},
     {"timeline", parse_timeline, "FILE", "none", "write a trace for ui.perfetto.dev; FILE as for log_path"},
     {"timeline_mb", parse_timeline_mb, "N", "256",
@@ -305,11 +321,23 @@ static void stay_silent(const char *text) {
     (void)text;
 }
 
+bool options_log_is_file(void) {
+    return options.log_path[0] && strcmp(options.log_path, "stderr") != 0 && strcmp(options.log_path, "stdout") != 0;
+}
+
+/* summary=@INODE is for programs that read their children's stderr: those are not to find a summary in it. */
+static bool summary_has_reader(void) {
+    struct stat status;
+    return !options.summary_stderr || options_log_is_file() ||
+           (fstat(STDERR_FILENO, &status) == 0 && status.st_ino == options.summary_stderr);
+}
+
 void options_read(void) {
     const char *value = secure_getenv("GILSHIM_OPTIONS");
     strncpy(environment, value ? value : "", sizeof environment - 1);
     options_default(&options);
     options_parse(&options, environment, stay_silent);
+    options.summary = options.summary && summary_has_reader();
     const char *no_color = secure_getenv("NO_COLOR"), *force = secure_getenv("CLICOLOR_FORCE");
     if (options.color == COLOR_AUTO && no_color && *no_color) {
         options.color = COLOR_NEVER;

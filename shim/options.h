@@ -30,6 +30,7 @@ struct options {
     bool help;        /* print the options and go on */
     bool check;       /* say what can be served, instead of running the program */
     bool summary;     /* a summary when the process ends */
+    uint64_t summary_stderr; /* ... where it is on stderr, only if that had this inode at start; 0: in any case */
     enum log_format log_format;
     enum color color;
     int history;             /* events that are kept of each thread; 0: repairs only */
@@ -56,6 +57,9 @@ void options_parse(struct options *result, const char *string, options_complaint
 
 /* Reads GILSHIM_OPTIONS into `options` with secure_getenv (nothing in a set-uid process). Constructor only. */
 void options_read(void);
+
+/* Whether messages go to a file of the process's own, not to stderr or stdout. Async-signal-safe. */
+bool options_log_is_file(void);
 
 /* Says what was wrong in GILSHIM_OPTIONS when it was read: a process that turns out to have no CPython stays silent. */
 void options_complain(options_complaint *complain);

@@ -15,9 +15,11 @@ gives() {
     shift
     limited 30 env -u GILSHIM_OPTIONS ${before+GILSHIM_OPTIONS="$before"} "$wrapper" "$@" printenv GILSHIM_OPTIONS
     is_status 0
+    # Which file stderr is, is another test's business.
+    [[ $output =~ ^history=64:summary=@[1-9][0-9]* ]] && output=history=64:summary=@${output#"${BASH_REMATCH[0]}"}
     [ "$output" = "$expected" ] || told "$*: expected $expected"
 }
-own=history=64:summary=1
+own=history=64:summary=@
 
 # ---- usage
 
@@ -179,7 +181,6 @@ preload_with() { LD_PRELOAD=$1 limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev
     # The wrapper in the wrapper puts its own in front of nothing again.
     gives $own:verbosity=0:summary=0:mode=off -q "$wrapper" -m off
     gives $own:verbosity=0:summary=0 -q "$wrapper"
-    before=$own gives $own
     before=${own}0 gives $own:${own}0
 }
 
@@ -191,4 +192,18 @@ preload_with() { LD_PRELOAD=$1 limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev
     cd %p || return
     touch file
     gives "$own:log_path=$BATS_TEST_TMPDIR/%%p/log.%p:timeline=$BATS_TEST_TMPDIR/%%p/t.%p:suppressions=$PWD/file" -o log.%p -t t.%p -S file
+}
+
+@test "the summary is for stderr as it is" {
+    : >file
+    limited 30 sh -c '"$1" printenv GILSHIM_OPTIONS 2>file' - "$wrapper"
+    [ "$output" = "history=64:summary=@$(stat -c %i file)" ]
+    # Once more in front of the same, or another.
+    limited 30 sh -c '"$1" "$1" printenv GILSHIM_OPTIONS 2>file' - "$wrapper"
+    [ "$output" = "history=64:summary=@$(stat -c %i file)" ]
+    limited 30 sh -c '"$1" sh -c "\"\$1\" printenv GILSHIM_OPTIONS 2>/dev/null" - "$1" 2>file' - "$wrapper"
+    [ "$output" = "history=64:summary=@$(stat -c %i -L /dev/null):history=64:summary=@$(stat -c %i file)" ]
+    limited 30 sh -c '"$1" printenv GILSHIM_OPTIONS 2>&-' - "$wrapper"
+    is_status 0
+    has_line history=64:summary=1
 }

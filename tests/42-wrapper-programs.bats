@@ -28,14 +28,14 @@ libgilshim.so" ]
     local kind
     for kind in static shared; do
         require "needs a $kind interpreter" use_python $kind
-        wrapped "$PYTHON" -S -c "$print_preload"
+        wrapped -q "$PYTHON" -S -c "$print_preload"
         is_status 0
         [ "$output" = "$library" ]
         printf '#!%s -S\n%s\n' "$PYTHON" "$print_preload" >script
         chmod +x script
-        wrapped ./script
+        wrapped -q ./script
         [ "$output" = "$library" ]
-        wrapped sh -c 'true | "$@" | cat' - "$PYTHON" -S -c "$print_preload"
+        wrapped -q sh -c 'true | "$@" | cat' - "$PYTHON" -S -c "$print_preload"
         [ "$output" = "$library" ]
     done
 }
@@ -148,9 +148,34 @@ patch_bytes() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status
         # shellcheck disable=SC2086
         limited 30 $shell "$wrapper" -v -o log printenv LD_PRELOAD GILSHIM_OPTIONS
         is_status 0
-        [ "$output" = "$library
-history=64:summary=1:log_path=$PWD/log:verbosity=1" ]
+        has_line "$library"
+        has_line "history=64:summary=@[1-9]*:log_path=$PWD/log:verbosity=1"
     done
+}
+
+# ---- the summary
+
+@test "a summary comes at the end of each process that has the wrapper's stderr, and in no output that a program reads" {
+    require "needs an interpreter" use_python static
+    local program='import subprocess, sys
+child = [sys.executable, "-S", "-c", "pass"]
+subprocess.check_call(child)
+sys.stdout.write("read: %r\n" % subprocess.Popen(child, stdout=subprocess.PIPE, stderr=subprocess.STDOUT).communicate()[0])'
+    wrapped "$PYTHON" -S -c "$program"
+    is_status 0
+    [ "$(count_lines '==*== gilshim: summary')" -eq 2 ]
+    has_line "read: *''"
+    wrapped -q "$PYTHON" -S -c "$program"
+    [ "${#lines[@]}" -eq 1 ]
+    has_line "read: *''"
+    # A log is each process's own.
+    wrapped -o log "$PYTHON" -S -c "$program"
+    [ "${#lines[@]}" -eq 1 ]
+    [ "$(grep -l 'gilshim: summary' log.* | wc -l)" -eq 3 ]
+    # A program that turns its stderr elsewhere has been started with ours.
+    wrapped "$PYTHON" -S -c 'import os; os.dup2(os.open("elsewhere", os.O_CREAT | os.O_WRONLY), 2)'
+    is_silent
+    grep -q 'gilshim: summary' elsewhere
 }
 
 # ---- --check
