@@ -1,0 +1,51 @@
+#!/usr/bin/env bats
+# Many threads at once: half of them Python's, half foreign, each plays random programs of the nesting suite against the
+# others, with the interpreter switching threads as often as it can (tests/fixtures/storm). And threads that come and go:
+# nothing of them may stay. The long form: `make storm`.
+
+load ../helpers
+
+setup_file() {
+    # Made by the host's Python, so that they are the same for each interpreter. What README says can't be told apart
+    # (limits) is left out.
+    PROGRAMS=$BATS_FILE_TMPDIR/programs
+    "$ROOT/tests/nesting/run" --tag "$PY_TAG" --list --random 200 --tree-depth 5 --size 10 --seed 75 \
+        --without keepA,keepB,detach >"$PROGRAMS"
+    export PROGRAMS
+}
+
+# play HOW THREADS SEED PROGRAMS SECONDS
+play() {
+    local how=$1
+    shift
+    export MALLOC_ARENA_MAX=2
+    LIMIT=240 "$how" sh -c 'exec "$0" "$@" <"$PROGRAMS"' \
+        "$PYTHON" -S "$ROOT/tests/fixtures/storm/storm.py" "$FIXTURES/gilstorm.so" "$@"
+}
+
+lives() {
+    export MALLOC_ARENA_MAX=2
+    LIMIT=240 works_with "$PYTHON" -S "$ROOT/tests/fixtures/storm/lives.py" "$FIXTURES/gilstorm.so" "$@"
+}
+
+@test "a few threads play programs against each other" {
+    play works_with 6 1276 12 0
+    has_line '* programs, * turns, 0 breaches'
+}
+
+@test "many threads play programs against each other" {
+    play works_with 40 2888 1000 2
+    has_line '* programs, * turns, 0 breaches'
+}
+
+@test "without the shim the same storm is stuck or dies" {
+    play fails_without 6 1276 12 0
+}
+
+@test "the judge notices: with the repairs switched off the same storm is stuck or dies" {
+    SHIM_OPTIONS=repair=none play fails_with 6 1276 12 0
+}
+
+@test "short lives of foreign threads leave nothing behind" { lives all "${GILSHIM_TEST_LIVES:-5000}" 8; }
+
+@test "short lives of Python's threads leave nothing behind" { lives python "${GILSHIM_TEST_LIVES:-1000}" 8; }
