@@ -15,7 +15,7 @@ CPython's GIL APIs neither deadlock nor die; a summary comes on stderr at its en
 The exit status is COMMAND's.
 
   -m MODE     repair (default); observe: tell what would be repaired, change nothing;
-              strict: end at the first thing to repair, with status 66; off: do nothing
+              strict: abort at the first thing to repair; off: pass everything through
   -v          tell on stderr what is repaired, once for each place; twice: more
   -q          tell nothing unless it is fatal, and no summary
   -o FILE     write messages to FILE.PID instead of stderr (%p pid, %h host, %e program)

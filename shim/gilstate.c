@@ -18,6 +18,7 @@ static int ensure_over_bare_gil(struct owner *me, const void *caller) {
         if (!state || !me) {
             return real.PyGILState_Ensure();
         }
+        owner_state_appeared(slot_get());
     }
     reconcile_attach_over(me, state, NULL, BLOCK_BY_ENSURE, caller);
     counter_learn(state);
@@ -42,8 +43,9 @@ static void release_over_bare_gil(const struct block *over, const void *caller) 
         reconcile_resume_beneath(me, over, caller);
     }
     if (count == 1) {
+        reconcile_state_ends(state, false, caller);
         real.PyThreadState_Delete(state);
-        reconcile_state_died(state, false, caller);
+        reconcile_state_ended(state, caller);
     }
 }
 
@@ -73,7 +75,11 @@ int reconcile_ensure(const void *caller) {
     }
     if (!state || state == slot_get()) {
         owner_leave(me);
-        return real.PyGILState_Ensure();
+        int ensured = real.PyGILState_Ensure();
+        if (!state) {
+            owner_state_appeared(slot_get());
+        }
+        return ensured;
     }
     if (!interp_slot_follows) {
         settle_slot(me, state, caller);
@@ -134,13 +140,16 @@ void reconcile_release(int gilstate, const void *caller) {
         }
         return;
     }
+    if (count == 1) {
+        reconcile_state_ends(current, false, caller);
+    }
     if (is_settled) {
         real.PyGILState_Release(gilstate);
     } else {
         release_without_slot(current, gilstate);
     }
     if (count == 1 || (count == COUNTER_UNKNOWN && slot_get() != current)) {
-        reconcile_state_died(current, false, caller);
+        reconcile_state_ended(current, caller);
         return;
     }
     me = owner_enter();

@@ -11,12 +11,19 @@
 
 PyThreadState *reconcile_new(PyInterpreterState *interp) {
     PyThreadState *state = real.PyThreadState_New(interp);
-    struct owner *me = state ? owner_enter() : NULL;
+    if (!state) {
+        return NULL;
+    }
+    owner_state_made(state);
+    /* A thread without a state gets the new one into its slot at once, whoever it was made for. */
+    bool is_in_slot = slot_get() == state;
+    if (is_in_slot) {
+        owner_state_appeared(state);
+    }
+    struct owner *me = owner_enter();
     if (me) {
-        owner_state_made(state);
         blocks_forget(&me->blocks, state); /* an earlier one at the same address, whose end was not seen */
-        /* A thread without a state gets the new one into its slot at once, whoever it was made for. */
-        if (slot_get() == state) {
+        if (is_in_slot) {
             owner_take(me, state);
         }
         owner_leave(me);
@@ -27,13 +34,14 @@ PyThreadState *reconcile_new(PyInterpreterState *interp) {
 /* Clear runs arbitrary destructors, and pybind11 calls it with a count of 0: no plain Ensure/Release meanwhile. */
 void reconcile_clear(PyThreadState *state) {
     struct owner *me = owner_enter();
+    PyThreadState *outer = me ? me->clearing : NULL; /* Clear may be called by destructors in a Clear */
     if (me && owner_attached(me) == state) {
         me->clearing = state;
     }
     real.PyThreadState_Clear(state);
     me = owner_enter();
     if (me) {
-        me->clearing = NULL;
+        me->clearing = outer;
         owner_leave(me);
     }
 }
@@ -47,11 +55,19 @@ static bool is_known_elsewhere(struct owner *me, const PyThreadState *state, boo
     return !registry_find(state, &entry) || (entry.owner && entry.owner != me);
 }
 
-void reconcile_state_died(PyThreadState *state, bool may_be_elsewhere, const void *caller) {
+void reconcile_state_ends(PyThreadState *state, bool may_be_elsewhere, const void *caller) {
     struct owner *me = owner_enter();
     if (me) {
         keys_state_died(me, state, caller);
-        owner_state_died(me, state, may_be_elsewhere);
+        owner_state_ends(me, state, may_be_elsewhere);
+    }
+}
+
+void reconcile_state_ended(PyThreadState *state, const void *caller) {
+    struct owner *me = owner_enter();
+    if (me) {
+        keys_state_died(me, state, caller);
+        owner_state_ended(me, state);
         settle_detach(me, state);
         owner_leave(me);
     }
@@ -64,13 +80,13 @@ void reconcile_delete(PyThreadState *state, const void *caller) {
         return;
     }
     PyThreadState *in_slot = slot_get();
-    bool is_elsewhere = is_known_elsewhere(me, state, in_slot == state);
+    reconcile_state_ends(state, is_known_elsewhere(me, state, in_slot == state), caller);
     real.PyThreadState_Delete(state);
     /* From 3.12 on a state that is in some slot takes whatever is in *this* thread's slot with it. */
     if (in_slot && in_slot != state && !slot_get() && options_repairs(REPAIR_moved) && slot_set(in_slot)) {
         report_repair(REPAIR_moved, caller);
     }
-    reconcile_state_died(state, is_elsewhere, caller);
+    reconcile_state_ended(state, caller);
 }
 
 void reconcile_delete_current(const void *caller) {
@@ -82,22 +98,30 @@ void reconcile_delete_current(const void *caller) {
     }
     const struct block *block = blocks_last_of(&me->blocks, current);
     bool is_over = block && block->kind == BLOCK_OVER && block->beneath != current;
-    if (is_over && reconcile_resume_beneath(me, block, caller)) {
+    bool is_detached = is_over && reconcile_resume_beneath(me, block, caller);
+    reconcile_state_ends(current, false, caller);
+    if (is_detached) {
         real.PyThreadState_Delete(current);
     } else {
         real.PyThreadState_DeleteCurrent();
     }
-    reconcile_state_died(current, false, caller);
+    reconcile_state_ended(current, caller);
 }
 
 /* ---- interpreters ----------------------------------------------------------------------------------------------- */
 
 void reconcile_after_new_interpreter(PyThreadState *state, const void *caller) {
-    struct owner *me = state ? owner_enter() : NULL;
-    if (!me) {
+    if (!state) {
         return;
     }
     owner_state_made(state);
+    if (slot_get() == state) {
+        owner_state_appeared(state);
+    }
+    struct owner *me = owner_enter();
+    if (!me) {
+        return;
+    }
     me->holds_gil_without_state = false;
     if (!interp_slot_follows) {
         settle_slot(me, state, caller);
@@ -111,8 +135,9 @@ void reconcile_after_new_interpreter(PyThreadState *state, const void *caller) {
 void reconcile_end_interpreter(PyThreadState *state, const void *caller) {
     struct owner *me = owner_enter();
     bool was_attached = me && owner_attached(me) == state;
+    reconcile_state_ends(state, false, caller);
     real.Py_EndInterpreter(state);
-    reconcile_state_died(state, false, caller);
+    reconcile_state_ended(state, caller);
     /* Up to 3.11 the GIL is still held, with nothing attached. */
     me = owner_enter();
     if (me) {

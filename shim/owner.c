@@ -213,12 +213,21 @@ PyThreadState *owner_attached(struct owner *me) {
     return registry_find(current, &entry) && entry.owner == me ? current : NULL;
 }
 
-/* Taken by another thread, or killed, since this thread looked last. A thread that never looked cannot have lost
- * anything: a state in its slot under an address that is known as dead or taken is a later one at the same place. */
+static bool is_news(uint32_t epoch) {
+    return (int32_t)(epoch - owner_fast.verified) > 0;
+}
+
+/* Taken by another thread, or killed (and perhaps another one made in its place), since this thread looked last. A
+ * thread that never looked cannot have lost anything: a state in its slot under an address that is known as dead or taken
+ * is a later one at the same place. */
 static bool is_lost(const struct owner *me, const PyThreadState *state) {
     struct registry_entry entry;
-    return state && owner_fast.verified && registry_find(state, &entry) && entry.owner != me &&
-           (entry.owner || entry.is_dead) && (int32_t)(entry.taken - owner_fast.verified) > 0;
+    if (!state || !owner_fast.verified || state == me->clearing) {
+        return false;
+    }
+    bool is_known = registry_find(state, &entry);
+    bool is_anothers = is_known && entry.owner && entry.owner != me && is_news(entry.taken);
+    return is_anothers || (entry.owner != me && entry.died && is_news(entry.died));
 }
 
 /* What is no longer this thread's goes out of its blocks. */
@@ -364,20 +373,46 @@ void owner_state_made(PyThreadState *state) {
     registry_add(state);
 }
 
-void owner_state_died(struct owner *me, PyThreadState *state, bool may_be_elsewhere) {
+void owner_state_appeared(PyThreadState *state) {
     struct registry_entry entry;
+    struct owner *me = owner_fast.record;
+    if (!me || !state || (!registry_find(state, &entry) && !entry.died) || entry.owner == me) {
+        return;
+    }
+    registry_add(state); /* what was known of another one at this address is history */
+    owner_take(me, state);
+}
+
+static void forget(struct owner *me, const PyThreadState *state) {
+    if (me->home == state) {
+        me->home = NULL;
+    }
+    blocks_forget(&me->blocks, state);
+}
+
+void owner_state_ends(struct owner *me, PyThreadState *state, bool may_be_elsewhere) {
+    struct registry_entry entry;
+    me->clearing = state;
     if (may_be_elsewhere || (registry_find(state, &entry) && entry.has_moved)) {
         registry_bury(state, interp_next_epoch());
     } else {
         registry_remove(state);
     }
+    forget(me, state);
+}
+
+void owner_state_ended(struct owner *me, PyThreadState *state) {
+    struct registry_entry entry;
+    me->clearing = NULL;
+    /* Whether a Release would free it could not be told before. */
+    if (registry_find(state, &entry) && entry.owner == me && entry.has_moved) {
+        registry_bury(state, interp_next_epoch());
+    }
+    registry_remove_of(state, me);
     if (me->attached == state) {
         me->attached = NULL;
     }
-    if (me->home == state) {
-        me->home = NULL;
-    }
-    blocks_forget(&me->blocks, state);
+    forget(me, state);
 }
 
 void owner_new_life(void) {

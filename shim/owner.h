@@ -34,7 +34,7 @@ struct owner {
     PyThreadState *attached; /* attached here last, as far as seen: a hint for the truth test up to 3.11 */
     PyThreadState *override; /* what we wrote into the slot, while it stands there */
     PyThreadState *home;     /* what the slot held before that, and gets back at the detach */
-    PyThreadState *clearing; /* PyThreadState_Clear of it is running: its count may be 0 */
+    PyThreadState *clearing; /* PyThreadState_Clear of it is running, or what frees it: its count may be 0 */
     PyThreadState *answered; /* what a library was told when it asked for this thread's state ... */
     uint32_t answered_at;    /* ... at that visit: good for the very next one, the attach that it asked for */
     uint32_t visits;         /* counts owner_enter */
@@ -112,9 +112,17 @@ void owner_take(struct owner *me, PyThreadState *state);
 /* A state was made by PyThreadState_New. */
 void owner_state_made(PyThreadState *state);
 
-/* A state has died or is about to: no record of this thread names it any more. `may_be_elsewhere`: another thread may
- * still have it in its slot or keys. */
-void owner_state_died(struct owner *me, PyThreadState *state, bool may_be_elsewhere);
+/* A state is about to be freed: no block of this thread names it any more, and the registry knows. Before the call that
+ * frees it: from then on another thread may have a new state at the same address. `may_be_elsewhere`: another thread may
+ * have it in its slot or keys. */
+void owner_state_ends(struct owner *me, PyThreadState *state, bool may_be_elsewhere);
+
+/* It has been freed: what was noted of it meanwhile goes too. */
+void owner_state_ended(struct owner *me, PyThreadState *state);
+
+/* A new state has come into this thread's slot, which was empty: if another one was known at its address, that is told
+ * apart. Before the next owner_enter, which would take it for the other. */
+void owner_state_appeared(PyThreadState *state);
 
 /* A library was told that `state` is this thread's; and whether that was just before the present visit. */
 void owner_note_answer(struct owner *me, PyThreadState *state);

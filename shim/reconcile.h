@@ -59,9 +59,11 @@ PyThreadState *reconcile_new(PyInterpreterState *interp);
 /* PyThreadState_Clear: while it runs, this thread takes the long way. */
 void reconcile_clear(PyThreadState *state);
 
-/* For the other rules: `state` has died, nothing of this thread names it any more, and the slot gets back what it held
- * before. `may_be_elsewhere`: another thread may have it in its slot. Makes the thread plain if it has come to that. */
-void reconcile_state_died(PyThreadState *state, bool may_be_elsewhere, const void *caller);
+/* For the other rules, around a call that frees `state`. Before: nothing of this thread names it any more, since another
+ * thread may have a new state at its address before the call has returned. `may_be_elsewhere`: another thread may have it
+ * in its slot. After: the slot gets back what it held before. Makes the thread plain if it has come to that. */
+void reconcile_state_ends(PyThreadState *state, bool may_be_elsewhere, const void *caller);
+void reconcile_state_ended(PyThreadState *state, const void *caller);
 
 /* PyThreadState_Delete, and what CPython 3.12+ takes out of this thread's slot by it is put back. */
 void reconcile_delete(PyThreadState *state, const void *caller);
@@ -132,7 +134,7 @@ void keys_gone(const void *key);
 /* Whether a library has `state` under its key on this thread. */
 bool keys_file(struct owner *me, const PyThreadState *state);
 
-/* `state` has died: this thread's keys name it no more. `me` may be NULL. */
+/* `state` dies: this thread's keys name it no more. `me` may be NULL. */
 void keys_state_died(struct owner *me, const PyThreadState *state, const void *caller);
 
 /* The thread ends, or all keys are void with the interpreter. */

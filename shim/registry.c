@@ -85,22 +85,29 @@ static void vacate(struct registry_entry *entry) {
     table[hole] = (struct registry_entry){.state = NULL};
 }
 
+/* Some thread may not have noticed yet that its state died here; a later state that came and went in between says nothing
+ * about that. Otherwise the place is free. */
+static void remove_entry(struct registry_entry *entry) {
+    if (entry->died) {
+        *entry = (struct registry_entry){.state = entry->state, .died = entry->died, .is_history = true};
+    } else {
+        vacate(entry);
+    }
+}
+
 bool registry_find(const void *state, struct registry_entry *entry) {
     pthread_mutex_lock(&lock);
     const struct registry_entry *found = place_of(state);
-    bool is_found = found && found->state;
-    if (is_found) {
-        *entry = *found;
-    }
+    *entry = found ? *found : (struct registry_entry){.state = NULL};
     pthread_mutex_unlock(&lock);
-    return is_found;
+    return entry->state && !entry->is_history;
 }
 
 void registry_add(const void *state) {
     pthread_mutex_lock(&lock);
     struct registry_entry *entry = demand(state);
     if (entry) {
-        *entry = (struct registry_entry){.state = state, .birth = ++births};
+        *entry = (struct registry_entry){.state = state, .died = entry->died, .birth = ++births};
     }
     pthread_mutex_unlock(&lock);
 }
@@ -111,7 +118,7 @@ bool registry_take(const void *state, const void *owner, uint32_t epoch, bool ha
     if (entry) {
         entry->owner = owner;
         entry->taken = epoch;
-        entry->is_dead = false;
+        entry->is_dead = entry->is_history = false;
         entry->has_moved = entry->has_moved || has_moved;
     }
     pthread_mutex_unlock(&lock);
@@ -122,7 +129,7 @@ void registry_bury(const void *state, uint32_t epoch) {
     pthread_mutex_lock(&lock);
     struct registry_entry *entry = demand(state);
     if (entry) {
-        *entry = (struct registry_entry){.state = state, .taken = epoch, .birth = entry->birth, .is_dead = true};
+        *entry = (struct registry_entry){.state = state, .died = epoch, .birth = entry->birth, .is_dead = true};
     }
     pthread_mutex_unlock(&lock);
 }
@@ -131,7 +138,16 @@ void registry_remove(const void *state) {
     pthread_mutex_lock(&lock);
     struct registry_entry *entry = place_of(state);
     if (entry && entry->state) {
-        vacate(entry);
+        remove_entry(entry);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void registry_remove_of(const void *state, const void *owner) {
+    pthread_mutex_lock(&lock);
+    struct registry_entry *entry = place_of(state);
+    if (entry && entry->state && entry->owner == owner) {
+        remove_entry(entry);
     }
     pthread_mutex_unlock(&lock);
 }
@@ -141,7 +157,7 @@ void registry_remove_owner(const void *owner) {
     for (uint32_t i = 0; i < capacity; i++) {
         /* Vacating may move another entry into this place: look at it again. */
         while (table[i].state && table[i].owner == owner) {
-            vacate(&table[i]);
+            remove_entry(&table[i]);
         }
     }
     pthread_mutex_unlock(&lock);

@@ -11,16 +11,19 @@
 struct registry_entry {
     const void *state;
     const void *owner; /* NULL: made, but never attached by anybody that was seen; or dead */
-    uint32_t taken;    /* epoch at which the owner took it, or at which it died */
+    uint32_t taken;    /* epoch at which the owner took it */
+    uint32_t died;     /* epoch at which the last state at this address died that another thread may have in its slot */
     uint32_t birth;    /* tells a state from a later one at the same address; 0: its making was not seen */
-    bool is_dead;
-    bool has_moved; /* taken from another owner, or from nobody knows where: another thread may have it in its slot */
+    bool is_dead;      /* and so it was this one */
+    bool is_history;   /* nothing is known but that: there may be a later state here */
+    bool has_moved;    /* taken from another owner, or from nobody knows where: another thread may have it in its slot */
 };
 
-/* Whether `state` has an entry, and a copy of it. */
+/* Whether something is known of `state`; *entry is a copy of it, all 0 where there is none. Of an address where some
+ * thread may still believe its dead state to be, `died` is told also when the answer is no. */
 bool registry_find(const void *state, struct registry_entry *entry);
 
-/* A new state was made: no owner, a birth number of its own, whatever stood under this address before is history. */
+/* A new state was made: no owner, a birth number of its own. */
 void registry_add(const void *state);
 
 /* `owner` has it from `epoch` on. Adds the entry where there is none. `has_moved` stays once it is said. False if memory
@@ -31,10 +34,13 @@ bool registry_take(const void *state, const void *owner, uint32_t epoch, bool ha
  * used again. */
 void registry_bury(const void *state, uint32_t epoch);
 
-/* It is gone and nobody else can know it. */
+/* It is gone and nobody else can know it. What is known of an earlier one at its address stays. */
 void registry_remove(const void *state);
 
-/* All entries of an owner go (its OS thread ends). */
+/* The same, if it is `owner`'s: there may be a new one at the address already, of somebody else. */
+void registry_remove_of(const void *state, const void *owner);
+
+/* The same for all entries of an owner (its OS thread ends). */
 void registry_remove_owner(const void *owner);
 
 /* All entries go (the interpreter is gone). */

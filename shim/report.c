@@ -174,17 +174,13 @@ __attribute__((visibility("default"), noinline)) void gilshim_first_report(const
     __asm__ volatile("" : : "r"(line) : "memory");
 }
 
-void report_show_debugger(const char *line) {
-    static bool shown;
-    if (!__atomic_exchange_n(&shown, true, __ATOMIC_RELAXED)) {
-        gilshim_first_report(line);
-    }
-}
-
 void report_put(struct text *text, size_t prefix) {
+    static bool shown;
     log_text(text);
-    text->buffer[text->length] = '\0'; /* in place of the newline */
-    report_show_debugger(text->buffer + prefix);
+    if (!__atomic_exchange_n(&shown, true, __ATOMIC_RELAXED)) {
+        text->buffer[text->length] = '\0'; /* in place of the newline */
+        gilshim_first_report(text->buffer + prefix);
+    }
 }
 
 static struct report_call call_from(const void *caller) {

@@ -64,9 +64,6 @@ unsigned report_count(void);
 /* Called with the first report of a process, as its line is out; does nothing. run-with-shim.sh -d has gdb stop here. */
 void gilshim_first_report(const char *line);
 
-/* Makes that call, if there was none yet: for reports that don't go by the functions above. Any thread. */
-void report_show_debugger(const char *line);
-
 /* As log_line and log_open, for those who know them by these names. */
 static inline void report_line(const char *text) {
     log_line(text);

@@ -330,7 +330,6 @@ void stall_report(const struct picture *picture, uint64_t now, bool is_repeated)
         return;
     }
     report_line(text_end(&text));
-    report_show_debugger(buffer);
     for (size_t i = 0; i < picture->waiter_count; i++) {
         if (i < TOLD_WAITERS || (int)i == picture->partner) {
             tell_waiter(picture, i, now);

@@ -47,15 +47,6 @@ continue'
     [ "$(count_lines '* hit Breakpoint *')" -eq 1 ]
 }
 
-@test "-d -s stops when a stall is told" {
-    require "needs a gdb that may trace" gdb_can_trace
-    commands='bt 1
-kill'
-    debugged -d -s 1 "$PYTHON" -S "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" lock_order
-    has_line '*Breakpoint 1, gilshim_first_report *stall: deadlock between libengine.so and libstore.so: *'
-    has_line '*killed]'
-}
-
 @test "-d of a program with nothing to report runs to its end; the exit status is the program's" {
     require "needs a gdb that may trace" gdb_can_trace
     debugged -d "$PYTHON" -S -c 'raise SystemExit(9)'

@@ -223,12 +223,14 @@ static void death_body(void) {
     save(me, state(3));
     blocks_push(&me->blocks, BLOCK_OVER, state(4))->beneath = state(3);
     blocks_push(&me->blocks, BLOCK_OVER, state(3));
-    owner_state_died(me, state(3), false);
+    owner_state_ends(me, state(3), false);
+    owner_state_ended(me, state(3));
     CHECK(!me->attached && !me->home && !is_saved(me, state(3)));
     CHECK(me->blocks.count == 1 && blocks_top(&me->blocks)->state == state(4));
     CHECK(blocks_top(&me->blocks)->is_beneath_lost);
     CHECK(!registry_find(state(3), &entry));
-    owner_state_died(me, state(5), true);
+    owner_state_ends(me, state(5), true);
+    owner_state_ended(me, state(5));
     CHECK(registry_find(state(5), &entry) && entry.is_dead);
     registry_remove(state(5));
 }

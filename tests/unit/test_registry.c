@@ -34,11 +34,32 @@ static void tells_a_new_state_from_an_old_one_at_its_address(void) {
     registry_take(at(2), &one, 1, false);
     CHECK(registry_find(at(2), &second) && second.birth == first.birth);
     registry_bury(at(2), 9);
-    CHECK(registry_find(at(2), &second) && second.is_dead && !second.owner && second.taken == 9 &&
+    CHECK(registry_find(at(2), &second) && second.is_dead && !second.owner && second.died == 9 &&
           second.birth == first.birth);
     registry_add(at(2));
     CHECK(registry_find(at(2), &second) && !second.is_dead && second.birth != first.birth);
-    registry_remove(at(2));
+    registry_clear();
+    CHECK(registry_count() == 0);
+}
+
+/* A thread may look only after the next state at the address has come and gone, too. */
+static void remembers_a_death_beyond_the_next_state_at_its_address(void) {
+    struct registry_entry entry;
+    registry_add(at(3));
+    registry_bury(at(3), 7);
+    registry_add(at(3));
+    CHECK(registry_find(at(3), &entry) && entry.died == 7 && !entry.is_dead);
+    registry_take(at(3), &one, 8, false);
+    registry_remove_of(at(3), &two);
+    CHECK(registry_find(at(3), &entry) && entry.owner == &one && entry.died == 7);
+    registry_remove_of(at(3), &one);
+    CHECK(!registry_find(at(3), &entry) && entry.died == 7);
+    registry_take(at(3), &two, 9, false);
+    registry_remove_owner(&two);
+    CHECK(!registry_find(at(3), &entry) && entry.died == 7 && registry_count() == 1);
+    registry_remove(at(3));
+    CHECK(!registry_find(at(3), &entry) && entry.died == 7 && !entry.owner);
+    registry_clear();
     CHECK(registry_count() == 0);
 }
 
@@ -52,6 +73,11 @@ static void forgets_an_owner(void) {
     registry_clear();
     CHECK(registry_count() == 0 && !registry_find(at(0), &entry));
     registry_remove_owner(&two);
+}
+
+static void forget(struct registry_entry *m, uint32_t *count) {
+    *count -= m->state && !m->died;
+    *m = (struct registry_entry){.state = m->died ? m->state : NULL, .died = m->died, .is_history = m->died != 0};
 }
 
 /* Against the simplest table there is: one place per state. */
@@ -70,32 +96,29 @@ static void behaves_like_a_simple_table(void) {
         if (what < 7) {
             registry_take(at(state), owner, step, false);
             count += !m->state;
-            *m = (struct registry_entry){.state = at(state), .owner = owner, .taken = step};
+            *m = (struct registry_entry){.state = at(state), .owner = owner, .taken = step, .died = m->died};
         } else if (what < 10) {
             registry_remove(at(state));
-            count -= m->state != NULL;
-            m->state = NULL;
+            forget(m, &count);
         } else if (what < 12) {
             registry_bury(at(state), step);
             count += !m->state;
-            *m = (struct registry_entry){.state = at(state), .taken = step, .is_dead = true};
+            *m = (struct registry_entry){.state = at(state), .died = step, .is_dead = true};
         } else if (what < 14) {
             registry_add(at(state));
             count += !m->state;
-            *m = (struct registry_entry){.state = at(state)};
+            *m = (struct registry_entry){.state = at(state), .died = m->died};
         } else if (what == 14 && step % 64 == 0) {
             registry_remove_owner(owner);
             for (unsigned i = 0; i < STATES; i++) {
-                if (model[i].state && model[i].owner == owner) {
-                    model[i].state = NULL;
-                    count--;
-                }
+                if (model[i].state && model[i].owner == owner)
+                    forget(&model[i], &count);
             }
         } else {
             struct registry_entry entry;
             bool found = registry_find(at(state), &entry);
-            CHECK(found == (m->state != NULL));
-            if (found && m->state)
+            CHECK(found == (m->state && !m->is_history) && entry.died == m->died);
+            if (found)
                 CHECK(entry.owner == m->owner && entry.is_dead == m->is_dead && (!m->owner || entry.taken == m->taken));
         }
         if (registry_count() != count) {
@@ -168,6 +191,7 @@ static void survives_fork(void) {
 int main(void) {
     RUN(takes_and_finds);
     RUN(tells_a_new_state_from_an_old_one_at_its_address);
+    RUN(remembers_a_death_beyond_the_next_state_at_its_address);
     RUN(forgets_an_owner);
     RUN(behaves_like_a_simple_table);
     RUN(many_threads);
