@@ -16,7 +16,7 @@ struct registry_entry {
     uint32_t birth;    /* tells a state from a later one at the same address; 0: its making was not seen */
     bool is_dead;      /* and so it was this one */
     bool is_history;   /* nothing is known but that: there may be a later state here */
-    bool has_moved;    /* taken from another owner, or from nobody knows where: another thread may have it in its slot */
+    bool has_moved; /* taken from another owner, or from nobody knows where: another thread may have it in its slot */
 };
 
 /* Whether something is known of `state`; *entry is a copy of it, all 0 where there is none. Of an address where some
