@@ -149,7 +149,7 @@ static bool add_component(struct text *text, const char **c, struct text *last) 
         *c = at + length;
         return true;
     }
-    if ((at[0] == 'C' || at[0] == 'D') && at[1] >= '0' && at[1] <= '5') {
+    if (last->length && (at[0] == 'C' || at[0] == 'D') && at[1] >= '0' && at[1] <= '5') {
         text_add(text, at[0] == 'D' ? "~" : "");
         text_add_span(text, last->buffer, last->length < last->capacity ? last->length : last->capacity);
         *c = at + 2;

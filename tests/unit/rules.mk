@@ -9,6 +9,8 @@ unit_tests := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c)) 
 # What each test is linked with, besides itself.
 unit_sources_text := shim/text.c
 unit_sources_options := shim/options.c shim/text.c
+unit_sources_symbol := shim/symbol.c shim/elf.c shim/text.c
+unit_sources_thread := shim/thread.c shim/text.c
 unit_sources_registry := shim/registry.c
 unit_sources_elf := shim/elf.c
 unit_sources_redirect := shim/redirect.c shim/elf.c
