@@ -16,15 +16,22 @@ static bool python_object(struct elf_object *object) {
     return elf_find_by_address((const void *)real.Py_IsInitialized, object);
 }
 
+/* From 3.7 on the GIL is inside _PyRuntime: the main interpreter's and what shares it. In 3.6 it is some static data. CPython
+ * always waits for it with a time limit, and asks for it when that is over. */
 bool picture_waits_in_python(const struct thread_look *look) {
     struct elf_object python;
-    if (!thread_is_in_futex(look) || !python_object(&python)) {
+    uintptr_t address = look->arguments[0];
+    if (!thread_is_in_futex(look) || !look->arguments[3] || !python_object(&python)) {
         return false;
+    }
+    const ElfW(Sym) *runtime = real._PyRuntime ? elf_find_export(&python, "_PyRuntime") : NULL;
+    if (runtime) {
+        return address - (uintptr_t)real._PyRuntime < runtime->st_size;
     }
     for (size_t i = 0; i < python.segment_count; i++) {
         const ElfW(Phdr) *segment = &python.segments[i];
         if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W) &&
-            look->arguments[0] - python.bias - segment->p_vaddr < segment->p_memsz) {
+            address - python.bias - segment->p_vaddr < segment->p_memsz) {
             return true;
         }
     }

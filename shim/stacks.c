@@ -68,7 +68,13 @@ static void answer(int number, siginfo_t *info, void *context) {
     errno = saved_errno;
 }
 
+/* A fork child may have our handler from the moment of the fork. */
 static bool is_unused(int number, struct sigaction *before) {
+    if (sigaction(number, NULL, before) == 0 && (before->sa_flags & SA_SIGINFO) && before->sa_sigaction == answer) {
+        memset(before, 0, sizeof *before);
+        before->sa_handler = SIG_DFL;
+        return true;
+    }
     return sigaction(number, NULL, before) == 0 && !(before->sa_flags & SA_SIGINFO) &&
            (before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN);
 }
@@ -244,6 +250,18 @@ void stacks_prepare(void) {
     elf_visit(find_unwinder, NULL);
 }
 
+/* Whether a handler that unwinds can run on the thread's stack. The main thread's grows by itself. */
+static bool has_room(const struct thread_look *look) {
+    enum { PAGE = 4096, PAGES = 8 };
+    char byte;
+    for (uintptr_t page = 1; look->stack && look->tid != getpid() && page <= PAGES; page++) {
+        if (!thread_read_memory((const void *)(look->stack - page * PAGE), &byte, 1)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A running thread may have all signals blocked just for a moment, in pthread_create for one. */
 static struct thread_look look_again(const struct thread_look *look) {
     struct thread_look fresh = *look;
@@ -262,6 +280,8 @@ void stacks_take(const struct thread_look *look, struct stack *stack) {
         stack->reason = "an earlier question was never answered";
     } else if (!thread_bears_signal(&fresh)) {
         stack->reason = "a signal would interrupt its system call";
+    } else if (!has_room(&fresh)) {
+        stack->reason = "its stack has no room for a signal handler";
     } else if (ask(&fresh, stack)) {
         return;
     }

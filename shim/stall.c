@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "background.h"
+#include "elf.h"
 #include "interp.h"
 #include "journal.h"
 #include "options.h"
@@ -32,9 +33,23 @@ static struct {
     uintptr_t pc;
 } stall;
 
+/* A libpython that was opened late may have been closed again. */
+static bool is_loaded(void) {
+    static uint64_t load_count;
+    static const void *found;
+    const void *python = (const void *)real.Py_IsInitialized;
+    uint64_t now = elf_load_count();
+    if (now != load_count || found != python) {
+        struct elf_object object;
+        load_count = now;
+        found = python && elf_find_by_address(python, &object) ? python : NULL;
+    }
+    return found != NULL;
+}
+
 /* Threads that wait while the interpreter finalizes are parked for good, by CPython or by us. */
 static bool is_time_to_watch(void) {
-    return real_is_served() && interp_is_initialized() && !interp_is_finalizing();
+    return real_is_served() && is_loaded() && interp_is_initialized() && !interp_is_finalizing();
 }
 
 static bool is_repeated(const struct picture *picture) {
