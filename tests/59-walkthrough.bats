@@ -1,0 +1,116 @@
+# README's section "Debugging a crashing stack": each of its commands runs as it stands there, and shows what it says.
+
+load helpers
+
+setup_file() {
+    use_python static || use_python shared
+    "$ROOT/tests/demo/build" "$PYTHON" "$BATS_FILE_TMPDIR/modules"
+}
+
+setup() {
+    use_python static || use_python shared
+    cd "$BATS_TEST_TMPDIR" || return
+    ln -s "$ROOT/run-with-shim.sh" "$ROOT/tests" "$ROOT/build" .
+    export PYTHONPATH=$BATS_FILE_TMPDIR/modules
+    export demo="$PYTHON -S tests/demo/demo.py"
+    export other="$PYTHON -S tests/fixtures/stall/stall.py build/fixtures lock_order"
+    LIMIT=120
+}
+
+gdb_can_trace() { limited 60 gdb -nx -batch -ex run --args /bin/true && [ "$status" -eq 0 ] && [[ $output == *'exited normally'* ]]; }
+
+# That it stands in README so, once the section is there.
+stands_in_readme() {
+    ! grep -q '^## Debugging a crashing stack' "$ROOT/README.md" || grep -qxF -- "\$ $1" "$ROOT/README.md" ||
+        told "README does not have the command: $1"
+}
+
+# Runs the command as in README; its files go to the test's own folder instead of /tmp.
+step() {
+    stands_in_readme "$1"
+    limited "$LIMIT" bash -c "${1//\/tmp\//$BATS_TEST_TMPDIR/}"
+}
+
+# As that, for one that hangs: until its output has a line that matches $2. README's `timeout 10` is this test's business.
+hanging_step() {
+    stands_in_readme "timeout 10 $1"
+    local program end=$((SECONDS + LIMIT))
+    timeout -s KILL "$LIMIT" bash -c "exec $1" >out 2>&1 3>&- </dev/null &
+    program=$!
+    until grep -q -e "$2" out || [ "$SECONDS" -ge "$end" ] || ! kill -0 "$program" 2>/dev/null; do sleep 0.2; done
+    kill -KILL -- "-$program" 2>/dev/null || :
+    wait "$program" || status=$?
+    output=$(cat out)
+    IFS=$'\n' read -r -d '' -a lines <<<"$output" || :
+    has_line "*${2//\\/}*"
+}
+
+@test "1. it hangs: who holds the GIL" {
+    hanging_step './run-with-shim.sh -s 2 $other' 'gilshim:   advice:'
+    has_line '*stall: deadlock between libengine.so and libstore.so: * waits for the GIL * called by libengine.so!engine_enter_python+0x*store_lock+0x*'
+    has_line '*  holds: thread *'
+    has_line '*tests/fixtures/stall/stall.py", line * in lock_order'
+}
+
+# Only up to 3.11 is it a deadlock that follows, and is foreseen: Debian's own is 3.11.
+@test "2. what would be repaired" {
+    require "needs Debian's python3.11" [ "$PY_VERSION" = 3.11 ]
+    hanging_step './run-with-shim.sh -m observe $demo' 'gilshim:   advice:'
+    has_line '*gilshim: would repair moved: *PyEval_AcquireThread by engine.so!engine_call_back+0x*'
+    has_line '*gilshim: DEADLOCK would follow: PyGILState_Ensure by codec.so!encode+0x*'
+    has_line '*tests/demo/demo.py", line * in on_engine_thread'
+}
+
+@test "3. it runs repaired" {
+    step './run-with-shim.sh -v $demo'
+    is_status 0
+    has_line '*5. done.'
+    has_line '*gilshim: repaired held: *engine.so!engine_call_back+0x*'
+    has_line '*gilshim: summary'
+    has_line '*gilshim:   engine.so *'
+}
+
+@test "4. JSON and the timeline" {
+    step './run-with-shim.sh -v -j -o /tmp/gil-log -t /tmp/gil-timeline $demo'
+    is_status 0
+    has_no_line '*gilshim*'
+    step 'cat /tmp/gil-log.*'
+    has_line '{*"type": "repair", "name": "held"*"caller": "engine.so!engine_call_back+0x*"*}'
+    has_line '{*"type": "summary"*}'
+    limited 60 "$PYTHON" -S -c 'import json, glob
+for log in glob.glob("gil-log.*"):
+    for line in open(log):
+        json.loads(line)
+for timeline in glob.glob("gil-timeline.*"):
+    json.load(open(timeline))'
+    is_status 0
+    is_silent
+    step "grep -h -m 1 'holds the GIL' /tmp/gil-timeline.*"
+    has_line '{*"name":"holds the GIL"*"ts":*"dur":*'
+}
+
+@test "5. suppressions" {
+    step "printf '%s\\n' '# reported, ticket 4711' 'moved:engine.so!engine_call_back' 'called_from_lib:engine.so' >/tmp/known.supp"
+    is_status 0
+    step './run-with-shim.sh -v -S /tmp/known.supp $demo'
+    is_status 0
+    has_line '*5. done.'
+    has_no_line '*gilshim: repaired *: *: *'
+    has_line '*gilshim: suppressed * called_from_lib:engine.so'
+}
+
+@test "6. strict, for CI" {
+    step './run-with-shim.sh -m strict $demo; echo "status $?"'
+    has_line '*gilshim: would repair *engine.so!engine_call_back+0x*'
+    has_line 'status 66'
+    has_no_line '*5. done.'
+}
+
+@test "7. the debugger" {
+    require "needs a gdb that may trace" gdb_can_trace
+    LIMIT=240
+    export HOME=$PWD
+    step "GILSHIM_GDB_ARGS='-batch -ex bt' ./run-with-shim.sh -d \$demo"
+    has_line '*hit Breakpoint 1, gilshim_first_report *'
+    has_line '#* engine_call_back *'
+}
