@@ -73,6 +73,9 @@ void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller
         owner_leave(me);
         return;
     }
+    if (interp_is_finalizing() && reconcile_attach_while_finalizing(me, state, current, by, caller)) {
+        return;
+    }
     if (current || settle_holds_gil_only(me)) {
         /* Without a GIL there is nothing to wait for, and RestoreThread just changes the state: legal up to 3.6. */
         if (options_repairs(REPAIR_held) && (by == BLOCK_BY_ACQUIRE || interp_has_gil())) {
@@ -120,6 +123,9 @@ PyThreadState *reconcile_save(const void *caller) {
 
 void reconcile_release_thread(PyThreadState *state, const void *caller) {
     struct owner *me = owner_enter();
+    if (me && state && state == me->alias) {
+        state = owner_attached(me);
+    }
     if (me && state && owner_attached(me) == state) {
         const struct block *over = nesting_detach(me, state, true, caller);
         if (over && reconcile_resume_beneath(me, over, caller)) {

@@ -4,6 +4,7 @@
 
 #include "elf.h"
 #include "late.h"
+#include "nesting.h"
 #include "options.h"
 #include "real.h"
 #include "reconcile.h"
@@ -13,6 +14,7 @@
 
 /* Thread that is inside Py_Finalize, as far as seen; 0: none. */
 static pid_t finalizing_thread;
+static PyThreadState *finalizing_state; /* attached when it was called */
 
 static pid_t this_thread(void) {
     return (pid_t)syscall(SYS_gettid);
@@ -48,6 +50,7 @@ void reconcile_before_finalize(const void *caller) {
     } else {
         owner_leave(me);
     }
+    finalizing_state = interp_current();
     __atomic_store_n(&finalizing_thread, this_thread(), __ATOMIC_RELAXED);
 }
 
@@ -68,6 +71,80 @@ void reconcile_before_state_is_needed(const void *caller) {
     if (me && state) {
         me->loan = state;
     }
+}
+
+/* ---- the finalizing thread attaches another state ------------------------------------------------------------------ */
+
+/* The state that finalizes, if the calling thread is the one; NULL otherwise. Where Py_Finalize was called unseen, by
+ * Py_RunMain, it is the first thread's, and the state what that thread has saved away first. */
+static PyThreadState *final_state(struct owner *me, PyThreadState *current) {
+    pid_t thread = __atomic_load_n(&finalizing_thread, __ATOMIC_RELAXED);
+    if (thread) {
+        return thread == this_thread() ? finalizing_state : NULL;
+    }
+    const struct block *block = me->blocks.items;
+    for (uint32_t i = 0; i < me->blocks.count && is_first_thread(); i++) {
+        if (block[i].kind == BLOCK_DETACH) {
+            return block[i].state;
+        }
+    }
+    return is_first_thread() ? current : NULL;
+}
+
+bool reconcile_attach_while_finalizing(struct owner *me, PyThreadState *state, PyThreadState *current, enum block_by by,
+                                       const void *caller) {
+    PyThreadState *final = options_repairs(REPAIR_finalize) ? final_state(me, current) : NULL;
+    if (!final || final == state || settle_holds_gil_only(me)) {
+        return false;
+    }
+    if (current) {
+        if (interp_is_alive(state)) {
+            return false; /* an exchange, which never meets finalization */
+        }
+        me->alias = state;
+        reconcile_attach_over(me, current, current, by, caller);
+        return true;
+    }
+    real.PyEval_RestoreThread(final); /* this one may */
+    me = owner_self();
+    bool is_alive = interp_is_alive(state);
+    if (!is_alive) {
+        me->alias = state;
+        state = final;
+    } else if (interp_slot_follows) {
+        owner_take(me, state);
+    } else {
+        settle_slot(me, state, caller);
+    }
+    nesting_begin(me, state, by);
+    me->attached = state;
+    if (is_alive) {
+        real.PyThreadState_Swap(state);
+        settle_after_attach(state, caller);
+    }
+    report_repair(REPAIR_finalize, caller);
+    owner_leave(owner_self());
+    return true;
+}
+
+PyThreadState *reconcile_alive_while_finalizing(struct owner *me, PyThreadState *state, const void *caller) {
+    PyThreadState *current = owner_attached(me);
+    PyThreadState *final = options_repairs(REPAIR_finalize) ? final_state(me, current) : NULL;
+    if (!final || final == state || settle_holds_gil_only(me)) {
+        return state;
+    }
+    if (!current) {
+        real.PyEval_RestoreThread(final);
+    }
+    bool is_alive = interp_is_alive(state);
+    if (!current) {
+        real.PyEval_SaveThread();
+    }
+    if (is_alive) {
+        return state;
+    }
+    report_repair(REPAIR_finalize, caller);
+    return current ? current : final;
 }
 
 /* ---- threads that come too late ----------------------------------------------------------------------------------- */

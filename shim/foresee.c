@@ -134,6 +134,10 @@ void foresee_attached(PyThreadState *state, const void *caller) {
 
 void foresee_release_thread(PyThreadState *state, const void *caller) {
     PyThreadState *current = interp_slot_follows ? interp_current() : attached();
+    const struct owner *me = owner_self();
+    if (me && state && me->alias == state) {
+        return; /* freed by finalization: the rules have the finalizing one stand for it */
+    }
     if (!state || here_is_detached() || (current && current != state)) {
         foretell(REPORT_release_wrong_state, caller, state, current);
     }

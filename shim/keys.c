@@ -176,6 +176,9 @@ void *keys_get(const void *key, const void *caller) {
     if (filed) {
         filed->is_emptied = false;
     }
+    if (value && interp_is_finalizing()) {
+        value = reconcile_alive_while_finalizing(me, value, caller);
+    }
     if (!is_cut && !known->holds_saved_states && options_repairs(REPAIR_share)) {
         PyThreadState *own = value ? attached_instead_of(me, filed, value) : settle_own_state(me);
         if (own) {

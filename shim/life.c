@@ -35,6 +35,9 @@ PyThreadState *reconcile_new(PyInterpreterState *interp) {
 void reconcile_clear(PyThreadState *state) {
     struct owner *me = owner_enter();
     PyThreadState *outer = me ? me->clearing : NULL; /* Clear may be called by destructors in a Clear */
+    if (me && state && state == me->alias) {
+        return; /* it is cleared, and freed */
+    }
     if (me && owner_attached(me) == state) {
         me->clearing = state;
     }
@@ -79,6 +82,10 @@ void reconcile_delete(PyThreadState *state, const void *caller) {
         real.PyThreadState_Delete(state);
         return;
     }
+    if (state == me->alias) {
+        me->alias = NULL;
+        return;
+    }
     PyThreadState *in_slot = slot_get();
     reconcile_state_ends(state, is_known_elsewhere(me, state, in_slot == state), caller);
     real.PyThreadState_Delete(state);
@@ -94,6 +101,10 @@ void reconcile_delete_current(const void *caller) {
     PyThreadState *current = me ? owner_attached(me) : NULL;
     if (!current) {
         real.PyThreadState_DeleteCurrent();
+        return;
+    }
+    if (me->alias) {
+        reconcile_save(caller); /* the one that stands for it goes on living */
         return;
     }
     const struct block *block = blocks_last_of(&me->blocks, current);

@@ -60,6 +60,7 @@ static struct owner *take_record(void) {
 /* Empties a record; the lists keep their pages. */
 static void wipe(struct owner *record) {
     record->attached = record->override = record->home = record->clearing = record->answered = record->loan = NULL;
+    record->alias = NULL;
     record->holds_gil_without_state = record->has_forked = false;
     record->blocks.count = record->filed.count = 0;
 }

@@ -39,6 +39,7 @@ struct owner {
     uint32_t answered_at;    /* ... at that visit: good for the very next one, the attach that it asked for */
     uint32_t visits;         /* counts owner_enter */
     PyThreadState *loan;     /* attached by us for a finalization that was seen coming */
+    PyThreadState *alias;    /* freed by finalization; the finalizing state stands for it */
     bool
         holds_gil_without_state; /* up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock */
     bool has_forked;             /* of what it names, only the attached state is sure to have survived */

@@ -99,6 +99,15 @@ void reconcile_after_finalize(void);
  * saved the state away (issue #1276). Attaches it on account of the RestoreThread or Py_Finalize to come. */
 void reconcile_before_state_is_needed(const void *caller);
 
+/* An attach of `state` while the interpreter finalizes; `current` is attached (NULL: none). On the finalizing thread it
+ * must not be an attach like any other: up to 3.11 it would end the thread, and of a state that existed before nothing is
+ * left from 3.9 on. False: nothing was done, it is one like any other. */
+bool reconcile_attach_while_finalizing(struct owner *me, PyThreadState *state, PyThreadState *current, enum block_by by,
+                                       const void *caller);
+
+/* `state`, which a library has under its key, or the finalizing state if that one has been freed. */
+PyThreadState *reconcile_alive_while_finalizing(struct owner *me, PyThreadState *state, const void *caller);
+
 /* PyGILState_Ensure or PyThreadState_New is about to be called. After Py_Finalize, on any thread but the first of the
  * process, it does not return: the thread is parked, as CPython 3.14 does. Takes no lock. */
 void reconcile_stop_if_late(const void *caller);

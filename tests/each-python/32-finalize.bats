@@ -5,6 +5,9 @@
 load ../helpers
 load ../fixtures/life/life
 
+# What is freed is overwritten at once: whoever uses it, fails.
+export GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.perturb=165
+
 dying='during-destructor during-catch-all during-noexcept'
 late='after-destructor after-ensure-fresh after-ensure-known after-acquire after-ensure-again'
 
@@ -19,6 +22,11 @@ setup_file() {
     ahead repair=all,-finalize embed after-ensure-fresh
     ! python_before 3.9 || ahead bare embed after-plain
     ahead bare embed ten-lives
+    if ! python_before 3.8; then
+        for program in own-existing own-deleted own-acquire; do ahead bare module "$program"; done
+        ahead repair=all,-finalize module own-existing
+        ! python_before 3.12 || ahead bare module own-new
+    fi
     ahead_end
 }
 
@@ -87,6 +95,26 @@ after() {
     LIMIT=10 with_shim "${command[@]}"
     is_status "$bare"
 }
+
+# The finalizing thread attaches another state, in a destructor. 3.8 to 3.11 end it then, with status 0, in the middle;
+# from 3.9 on a state that existed before has been freed. 2.7 to 3.7 do neither.
+own() {
+    python_before 3.8 || failed_ahead bare module "$1"
+    works module "$1"
+    works embed "$1"
+    has_no_line "*FATAL*"
+}
+@test "the finalizing thread attaches a state that existed before" {
+    own own-existing
+    python_before 3.8 || failed_ahead repair=all,-finalize module own-existing
+}
+@test "the finalizing thread attaches a state that existed before, and deletes it" { own own-deleted; }
+@test "the finalizing thread makes a state and attaches it" {
+    if python_before 3.8 || ! python_before 3.12; then works_bare module own-new; else failed_ahead bare module own-new; fi
+    works module own-new
+    works embed own-new
+}
+@test "the finalizing thread acquires as pybind11 does, with a kept state under the key" { own own-acquire; }
 
 @test "ten lives of the interpreter, with blocks of all kinds in each, and a thread that sees them all" {
     failed_ahead bare embed ten-lives
