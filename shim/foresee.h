@@ -18,7 +18,7 @@ void foresee_new(const void *caller);
 void foresee_delete(PyThreadState *state, const void *caller);
 void foresee_delete_current(const void *caller);
 void foresee_end_interpreter(PyThreadState *state, const void *caller);
-void foresee_finalize(const void *caller);
+void foresee_finalize(const void *caller); /* and what crashes without a state: PyEval_GetBuiltins, ... */
 
 /* After it, where the modes look on: `state` was attached; was made; has died; a library's key answered `value`. */
 void foresee_attached(PyThreadState *state, const void *caller);

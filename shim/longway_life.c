@@ -222,6 +222,7 @@ void longway_PyThread_delete_key(int key, const void *caller) {
 
 void *longway_PyEval_GetBuiltins(const void *caller) {
     PASS(void *, PyEval_GetBuiltins);
+    foresee_finalize(caller);
     if (passing_by_rules()) {
         reconcile_before_state_is_needed(caller);
     }
@@ -230,6 +231,7 @@ void *longway_PyEval_GetBuiltins(const void *caller) {
 
 PyInterpreterState *longway_PyInterpreterState_Get(const void *caller) {
     PASS(PyInterpreterState *, PyInterpreterState_Get);
+    foresee_finalize(caller);
     if (passing_by_rules()) {
         reconcile_before_state_is_needed(caller);
     }

@@ -224,7 +224,7 @@ static void put_advice(const struct report *report) {
     char buffer[400];
     struct text text = line_start(buffer, sizeof buffer, "  advice: ");
     text_add(&text, report_advice(report->kind));
-    if (report->grade == REPORT_DEADLOCK_FOLLOWS || report->grade == REPORT_WOULD_REPAIR) {
+    if ((int)report->kind < (int)REPAIR_COUNT && report->grade != REPORT_REPAIRED) {
         text_add(&text, "; mode=repair repairs it (");
         text_add(&text, report_name(report->kind));
         text_add(&text, ")");

@@ -1,0 +1,116 @@
+# What is said, by whom it names: misuse that no rule repairs, fatal errors of CPython, and what mode=observe and
+# mode=strict foresee. The forms of reports, and what their output meets, are in tests/55-reports.bats.
+
+load ../helpers
+
+setup() {
+    # What hangs is expected to; it costs its whole limit.
+    LIMIT=30
+    LIMIT_BARE=3
+}
+
+# misuse WHAT: the program dies of it, without the shim and with it; sets $output.
+misuse() {
+    command=("$PYTHON" -S -c "import sys; sys.path.insert(0, '$FIXTURES'); import misuse; misuse.run('$1')")
+}
+dies_with() {
+    with_shim "${command[@]}"
+    [ "$status" -ge 129 ] && [ "$status" -ne 137 ] || told "expected to die of a signal: ${command[*]}"
+}
+
+# shape SHAPE: sets `command`.
+shape() { command=("$PYTHON" -S "$ROOT/tests/fixtures/shapes/run.py" "$FIXTURES" "$1"); }
+
+# The number of the first line that matches, from 1; 0: none.
+line_of() {
+    local line number=0
+    for line in "${lines[@]}"; do
+        number=$((number + 1))
+        # shellcheck disable=SC2254
+        case $line in $1) echo "$number" && return ;; esac
+    done
+    echo 0
+}
+
+@test "misuse is told before CPython dies of it: call, module and function, thread, advice" {
+    local what call name function foretold fatal
+    while read -r what call name function; do
+        misuse "$what"
+        dies_with
+        has_line "==*== gilshim: FATAL would follow: $call by misuse.so!$function+0x* on tid [0-9]* \"*\"*: *"
+        has_line "==*== gilshim:   advice: *"
+        has_line "==*== gilshim:     #0 misuse.so!$function+0x*"
+        foretold=$(line_of '*FATAL would follow*')
+        fatal=$(line_of 'Fatal Python error*')
+        [ "$fatal" -eq 0 ] || [ "$foretold" -lt "$fatal" ]
+        SHIM_OPTIONS=log_format=json dies_with
+        has_line "{*\"type\": \"misuse\", \"name\": \"$name\"*\"call\": \"$call\", \"module\": \"misuse.so\"*}"
+    done <<'LIST'
+thread-release PyGILState_Release release_without_ensure misuse_release
+thread-save PyEval_SaveThread save_detached misuse_save
+attach-null PyEval_AcquireThread attach_null misuse_attach_null
+release-wrong PyEval_ReleaseThread release_wrong_state misuse_release_wrong
+delete PyThreadState_Delete delete_attached misuse_delete
+thread-delete-current PyThreadState_DeleteCurrent delete_detached misuse_delete_current
+LIST
+}
+
+# Nothing is asked for: plain preload speaks because the process dies.
+@test "a fatal error of CPython names who led to it" {
+    misuse thread-get
+    dies_with
+    has_line "==*== gilshim: FATAL: PyThreadState_Get by misuse.so!misuse_get+0x* on tid *"
+    misuse release-saved
+    dies_with
+    has_line "==*== gilshim: FATAL*: PyGILState_Release by misuse.so!misuse_release_saved+0x* on tid *"
+    SHIM_OPTIONS=history=16 dies_with
+    has_line "==*== gilshim: FATAL*: PyGILState_Release by misuse.so!misuse_release_saved+0x*"
+    has_line "==*== gilshim:     -*detach by PyEval_SaveThread tstate 0x* from misuse.so!misuse_release_saved+0x*"
+}
+
+@test "a module that calls Py_FatalError on purpose is left alone, unless it is asked for" {
+    misuse fatal
+    dies_with
+    has_line 'Fatal Python error*on purpose'
+    has_no_line '*gilshim*'
+    SHIM_OPTIONS=history=8 dies_with
+    has_line "==*== gilshim: FATAL: *Py_FatalError*misuse.so!misuse_fatal+0x*"
+}
+
+@test "mode=observe: told before it happens, nothing is changed, exitcode= ends what would hang" {
+    local name
+    for name in held moved; do
+        shape "$name"
+        fails_without "${command[@]}"
+        local bare=$status
+        LIMIT=$LIMIT_BARE
+        SHIM_OPTIONS=mode=observe with_shim "${command[@]}"
+        [ "$status" -eq "$bare" ] || told "$name ends otherwise than without the shim"
+        has_line "==*== gilshim: [DF][EA][AT][DA]*would follow: *"
+        LIMIT=30
+        SHIM_OPTIONS=mode=observe:exitcode=9 with_shim "${command[@]}"
+        if [ "$bare" -eq 137 ]; then is_status 9; fi
+        has_line "*; mode=repair repairs it ($name)"
+    done
+}
+
+@test "mode=strict ends at the first thing that would be repaired, with exitcode= or 66" {
+    shape held
+    SHIM_OPTIONS=mode=strict with_shim "${command[@]}"
+    is_status 66
+    has_line "==*== gilshim: *would follow: Py*"
+    SHIM_OPTIONS=mode=strict:exitcode=3 with_shim "${command[@]}"
+    is_status 3
+}
+
+@test "what mixes nothing: observe, strict, recording and a summary find nothing to say" {
+    local options
+    for options in mode=observe:exitcode=9 mode=strict history=64; do
+        SHIM_OPTIONS=$options works_with "$PYTHON" -S -c '
+import threading
+threads = [threading.Thread(target=lambda: sum(range(1000))) for i in range(8)]
+for t in threads: t.start()
+for t in threads: t.join()'
+        is_silent
+    done
+}
