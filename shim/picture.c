@@ -241,3 +241,17 @@ void picture_take(struct picture *picture, struct waiter *waiters, size_t count,
         picture->kind = find_circle(picture);
     }
 }
+
+const void *picture_place_of_holder(const struct picture *picture) {
+    if (picture->holding.culprit) {
+        return picture->holding.culprit;
+    }
+    return picture->has_record ? picture->record.now.caller : NULL;
+}
+
+const void *picture_place_of_waiter(const struct picture *picture, size_t index) {
+    if (picture->waiters[index].caller) {
+        return picture->waiters[index].caller;
+    }
+    return index < PICTURE_WAITERS ? picture->waiting[index].culprit : NULL;
+}

@@ -67,6 +67,11 @@ struct picture {
  * for may turn out to wait for the GIL in CPython's own loop. */
 void picture_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total);
 
+/* Where they stand: an address in their own library, else where they were when they called the API last. NULL: in CPython
+ * itself, as far as can be told. */
+const void *picture_place_of_holder(const struct picture *picture);
+const void *picture_place_of_waiter(const struct picture *picture, size_t index);
+
 /* Whether the thread sleeps on a futex of CPython's own data, where it keeps the GIL's condition variable. */
 bool picture_waits_in_python(const struct thread_look *look);
 

@@ -6,6 +6,7 @@
 #include "pystack.h"
 #include "real.h"
 #include "report.h"
+#include "stall_json.h"
 #include "symbol.h"
 #include "ticks.h"
 
@@ -42,21 +43,6 @@ static const char *call_name(uint16_t call) {
     return call < REAL_API_COUNT ? real_api_names[call] : "a call";
 }
 
-/* Where a party stands: in its own library, else where it was when it called the API last. */
-static const void *place_of_holder(const struct picture *picture) {
-    if (picture->holding.culprit) {
-        return picture->holding.culprit;
-    }
-    return picture->has_record ? picture->record.now.caller : NULL;
-}
-
-static const void *place_of_waiter(const struct picture *picture, size_t index) {
-    if (picture->waiters[index].caller) {
-        return picture->waiters[index].caller;
-    }
-    return index < PICTURE_WAITERS ? picture->waiting[index].culprit : NULL;
-}
-
 static void add_library(struct text *text, const void *place) {
     if (place) {
         symbol_add_object(text, place);
@@ -68,7 +54,7 @@ static void add_library(struct text *text, const void *place) {
 /* "(PyGILState_Ensure, called by libfoo.so!bar+0x12)" */
 static void add_waiting_call(struct text *text, const struct picture *picture, size_t index) {
     const struct waiter *waiter = &picture->waiters[index];
-    const void *place = place_of_waiter(picture, index);
+    const void *place = picture_place_of_waiter(picture, index);
     text_add(text, "(");
     text_add(text, waiter->is_unseen ? "in CPython's own loop" : call_name(waiter->call));
     if (place) {
@@ -79,7 +65,7 @@ static void add_waiting_call(struct text *text, const struct picture *picture, s
 }
 
 static void add_place_of_holder(struct text *text, const struct picture *picture, const char *before) {
-    const void *place = place_of_holder(picture);
+    const void *place = picture_place_of_holder(picture);
     text_add(text, "(");
     text_add(text, before);
     if (place) {
@@ -97,12 +83,12 @@ static void add_circle(struct text *text, const struct picture *picture) {
     text_add(text, "stall: deadlock ");
     if (picture->kind == PICTURE_SELF) {
         text_add(text, "of a thread with itself, in ");
-        add_library(text, place_of_waiter(picture, partner));
+        add_library(text, picture_place_of_waiter(picture, partner));
     } else {
         text_add(text, "between ");
-        add_library(text, place_of_waiter(picture, partner));
+        add_library(text, picture_place_of_waiter(picture, partner));
         text_add(text, " and ");
-        add_library(text, place_of_holder(picture));
+        add_library(text, picture_place_of_holder(picture));
     }
     text_add(text, ": ");
     add_waiter(text, &picture->waiters[partner]);
@@ -316,6 +302,10 @@ static const char *advice_for(const struct picture *picture) {
 void stall_report(const struct picture *picture, uint64_t now, bool is_repeated) {
     enum { TOLD_WAITERS = 5 };
     char buffer[900];
+    if (options.log_format == LOG_JSON) {
+        stall_json(picture, now, is_repeated);
+        return;
+    }
     struct text text = text_start(buffer, sizeof buffer);
     if (picture->kind == PICTURE_PLAIN) {
         add_plain(&text, picture, now);

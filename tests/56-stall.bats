@@ -78,6 +78,23 @@ names_itself() {
     for_each_kind names_itself
 }
 
+@test "log_format=json: one object, with both sides and the stacks" {
+    use_python static || use_python shared
+    SHIM_OPTIONS=log_format=json stalls lock_order '"type": "stall"'
+    without python3 -c '
+import json, sys
+stall = json.loads(sys.argv[1])
+assert stall["deadlock"] == "lock order" and not stall["repeated"] and stall["waiters"] >= 1
+waiter, holder = stall["waiter"], stall["holder"]
+assert (waiter["library"], holder["library"]) == ("libengine.so", "libstore.so")
+assert waiter["call"] == "PyGILState_Ensure" and waiter["waited"] > 0
+assert holder["system_call"] == "futex" and holder["waits_for_mutex"] and holder["waits_for_tid"] == waiter["tid"]
+assert any("libstore.so!store_read+" in frame for frame in holder["native_stack"])
+assert any("in lock_order" in line for line in holder["python_stack"])
+' "${lines[0]}"
+    is_status 0
+}
+
 @test "a stall goes on: told at doubled times, in one line while nothing moves" {
     use_python static || use_python shared
     stalls lock_order 's now, nothing has moved'
