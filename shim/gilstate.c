@@ -74,6 +74,11 @@ int reconcile_ensure(const void *caller) {
         nesting_begin(me, state, BLOCK_BY_ENSURE);
     }
     if (!state || state == slot_get()) {
+        if (state && state == me->override) {
+            /* CPython has detached it itself (PyOS_Readline), and is to find the slot as it left it. */
+            me->unseen = state;
+            me->unseen_count = counter_read(state);
+        }
         owner_leave(me);
         int ensured = real.PyGILState_Ensure();
         if (!state) {
@@ -154,6 +159,10 @@ void reconcile_release(int gilstate, const void *caller) {
     }
     me = owner_enter();
     if (!me) {
+        return;
+    }
+    if (me->unseen == current && count != COUNTER_UNKNOWN && count == me->unseen_count + 1) {
+        me->unseen = NULL;
         return;
     }
     if (me->override == current && !blocks_find(&me->blocks, BLOCK_DETACH, current)) {

@@ -60,7 +60,7 @@ static struct owner *take_record(void) {
 /* Empties a record; the lists keep their pages. */
 static void wipe(struct owner *record) {
     record->attached = record->override = record->home = record->clearing = record->answered = record->loan = NULL;
-    record->alias = NULL;
+    record->alias = record->unseen = NULL;
     record->holds_gil_without_state = record->has_forked = false;
     record->blocks.count = record->filed.count = 0;
 }
@@ -414,6 +414,9 @@ void owner_state_ended(struct owner *me, PyThreadState *state) {
         me->attached = NULL;
     }
     forget(me, state);
+    if (me->unseen == state) {
+        me->unseen = NULL;
+    }
 }
 
 void owner_new_life(void) {
