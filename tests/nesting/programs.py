@@ -57,6 +57,9 @@ BLOCKS = {
 }
 
 
+# The attached state stays the same.
+KEEPS_STATE = ("ensure", "py", "ctypes", "ctypesheld", "cached")
+
 # On another OS thread.
 ELSEWHERE = ("thread", "pthread", "handed", "movedA", "movedB", "movedP")
 
@@ -69,15 +72,16 @@ SAVES = ("release", "relA", "relB", "relP", "disA", "disB", "disP", "pthread", "
 
 class Place:
     """Where a block stands: what the thread has there; which libraries keep a state; which may have one filed under their
-    key; and whether the attached state was attached by hand over another one, and not counted up since: with
-    AcquireThread (over), or with RestoreThread (own)."""
+    key (used), and of these for which it is the attached one (here); and whether the attached state was attached by hand
+    over another one, and not counted up since: with AcquireThread (over), or with RestoreThread (own)."""
 
-    def __init__(self, holding, kept=frozenset(), used=frozenset(), over=False, own=False):
-        self.holding, self.kept, self.used, self.over, self.own = holding, kept, used, over, own
+    def __init__(self, holding, kept=frozenset(), used=frozenset(), here=frozenset(), over=False, own=False):
+        self.holding, self.kept, self.used, self.here, self.over, self.own = holding, kept, used, here, over, own
 
     def after(self, block):
         """The same place, after a block."""
-        return Place(self.holding, self.kept, self.used | libraries(block), self.over, self.own)
+        inside = libraries(block)
+        return Place(self.holding, self.kept, self.used | inside, self.here - inside, self.over, self.own)
 
 
 def libraries(block):
@@ -108,8 +112,8 @@ class Rules:
         if name.startswith(("dis", "moved")) and library & place.kept:
             return None
         if not self.undecided:
-            # `new[detach]` begins with New, AcquireThread, ReleaseThread, of which the last has to let go of the GIL, and
-            # so does `newd`, of which it has to go back to the state beneath. What comes later can't be waited for.
+            # AcquireThread, ReleaseThread: the latter has to let go of the GIL here. In `again`, and wherever a program
+            # attaches a state of its own when it is needed, the same calls have to go back to the state beneath.
             if name == "detach" and place.over:
                 return None
             # `own[release]` and `own`: the same with RestoreThread and SaveThread, unless other objects make the calls.
@@ -118,7 +122,7 @@ class Rules:
             # A library that has a state of its own filed attaches it over the other one, counts it up twice, down once
             # and calls SaveThread. That has to go back to the state beneath here, but is the same as
             # `oldA[relA]` in which somebody called inc_ref(), where it has to let go of the GIL.
-            if keeps and held and library & place.used:
+            if keeps and held and library & (place.used - place.here):
                 return None
         if keeps and held:
             within = ATTACHED
@@ -128,8 +132,11 @@ class Rules:
         if name == "py":
             over, own = place.over, place.own
         if name in ELSEWHERE:
-            return Place(within, used=library)
-        return Place(within, place.kept | (library if keeps else frozenset()), place.used | library, over, own)
+            return Place(within, used=library, here=library)
+        kept = place.kept | (library if keeps else frozenset())
+        here = place.here if held and (keeps or name in KEEPS_STATE) else frozenset()
+        here |= library if within == ATTACHED else frozenset()
+        return Place(within, kept, place.used | library, here, over, own)
 
     def allow(self, program):
         start, blocks = program
