@@ -34,8 +34,9 @@ struct owner {
     PyThreadState *attached; /* attached here last, as far as seen: a hint for the truth test up to 3.11 */
     PyThreadState *override; /* what we wrote into the slot, while it stands there */
     PyThreadState *home;     /* what the slot held before that, and gets back at the detach */
-    PyThreadState *unseen;   /* in the slot by our hand, detached by CPython itself, and attached by Ensure meanwhile ... */
-    int unseen_count;        /* ... when this was its count: the Release that gets back to it leaves the slot alone */
+    PyThreadState
+        *unseen;      /* in the slot by our hand, detached by CPython itself, and attached by Ensure meanwhile ... */
+    int unseen_count; /* ... when this was its count: the Release that gets back to it leaves the slot alone */
     PyThreadState *clearing; /* PyThreadState_Clear of it is running, or what frees it: its count may be 0 */
     PyThreadState *answered; /* what a library was told when it asked for this thread's state ... */
     uint32_t answered_at;    /* ... at that visit: good for the very next one, the attach that it asked for */

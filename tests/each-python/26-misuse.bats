@@ -1,0 +1,44 @@
+#!/usr/bin/env bats
+# Real misuse stays visible: what no rule can repair (tests/fixtures/misuse) ends with the shim exactly as it ends without,
+# with the same status and CPython's own message. None of these differs by design.
+
+load ../helpers
+
+setup() {
+    export PYTHONPATH=$FIXTURES
+}
+
+# The outcome in one line: status, and what CPython says, without addresses.
+commit() {
+    LIMIT=20 "$1" "$PYTHON" -S -c "import gilmisuse; gilmisuse.run('$2')"
+    local said
+    said=$(grep -m 1 -o 'Fatal Python error.*\|survived' <<<"$output" | sed 's/0x[0-9a-f]*/ADDRESS/g') || true
+    printf '%s\n' "$status $said" >"$BATS_TEST_TMPDIR/$2.$1"
+}
+
+@test "what no program may do ends as CPython ends it" {
+    local name how runs=() names=() failed=0 deaths=0
+    mapfile -t names < <("$PYTHON" -S -c 'import gilmisuse; gilmisuse.names()')
+    [ "${#names[@]}" -gt 20 ]
+    for name in "${names[@]}"; do
+        for how in without with_shim; do
+            commit "$how" "$name" &
+            runs+=($!)
+        done
+        if [ ${#runs[@]} -ge 16 ]; then
+            wait "${runs[@]}"
+            runs=()
+        fi
+    done
+    [ ${#runs[@]} -eq 0 ] || wait "${runs[@]}"
+    for name in "${names[@]}"; do
+        grep -q '^1[0-9][0-9] ' "$BATS_TEST_TMPDIR/$name.without" && deaths=$((deaths + 1))
+        cmp -s "$BATS_TEST_TMPDIR/$name.without" "$BATS_TEST_TMPDIR/$name.with_shim" && continue
+        echo "$name: without the shim: $(cat "$BATS_TEST_TMPDIR/$name.without")"
+        echo "$name: with it:          $(cat "$BATS_TEST_TMPDIR/$name.with_shim")"
+        failed=1
+    done
+    [ "$failed" -eq 0 ]
+    # An unharmed suite would show nothing.
+    [ "$deaths" -ge 12 ]
+}
