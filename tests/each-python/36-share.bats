@@ -43,7 +43,8 @@ repaired() {
 @test "share: asyncio's running loop" { ! has_loops || repaired share share-loop; }
 @test "share: three libraries' keys, one of a library opened late" { repaired share share-libraries; }
 @test "share: dissociation still gives a new state" {
-    works_bare module share-dissociated
+    # A debug build up to 3.11 refuses the second state, which the library is after.
+    if [ "$PY_BUILD" != debug ] || ! python_before 3.12; then works_bare module share-dissociated; fi
     works module share-dissociated
     works embed share-dissociated
 }
