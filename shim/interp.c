@@ -65,35 +65,68 @@ bool interp_is_alive(const PyThreadState *state) {
     return false;
 }
 
-/* PyThreadState_GetInterpreter came with 3.9. Before, `interp` is one of the first three words in every version; it is
- * the one that is an interpreter. Compared only: the words before it are pointers to states. */
+/* PyThreadState_GetInterpreter came with 3.9. Before, `interp` is one of the first three words in every version: the one
+ * that is an interpreter; the others are pointers to states. Looked for once: other threads make and end interpreters, and
+ * whoever has not got the GIL can't walk their list. */
+enum { WORD_UNKNOWN = -1 };
+static int interp_word = WORD_UNKNOWN;
+static PyInterpreterState *main_interp; /* up to 3.6 */
+
+static PyInterpreterState *word_of(const PyThreadState *state, int word) {
+    PyInterpreterState *value;
+    memcpy(&value, (const char *)state + (size_t)word * sizeof value, sizeof value);
+    return value;
+}
+
+static void learn_word(const PyThreadState *state) {
+    for (int word = 0; word < 3; word++) {
+        for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
+             interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
+            if (word_of(state, word) == interp) {
+                __atomic_store_n(&interp_word, word, __ATOMIC_RELAXED);
+                return;
+            }
+        }
+    }
+}
+
 PyInterpreterState *interp_of(const PyThreadState *state) {
     if (real.PyThreadState_GetInterpreter) {
         return real.PyThreadState_GetInterpreter((PyThreadState *)state);
     }
-    for (int word = 0; word < 3; word++) {
-        void *value;
-        memcpy(&value, (const char *)state + word * sizeof value, sizeof value);
-        for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp && value;
-             interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
-            if (value == interp) {
-                return interp;
-            }
-        }
+    if (__atomic_load_n(&interp_word, __ATOMIC_RELAXED) == WORD_UNKNOWN) {
+        learn_word(state);
     }
-    return NULL;
+    int word = __atomic_load_n(&interp_word, __ATOMIC_RELAXED);
+    return word == WORD_UNKNOWN ? NULL : word_of(state, word);
 }
 
 PyInterpreterState *interp_main(void) {
     if (real.PyInterpreterState_Main) {
         return real.PyInterpreterState_Main();
     }
-    PyInterpreterState *last = NULL; /* new ones are put in front */
+    PyInterpreterState *last = __atomic_load_n(&main_interp, __ATOMIC_RELAXED);
+    if (last) {
+        return last;
+    }
     for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
          interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
-        last = interp;
+        last = interp; /* new ones are put in front */
     }
+    __atomic_store_n(&main_interp, last, __ATOMIC_RELAXED);
     return last;
+}
+
+void interp_learn_from(const PyThreadState *attached) {
+    if (!real.PyThreadState_GetInterpreter && !main_interp) {
+        interp_of(attached);
+        interp_main();
+    }
+}
+
+void interp_forget(void) {
+    __atomic_store_n(&interp_word, WORD_UNKNOWN, __ATOMIC_RELAXED);
+    __atomic_store_n(&main_interp, NULL, __ATOMIC_RELAXED);
 }
 
 void interp_describe(struct text *text) {

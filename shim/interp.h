@@ -44,6 +44,11 @@ bool interp_is_alive(const PyThreadState *state);
  * sets the field to NULL around PyEval_AcquireThread, so NULL says nothing about the state. */
 PyInterpreterState *interp_of(const PyThreadState *state);
 
+/* With a state attached, early: up to 3.8 the two questions around this one walk the list of interpreters the first time
+ * they are asked, which only the holder of the GIL can do safely. interp_forget: at the end of the interpreter's life. */
+void interp_learn_from(const PyThreadState *attached);
+void interp_forget(void);
+
 /* The main interpreter; NULL before there is one. */
 PyInterpreterState *interp_main(void);
 

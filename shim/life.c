@@ -159,6 +159,7 @@ void reconcile_end_interpreter(PyThreadState *state, const void *caller) {
 
 void reconcile_forget_interpreter(void) {
     owner_new_life();
+    interp_forget();
     slot_forget();
     keys_forget_all();
 }
