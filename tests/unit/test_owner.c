@@ -39,6 +39,9 @@ bool interp_is_finalizing(void) {
 void current_learn(PyThreadState *attached) {
     CHECK(attached == current);
 }
+void interp_learn_from(const PyThreadState *attached) {
+    CHECK(attached == current);
+}
 current_place *current_find(void) {
     return NULL;
 }
