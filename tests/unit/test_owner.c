@@ -10,6 +10,7 @@
 #include "options.h"
 #include "registry.h"
 #include "slot.h"
+#include "survivors.h"
 #include "test.h"
 
 /* ---- the CPython ---- */
@@ -38,6 +39,13 @@ bool interp_is_finalizing(void) {
 }
 void current_learn(PyThreadState *attached) {
     CHECK(attached == current);
+}
+void survivors_hide(const PyThreadState *attached, const struct list *blocks, PyThreadState *home) {
+    CHECK(attached == current && blocks && (home || !home));
+}
+void survivors_show(void) {
+}
+void survivors_forget(void) {
 }
 void interp_learn_from(const PyThreadState *attached) {
     CHECK(attached == current);
