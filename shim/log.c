@@ -76,20 +76,30 @@ static bool write_all(int fd, const char *bytes, size_t size) {
     return true;
 }
 
-/* A pipe whose reader has gone must not end the host by SIGPIPE. */
-static bool write_quietly(int fd, const char *bytes, size_t size) {
-    sigset_t pipe, before, pending;
+void log_guard_begin(struct log_guard *guard) {
+    sigset_t pipe, pending;
     sigemptyset(&pipe);
     sigaddset(&pipe, SIGPIPE);
     sigpending(&pending);
-    pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    bool is_written = write_all(fd, bytes, size);
-    if (!is_written && !sigismember(&pending, SIGPIPE)) {
-        const struct timespec at_once = {0, 0};
-        while (sigtimedwait(&pipe, NULL, &at_once) < 0 && errno == EINTR) {
-        }
+    guard->was_pending = sigismember(&pending, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &guard->before);
+}
+
+void log_guard_end(const struct log_guard *guard) {
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    const struct timespec at_once = {0, 0};
+    while (!guard->was_pending && sigtimedwait(&pipe, NULL, &at_once) < 0 && errno == EINTR) {
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_sigmask(SIG_SETMASK, &guard->before, NULL);
+}
+
+static bool write_quietly(int fd, const char *bytes, size_t size) {
+    struct log_guard guard;
+    log_guard_begin(&guard);
+    bool is_written = write_all(fd, bytes, size);
+    log_guard_end(&guard);
     return is_written;
 }
 

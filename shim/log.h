@@ -5,6 +5,7 @@
  * stderr does no harm: what could not be written is counted, and said before the next that can. All async-signal-safe. */
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -20,6 +21,14 @@ void log_line(const char *line);
 
 /* Where lines go now: the descriptor, for those who have CPython write to it. A fork child gets a file of its own. */
 int log_descriptor(void);
+
+/* Around writing to it by others' hands: a pipe whose reader has gone must not end the host by SIGPIPE. */
+struct log_guard {
+    sigset_t before;
+    bool was_pending;
+};
+void log_guard_begin(struct log_guard *guard);
+void log_guard_end(const struct log_guard *guard);
 
 /* A line of one's own making: log_start begins it with the prefix, log_json an object with time, pid, tid and type;
  * log_text ends and writes it. */

@@ -126,7 +126,10 @@ static void put_stacks(const struct report *report) {
     char buffer[600];
     if (report->python_state) {
         put_line("  ", "Python stack (as CPython prints it):");
+        struct log_guard guard;
+        log_guard_begin(&guard);
         python_dump_traceback(log_descriptor(), report->python_state);
+        log_guard_end(&guard);
     }
     if (report->frame_count) {
         put_line("  ", report->are_frames_guessed ? "native stack, guessed (what looks like return addresses):"

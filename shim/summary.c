@@ -174,7 +174,7 @@ static void put_kinds(void) {
 
 static void put_modules(void) {
     struct line line;
-    start(&line, "module               taken  waits waited  worst   held  worst");
+    start(&line, "module            taken waits waited  worst   held  worst");
     bool is_first = true;
     for (unsigned module = 0; module < MODULE_COUNT; module++) {
         const char *name = modules_name(module);
@@ -188,10 +188,10 @@ static void put_modules(void) {
         }
         start(&line, "");
         size_t begin = line.text.length;
-        text_add_span(&line.text, name, strnlen(name, 18));
-        pad_to(&line, begin, 18);
+        text_add_span(&line.text, name, strnlen(name, 15));
+        pad_to(&line, begin, 15);
         add_count(&line.text, totals->acquisitions, 8);
-        add_count(&line.text, totals->waits, 7);
+        add_count(&line.text, totals->waits, 6);
         add_time(&line.text, ticks_span_ns(totals->wait_total), 7);
         add_time(&line.text, ticks_span_ns(totals->wait_longest), 7);
         add_time(&line.text, ticks_span_ns(totals->hold_total), 7);

@@ -8,6 +8,9 @@ unit_tests := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c)) 
 
 # What each test is linked with, besides itself.
 unit_sources_text := shim/text.c
+unit_sources_json := shim/json.c shim/text.c
+unit_sources_suppress := shim/suppress.c shim/text.c
+unit_sources_journal := shim/journal.c shim/journal_read.c shim/modules.c shim/ticks.c shim/list.c shim/elf.c shim/text.c
 unit_sources_options := shim/options.c shim/text.c
 unit_sources_symbol := shim/symbol.c shim/elf.c shim/text.c
 unit_sources_thread := shim/thread.c shim/text.c

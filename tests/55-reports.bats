@@ -1,0 +1,184 @@
+# The forms of reports, and that nothing that their output meets hurts the host. On a static and a shared interpreter, 2.7
+# and 3.8, where they are there.
+
+load helpers
+
+setup_file() {
+    use_python static || use_python shared
+}
+
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+    LIMIT=60
+}
+
+# python WHAT: sets `command` to the program that runs it.
+program() { command=("$PYTHON" -S -c "import sys; sys.path.insert(0, '$FIXTURES'); import misuse; misuse.run('$1')"); }
+
+# Runs a test's body for each of the interpreters.
+on_each() {
+    local tag kind version build python include
+    while IFS=$'\t' read -r tag kind version build python include _; do
+        case $tag in 2.7 | 3.8) ;; *) [ "$tag" = "$PY_TAG" ] || continue ;; esac
+        [ "$python" != - ] || continue
+        PYTHON=$python FIXTURES=$ROOT/build/fixtures/$tag "$@" || told "on $tag"
+    done <<<"${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}"
+}
+
+# Each line of the file is a JSON object, and $2, a Python expression over `reports`, is true.
+json_holds() {
+    /usr/bin/env python3 - "$1" "$2" <<'PY'
+import json, sys
+reports = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+assert all(isinstance(report, dict) and report["pid"] and report["type"] for report in reports)
+assert eval(sys.argv[2]), reports
+PY
+}
+
+a_repair_in_one_line() {
+    program mix
+    SHIM_OPTIONS=verbosity=1 works_with "${command[@]}"
+    [ "$(count_lines '*repaired held*')" -eq 1 ]
+    has_line '==*== gilshim: repaired held: *; PyEval_AcquireThread by misuse.so!mix+0x* on tid [0-9]* "*"*'
+    has_no_line '*native stack*'
+}
+@test "a repair is one line at verbosity 1" { on_each a_repair_in_one_line; }
+
+a_repair_whole() {
+    program mix
+    SHIM_OPTIONS=verbosity=2:history=16 works_with "${command[@]}"
+    has_line '==*== gilshim:   native stack*'
+    has_line '==*== gilshim:     #* misuse.so!mix+0x*'
+    has_line '==*== gilshim:   last events of tid *'
+    has_line '==*== gilshim:     -* s new by PyThreadState_New tstate 0x* from misuse.so!mix+0x*'
+    has_line '==*== gilshim:   advice: *pybind11 #1276*'
+}
+@test "verbosity=2 tells all that is known" { on_each a_repair_whole; }
+
+json_lines() {
+    program mix
+    rm -f log.*
+    SHIM_OPTIONS=verbosity=2:history=16:summary=1:log_format=json:log_path=$PWD/log works_with "${command[@]}"
+    is_silent
+    json_holds log.* 'any(r["type"] == "repair" and r["name"] == "held" and r["module"] == "misuse.so"
+        and any(e["event"] == "new" for t in r["threads"] for e in t["events"]) for r in reports)'
+    json_holds log.* 'reports[-1]["type"] == "summary" and any(m["module"] == "misuse.so" and m["acquisitions"] >= 3
+        for m in reports[-1]["modules"]) and any(s["name"] == "held" and s["count"] == 1 for s in reports[-1]["sites"])'
+}
+@test "log_format=json: every line is an object" { on_each json_lines; }
+
+@test "summary=1 fits 80 columns, and counts" {
+    program mix-1000
+    SHIM_OPTIONS=summary=1 works_with "${command[@]}"
+    has_line '==*== gilshim:   interpreter  CPython *'
+    has_line '==*== gilshim:   repaired     held: *'
+    has_line '==*== gilshim:   misuse.so *'
+    has_line '==*== gilshim:   threads      100[01] seen, 1 left*'
+    has_line '==*== gilshim:   states       1000 made by PyThreadState_New, 1000 deleted'
+    local line
+    for line in "${lines[@]}"; do [ "${#line}" -le 80 ] || told "too long: $line"; done
+    has_no_line $'*\033*'
+    SHIM_OPTIONS=summary=1:color=always works_with "${command[@]}"
+    has_line $'*\033*'
+}
+
+@test "a summary also where the process ends by _exit or abort" {
+    SHIM_OPTIONS=summary=1 with_shim "$PYTHON" -S -c 'import os; os._exit(3)'
+    is_status 3
+    has_line '*gilshim: summary'
+    program thread-get
+    SHIM_OPTIONS=summary=1 with_shim "${command[@]}"
+    is_status 134
+    has_line '*gilshim: summary'
+}
+
+@test "color: NO_COLOR, CLICOLOR_FORCE, and a file gets none" {
+    program mix
+    CLICOLOR_FORCE=1 SHIM_OPTIONS=verbosity=1 works_with "${command[@]}"
+    has_line $'*\033*'
+    NO_COLOR=1 CLICOLOR_FORCE=1 SHIM_OPTIONS=verbosity=1 works_with "${command[@]}"
+    has_no_line $'*\033*'
+    SHIM_OPTIONS=verbosity=1 works_with "${command[@]}"
+    has_no_line $'*\033*'
+}
+
+@test "suppressions leave reports out, and those that matched are listed" {
+    program mix
+    printf '%s\n' '# ours' 'held:misuse.so!mi*' 'called_from_lib:^nothing$' >rules
+    SHIM_OPTIONS=verbosity=1:suppressions=$PWD/rules works_with "${command[@]}"
+    has_no_line '*repaired held*'
+    has_line '*gilshim: suppressed 1 held:misuse.so!mi\*'
+    has_no_line '*suppressed*nothing*'
+    echo 'called_from_lib:^misuse.so$' >rules
+    SHIM_OPTIONS=mode=strict:suppressions=$PWD/rules with_shim "${command[@]}"
+    has_no_line '*would follow*'
+    SHIM_OPTIONS=suppressions=$PWD/none works_with "${command[@]}"
+    has_line "*warning: *suppressions*"
+    echo 'nonsense' >rules
+    SHIM_OPTIONS=suppressions=$PWD/rules works_with "${command[@]}"
+    has_line '*warning: *"nonsense"*'
+}
+
+@test "exitcode= is the status of a process that something was reported of, and of no other" {
+    program mix
+    SHIM_OPTIONS=mode=observe:exitcode=9 with_shim "${command[@]}"
+    [ "$status" -ne 0 ]
+    SHIM_OPTIONS=exitcode=9 works_with "${command[@]}"
+    SHIM_OPTIONS=exitcode=9 with_shim "$PYTHON" -S -c 'import sys; sys.exit(4)'
+    is_status 4
+}
+
+@test "each child process has a log of its own" {
+    SHIM_OPTIONS=verbosity=1:summary=1:log_path=$PWD/log works_with "$PYTHON" -S -c "
+import os, sys
+sys.path.insert(0, '$FIXTURES')
+import misuse
+pid = os.fork()
+misuse.run('mix')
+if pid: os.waitpid(pid, 0)"
+    [ "$(find . -name 'log.*' | wc -l)" -eq 2 ]
+    for log in log.*; do grep -q "^==${log#log.}== gilshim: summary" "$log"; done
+}
+
+# ---- what the output meets -------------------------------------------------------------------------------------------
+
+@test "a thousand threads, all reporting" {
+    program mix-1000
+    SHIM_OPTIONS=verbosity=1 works_with "${command[@]}"
+    [ "$(count_lines '*repaired held*')" -eq 1 ]
+    SHIM_OPTIONS=verbosity=2:history=32:log_format=json:log_path=$PWD/log works_with "${command[@]}"
+    json_holds log.* 'len(reports) > 1'
+}
+
+@test "stderr closed, full, or a pipe that nobody reads any more" {
+    program mix
+    local options
+    for options in verbosity=2:history=16:summary=1 verbosity=2:summary=1:log_format=json; do
+        SHIM_OPTIONS=$options works_with sh -c '"$@" 2>&-' - "${command[@]}"
+        SHIM_OPTIONS=$options works_with sh -c '"$@" 2>/dev/full' - "${command[@]}"
+        # What CPython does about SIGPIPE is not what an embedding program does.
+        SHIM_OPTIONS=$options works_with sh -c '{ "$@" 2>&3; echo $? >status; } 3>&1 >/dev/null | true; read -r status <status; exit "$status"' \
+            - "$PYTHON" -S -c "import signal; signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+${command[3]}"
+    done
+}
+
+@test "reports in a signal handler" {
+    local what
+    for what in in-handler mix-in-handler; do
+        program "$what"
+        SHIM_OPTIONS=verbosity=2:history=16 works_with "${command[@]}"
+    done
+    has_line '*repaired held: *PyEval_AcquireThread by misuse.so!attach_second+0x*'
+}
+
+# tracemalloc takes the GIL state inside every malloc.
+@test "reports inside malloc" {
+    SHIM_OPTIONS=verbosity=2:history=16 works_with "$PYTHON" -S -c "
+import sys, tracemalloc
+sys.path.insert(0, '$FIXTURES')
+tracemalloc.start(5)
+import misuse
+for i in range(20): misuse.run('mix')"
+    has_line '*repaired held*'
+}
