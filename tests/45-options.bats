@@ -48,7 +48,9 @@ find_pid() {
     has_line "pid *"
     local option
     for option in 'help=*default 0' 'mode=*default repair' 'repair=*default all' 'verbosity=*default 0' \
-        'log_path=*default stderr' 'check=*default 0'; do
+        'log_path=*default stderr' 'check=*default 0' 'log_format=*default text' 'color=*default auto' \
+        'summary=*default 0' 'history=*default 0' 'timeline=*default none' 'stall=*default 0' \
+        'suppressions=*default none' 'exitcode=*default none*66'; do
         has_line "==*== gilshim: *$option*"
     done
     under help=0
@@ -70,7 +72,8 @@ find_pid() {
 @test "a bad value: one line of warning, and as if it had not been there" {
     local pair
     for pair in mode=frob mode= mode verbosity=3 verbosity=-1 verbosity=1x verbosity= help=2 check=yes repair=frob \
-        repair=held,frob repair=held,,share repair= log_path=; do
+        repair=held,frob repair=held,,share repair= log_path= log_format=xml color=red summary=2 history=4097 history=x \
+        stall=x stall=1.2345 stall=. exitcode=256 exitcode=-1 timeline= suppressions=; do
         under "$pair"
         [ "${#lines[@]}" -eq 2 ] || told "with $pair"
         has_line "==*== gilshim: warning: *\"$pair\"*"

@@ -15,7 +15,7 @@ misuse() {
 }
 dies_with() {
     with_shim "${command[@]}"
-    [ "$status" -ge 129 ] && [ "$status" -ne 137 ] || told "expected to die of a signal: ${command[*]}"
+    case $status in 134 | 139) ;; *) told "expected to die of a signal: ${command[*]}" ;; esac
 }
 
 # shape SHAPE: sets `command`.

@@ -48,6 +48,18 @@ static void every_key(void) {
     CHECK(o.mode == MODE_OFF && o.verbosity == 2 && o.help && strcmp(o.log_path, "/tmp/a-%p.log") == 0);
 }
 
+static void keys_of_reports(void) {
+    struct options o = parse("mode=observe:log_format=json:color=never:summary=1:history=4096:stall=1.5:exitcode=255:"
+                             "timeline=/tmp/t:suppressions=/tmp/s");
+    CHECK(complaints == 0);
+    CHECK(o.mode == MODE_OBSERVE && o.log_format == LOG_JSON && o.color == COLOR_NEVER && o.summary);
+    CHECK(o.history == 4096 && o.stall_ns == 1500000000u && o.exitcode == 255);
+    CHECK(strcmp(o.timeline, "/tmp/t") == 0 && strcmp(o.suppressions, "/tmp/s") == 0);
+    CHECK(parse("stall=0.05").stall_ns == 50000000u && parse("mode=strict").mode == MODE_STRICT);
+    CHECK(parse("history=4097").history == 0 && complaints == 1);
+    CHECK(parse("exitcode=256").exitcode == EXITCODE_NONE && complaints == 1);
+}
+
 static void the_last_of_two_wins(void) {
     struct options o = parse("verbosity=2:verbosity=1:mode=off:mode=repair");
     CHECK(complaints == 0 && o.verbosity == 1 && o.mode == MODE_REPAIR);
@@ -164,7 +176,7 @@ static void random_bytes(void) {
         }
         struct options o = parse(string);
         CHECK(o.verbosity >= 0 && o.verbosity <= 2 && (o.repairs & ~(unsigned)ALL) == 0);
-        CHECK(o.mode == MODE_REPAIR || o.mode == MODE_OFF);
+        CHECK(o.mode <= MODE_OFF);
     }
 }
 
@@ -198,6 +210,7 @@ static void helps(void) {
 int main(void) {
     RUN(defaults);
     RUN(every_key);
+    RUN(keys_of_reports);
     RUN(the_last_of_two_wins);
     RUN(empty_pairs_are_nothing);
     RUN(repairs_by_name);
