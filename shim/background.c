@@ -21,8 +21,9 @@ struct job {
 };
 
 static void *run_job(void *argument) {
-    struct job job = *(struct job *)argument;
-    __atomic_store_n(&((struct job *)argument)->run, NULL, __ATOMIC_RELEASE); /* it may be used again */
+    struct job *place = argument;
+    struct job job = {.run = __atomic_load_n(&place->run, __ATOMIC_RELAXED), .name = place->name};
+    __atomic_store_n(&place->run, NULL, __ATOMIC_RELEASE); /* it may be used again */
     pthread_setname_np(pthread_self(), job.name);
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
     job.run();

@@ -110,7 +110,7 @@ static struct journal_record *take_record(void) {
     thread->started = ticks_now();
     thread->now.call = JOURNAL_NO_CALL;
     thread->now.since = thread->started;
-    record->next = 1;
+    __atomic_store_n(&record->next, 1, __ATOMIC_RELAXED);
     record->exit_rounds = 0;
     end_writing(record);
     __atomic_store_n(&record->status, JOURNAL_ALIVE, __ATOMIC_RELEASE);
@@ -205,7 +205,8 @@ NO_TSAN static inline void write_event(struct journal_record *record, enum journ
                                        uint8_t detail, const void *state, const void *interp, const void *caller,
                                        uint64_t time, uint64_t waited) {
     uint64_t number = record->next;
-    record->next = number + 1; /* first: a signal handler that comes in between has the next place */
+    /* First: a signal handler that comes in between has the next place. */
+    __atomic_store_n(&record->next, number + 1, __ATOMIC_RELAXED);
     struct journal_event *event = &record->ring[number & (journal_store.ring_size - 1)];
     __atomic_store_n(&event->number, 0, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);

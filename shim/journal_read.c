@@ -44,7 +44,7 @@ bool journal_read_thread(unsigned index, struct journal_thread *thread) {
     return false;
 }
 
-int journal_find(pid_t tid) {
+NO_TSAN int journal_find(pid_t tid) {
     struct journal_thread thread;
     for (unsigned i = 0; i < journal_count(); i++) {
         const struct journal_record *record = journal_record_at(i);
@@ -93,7 +93,7 @@ static bool attaches(const struct journal_event *event) {
            event->kind == JOURNAL_NEW || event->kind == JOURNAL_INTERPRETER_MADE || event->kind == JOURNAL_INITIALIZE;
 }
 
-bool journal_find_attach(const void *state, struct journal_event *event, unsigned *index) {
+NO_TSAN bool journal_find_attach(const void *state, struct journal_event *event, unsigned *index) {
     uint64_t latest = 0;
     for (unsigned i = 0; state && i < journal_count(); i++) {
         const struct journal_record *record = journal_record_at(i);
@@ -101,8 +101,8 @@ bool journal_find_attach(const void *state, struct journal_event *event, unsigne
         for (unsigned place = 0; ring && place < journal_store.ring_size; place++) {
             struct journal_event found;
             uint64_t number = __atomic_load_n(&ring[place].number, __ATOMIC_RELAXED);
-            if (number && ring[place].state == state && read_event(ring, number, &found) && found.state == state &&
-                attaches(&found) && found.time >= latest) {
+            if (number && __atomic_load_n(&ring[place].state, __ATOMIC_RELAXED) == state &&
+                read_event(ring, number, &found) && found.state == state && attaches(&found) && found.time >= latest) {
                 latest = found.time;
                 *event = found;
                 *index = i;

@@ -9,7 +9,8 @@ extern dlsym_function *late_dlsym_target;
 dlsym_function *late_dlsym_target;
 dlsym_function *late_find_dlsym(void);
 
-dlsym_function *late_find_dlsym(void) {
+/* The sanitizers' runtimes look up what they stand in front of before they can watch anything. */
+__attribute__((no_sanitize("address", "thread"))) dlsym_function *late_find_dlsym(void) {
     /* Moved from libdl to libc in glibc 2.34. dlvsym itself is not interposed. */
     static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.17", "GLIBC_2.2.5"};
     void *found = NULL;
@@ -17,13 +18,13 @@ dlsym_function *late_find_dlsym(void) {
         found = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
     }
     dlerror(); /* a version that isn't there leaves a message behind */
-    late_dlsym_target = (dlsym_function *)found;
-    return late_dlsym_target;
+    __atomic_store_n(&late_dlsym_target, (dlsym_function *)found, __ATOMIC_RELAXED);
+    return (dlsym_function *)found;
 }
 
 void *late_real_dlsym(void *handle, const char *name) {
-    dlsym_function *target = late_dlsym_target ? late_dlsym_target : late_find_dlsym();
-    return target(handle, name);
+    dlsym_function *target = __atomic_load_n(&late_dlsym_target, __ATOMIC_RELAXED);
+    return (target ? target : late_find_dlsym())(handle, name);
 }
 
 void late_real_pthread_exit(void *value) {

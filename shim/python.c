@@ -131,16 +131,18 @@ bool python_thread_name(char *name, size_t capacity) {
 static void (*traceback_dumper(void))(int, PyThreadState *) {
     static void *found;
     static bool is_looked_up;
-    if (!is_looked_up) {
+    if (!__atomic_load_n(&is_looked_up, __ATOMIC_ACQUIRE)) {
         struct elf_object cpython;
         if (real.PyThreadState_Next && elf_find_by_address((const void *)real.PyThreadState_Next, &cpython)) {
             void *address = find(&cpython, "_Py_DumpTraceback");
-            found = address ? address : symbol_find_hidden(&cpython, "_Py_DumpTraceback");
+            address = address ? address : symbol_find_hidden(&cpython, "_Py_DumpTraceback");
+            __atomic_store_n(&found, address, __ATOMIC_RELAXED);
         }
-        is_looked_up = true;
+        __atomic_store_n(&is_looked_up, true, __ATOMIC_RELEASE);
     }
+    void *address = __atomic_load_n(&found, __ATOMIC_RELAXED);
     void (*dumper)(int, PyThreadState *);
-    memcpy(&dumper, &found, sizeof dumper);
+    memcpy(&dumper, &address, sizeof dumper);
     return dumper;
 }
 
