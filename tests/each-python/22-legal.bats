@@ -63,7 +63,8 @@ play() {
     printf '%s\n' "$output" "status $status" >"$BATS_FILE_TMPDIR/$results"
 }
 
-# Those that end well share a process; what hangs or dies needs one for itself, all of them at once.
+# What hangs or dies needs a process for itself, all of them at once. Those that end well share one, up to 3.11. From 3.12 on
+# CPython does not put a state that comes back to the main thread into its slot again, and what plays next would meet that.
 setup_file() {
     local shape generation how alone=() together=() all=()
     for shape in $(shapes); do
@@ -79,7 +80,14 @@ setup_file() {
         done
     done
     LIMIT=150 play with_shim with "${all[@]}"
-    LIMIT=150 play without together "${together[@]}"
+    if python_before 3.12; then
+        LIMIT=150 play without together "${together[@]}"
+    else
+        for shape in "${together[@]}"; do
+            LIMIT=30 play without one "$shape"
+            cat "$BATS_FILE_TMPDIR/one" >>"$BATS_FILE_TMPDIR/together"
+        done
+    fi
     local runs=()
     for shape in "${alone[@]}"; do
         LIMIT=3 play without "$shape" "$shape" &
