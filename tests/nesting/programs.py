@@ -129,7 +129,8 @@ class Rules:
         if within == HELD and self.version >= (3, 12):
             within = NULL
         over, own = held and name in BY_HAND, held and name == "own"
-        if name == "py":
+        # A Python frame shows nothing of itself, and PEP 788 counts in a place of its own, where the rules don't look.
+        if name in ("py", "token") and held:
             over, own = place.over, place.own
         if name in ELSEWHERE:
             return Place(within, used=library, here=library)
