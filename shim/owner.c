@@ -339,6 +339,7 @@ void owner_leave(struct owner *me) {
     me->attached = NULL;
     if (own && interp_current() == own && !interp_is_finalizing()) {
         current_learn(own);
+        counter_learn(own); /* what ends a block is guessed without it */
         interp_learn_from(own);
     }
     owner_fast.current = current_find();

@@ -29,9 +29,13 @@ played() {
 
 # Up to 3.11 tracemalloc's Ensure and Release come from inside CPython, where no shim sees them, and go by the slot alone.
 # Where the slot can't be right at that moment (a sub-interpreter being made, the GIL held without a state, a state in the
-# middle of its Clear) CPython hangs or aborts, as it does without the shim.
+# middle of its Clear, on 3.12 too) CPython hangs or aborts, as it does without the shim.
 is_beyond_tracemalloc() {
-    python_before 3.12 && case $1 in I-4 | I-7 | I-13 | I-16 | I-20) true ;; *) false ;; esac
+    case $1 in
+    I-13) python_before 3.13 ;;
+    I-4 | I-7 | I-16 | I-20) python_before 3.12 ;;
+    *) false ;;
+    esac
 }
 
 # play NAME SETTING...: the sequences in one process, with these variables set
