@@ -98,7 +98,7 @@ static bool is_thread_state(struct owner *me, const void *value) {
 
 static void file(struct owner *me, const void *key, PyThreadState *state) {
     struct registry_entry entry;
-    bool is_new = registry_find(state, &entry) && !entry.owner;
+    bool is_new = registry_find(state, &entry) && !entry.owner && !entry.is_given_up;
     bool is_parked = !is_new && state != owner_attached(me);
     struct known_key *known = learn(key);
     if (known && is_parked && blocks_find(&me->blocks, BLOCK_DETACH, state)) {
@@ -118,8 +118,12 @@ static void unfile(struct owner *me, const void *key) {
     }
     /* pybind11's dec_ref empties its key after the state has died; its gil_scoped_release(true) while the state lives. */
     filed->is_cut = !filed->is_emptied;
+    const PyThreadState *state = filed->state;
     filed->is_emptied = false;
     filed->state = NULL;
+    if (filed->is_cut && state && !keys_file(me, state)) {
+        owner_give_up(me, state);
+    }
 }
 
 int keys_set(const void *key, void *value) {

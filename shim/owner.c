@@ -1,10 +1,10 @@
 #include "owner.h"
 
 #include <pthread.h>
-#include <string.h>
 
 #include "counter.h"
 #include "options.h"
+#include "owner_pool.h"
 #include "registry.h"
 #include "slot.h"
 #include "survivors.h"
@@ -16,64 +16,8 @@ void (*owner_before_end)(struct owner *me, bool is_last);
 
 /* ---- records ---------------------------------------------------------------------------------------------------- */
 
-enum { CHUNK_RECORDS = 255 };
-
-struct chunk {
-    struct chunk *next;
-    struct owner records[CHUNK_RECORDS];
-};
-
-static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct chunk *chunks;
-static struct owner *free_records;
-
 static pthread_key_t exit_key;
 static bool can_track;
-
-static void add_chunk(void) {
-    struct chunk *chunk = list_map_pages(sizeof *chunk);
-    if (!chunk) {
-        return;
-    }
-    chunk->next = chunks;
-    chunks = chunk;
-    for (size_t i = 0; i < CHUNK_RECORDS; i++) {
-        chunk->records[i].next_free = free_records;
-        free_records = &chunk->records[i];
-    }
-}
-
-static struct owner *take_record(void) {
-    pthread_mutex_lock(&pool_lock);
-    if (!free_records) {
-        add_chunk();
-    }
-    struct owner *record = free_records;
-    if (record) {
-        free_records = record->next_free;
-        record->is_in_use = true;
-    }
-    pthread_mutex_unlock(&pool_lock);
-    return record;
-}
-
-/* Empties a record; the lists keep their pages. */
-static void wipe(struct owner *record) {
-    record->attached = record->override = record->home = record->clearing = record->answered = record->loan = NULL;
-    record->alias = record->unseen = NULL;
-    record->holds_gil_without_state = record->has_forked = false;
-    record->blocks.count = record->filed.count = 0;
-}
-
-static void put_record(struct owner *record) {
-    wipe(record);
-    record->exit_rounds = 0;
-    pthread_mutex_lock(&pool_lock);
-    record->is_in_use = false;
-    record->next_free = free_records;
-    free_records = record;
-    pthread_mutex_unlock(&pool_lock);
-}
 
 /* Runs at the end of a thread. Other libraries' destructors may still call the API after this one, so it asks to be
  * run again until the last round but one (PTHREAD_DESTRUCTOR_ITERATIONS is 4). */
@@ -93,7 +37,7 @@ static void thread_ends(void *argument) {
     owner_fast.record = NULL;
     owner_fast.is_gone = true;
     registry_remove_owner(record);
-    put_record(record);
+    owner_pool_put(record);
 }
 
 static struct owner *demand_record(void) {
@@ -101,9 +45,9 @@ static struct owner *demand_record(void) {
     if (record || owner_fast.is_gone || !can_track) {
         return record;
     }
-    record = take_record();
+    record = owner_pool_take();
     if (record && pthread_setspecific(exit_key, record) != 0) {
-        put_record(record);
+        owner_pool_put(record);
         record = NULL;
     }
     if (record) {
@@ -116,28 +60,20 @@ static struct owner *demand_record(void) {
 /* ---- fork ------------------------------------------------------------------------------------------------------- */
 
 static void before_fork(void) {
-    pthread_mutex_lock(&pool_lock);
+    owner_pool_before_fork();
     registry_before_fork();
 }
 
 static void after_fork_in_parent(void) {
     registry_after_fork();
-    pthread_mutex_unlock(&pool_lock);
+    owner_pool_after_fork();
 }
 
 /* Only the forking thread is left. These handlers run before PyOS_AfterFork_Child: states are not freed yet. */
 static void after_fork_in_child(void) {
     registry_after_fork();
-    pthread_mutex_unlock(&pool_lock);
-    for (struct chunk *chunk = chunks; chunk; chunk = chunk->next) {
-        for (size_t i = 0; i < CHUNK_RECORDS; i++) {
-            struct owner *record = &chunk->records[i];
-            if (record->is_in_use && record != owner_fast.record) {
-                registry_remove_owner(record);
-                put_record(record);
-            }
-        }
-    }
+    owner_pool_after_fork();
+    owner_pool_put_others(owner_fast.record);
     if (owner_fast.record) {
         owner_forked(owner_fast.record);
     }
@@ -148,6 +84,7 @@ void owner_forked(struct owner *me) {
     if (options.mode == MODE_REPAIR) {
         survivors_hide(owner_attached(me), &me->blocks, me->home);
     }
+    me->lent = NULL; /* it goes with the other threads */
     me->has_forked = true;
     owner_unsettle();
 }
@@ -218,6 +155,15 @@ static bool is_news(uint32_t epoch) {
     return (int32_t)(epoch - owner_fast.verified) > 0;
 }
 
+uint32_t owner_tell_others(void) {
+    uint32_t epoch = interp_next_epoch();
+    /* What this thread knows is right; unless others did something since it looked. */
+    if (epoch == owner_fast.verified + 1) {
+        owner_fast.verified = epoch;
+    }
+    return epoch;
+}
+
 /* Taken by another thread, or killed (and perhaps another one made in its place), since this thread looked last. A
  * thread that never looked cannot have lost anything: a state in its slot under an address that is known as dead or taken
  * is a later one at the same place. */
@@ -246,8 +192,38 @@ static void check_blocks(struct owner *me, bool (*is_gone)(const struct owner *m
     }
 }
 
+/* What this thread had until now: the state that stands in its slot with nothing attached, or is saved away. */
+static PyThreadState *own_so_far(struct owner *me, PyThreadState *in_slot) {
+    if (me->override) {
+        return me->home ? me->home : me->override;
+    }
+    return in_slot ? in_slot : owner_last_saved(me);
+}
+
+/* It is lost: if it has moved to another thread, it may come back. */
+static void lend(struct owner *me, PyThreadState *state) {
+    struct registry_entry entry;
+    bool is_alive = registry_find(state, &entry) && !entry.is_dead;
+    me->lent = is_alive ? state : NULL;
+    me->lent_birth = entry.birth;
+    me->lent_at = entry.taken;
+}
+
+/* The state in this thread's slot moved to another thread, which has given it up before this one looked. */
+static void take_back_unmissed(struct owner *me, const PyThreadState *in_slot) {
+    struct registry_entry entry;
+    if (in_slot && registry_find(in_slot, &entry) && entry.is_given_up) {
+        owner_fast.is_watched = true;
+        registry_take_back(in_slot, me, entry.birth, owner_tell_others());
+    }
+}
+
 static void drop_lost(struct owner *me) {
     PyThreadState *in_slot = slot_get();
+    PyThreadState *own = own_so_far(me, in_slot);
+    if (is_lost(me, own) && options_repairs(REPAIR_moved)) {
+        lend(me, own);
+    }
     if (is_lost(me, me->home)) {
         me->home = NULL;
     }
@@ -259,6 +235,37 @@ static void drop_lost(struct owner *me) {
         me->attached = NULL;
     }
     check_blocks(me, is_lost, blocks_lose);
+    take_back_unmissed(me, slot_get());
+}
+
+/* Whether the state that this thread has lent is nobody's. If it has died, it is forgotten. */
+static bool is_lent_free(struct owner *me) {
+    struct registry_entry entry;
+    if (!me->lent) {
+        return false;
+    }
+    if (!registry_find(me->lent, &entry) || entry.is_dead || entry.birth != me->lent_birth ||
+        (entry.died && (int32_t)(entry.died - me->lent_at) > 0)) {
+        me->lent = NULL;
+        return false;
+    }
+    return entry.is_given_up;
+}
+
+/* A thread that has no state at all gets the one back that it had lent, once that is nobody's; without this it would
+ * answer another one than CPython, whose slot names it all the time. */
+static void take_back(struct owner *me) {
+    if (!is_lent_free(me) || slot_get() || me->override || me->clearing || me->has_forked || me->exit_rounds ||
+        owner_attached(me) || owner_last_saved(me) || interp_is_finalizing()) {
+        return;
+    }
+    PyThreadState *lent = me->lent;
+    uint32_t epoch = owner_tell_others();
+    if (registry_take_back(lent, me, me->lent_birth, epoch)) {
+        owner_fast.is_watched = true;
+        me->lent = NULL;
+        slot_set(lent);
+    }
 }
 
 static bool is_dead_after_fork(const struct owner *me, const PyThreadState *state) {
@@ -302,7 +309,7 @@ struct owner *owner_enter(void) {
     }
     me->visits++;
     if (me->life != owner_life) {
-        wipe(me);
+        owner_pool_wipe(me);
         me->life = owner_life;
         owner_fast.own = owner_fast.parked = NULL;
         owner_fast.is_watched = false;
@@ -312,6 +319,9 @@ struct owner *owner_enter(void) {
     if (owner_fast.verified != epoch) {
         drop_lost(me);
         owner_fast.verified = epoch;
+    }
+    if (me->lent) {
+        take_back(me);
     }
     slot_learn();
     if (me->has_forked && owner_attached(me)) {
@@ -323,7 +333,7 @@ struct owner *owner_enter(void) {
 
 void owner_leave(struct owner *me) {
     if (!me || me != owner_fast.record || me->override || me->clearing || me->loan || me->holds_gil_without_state ||
-        me->has_forked || me->exit_rounds || interp_is_over) {
+        me->has_forked || me->exit_rounds || interp_is_over || is_lent_free(me)) {
         return;
     }
     PyThreadState *own = slot_get();
@@ -348,78 +358,7 @@ void owner_leave(struct owner *me) {
     owner_fast.epoch = owner_is_recorded ? 0 : owner_fast.verified;
 }
 
-/* ---- states changing hands -------------------------------------------------------------------------------------- */
-
-void owner_take(struct owner *me, PyThreadState *state) {
-    struct registry_entry entry;
-    bool is_known = registry_find(state, &entry);
-    owner_fast.is_watched = true;
-    if (is_known && entry.owner == me) {
-        return;
-    }
-    /* Made here or by a thread that had a state of its own already, and never attached: it is in nobody's slot. */
-    bool is_fresh = is_known && !entry.owner && !entry.is_dead;
-    uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
-    if (!is_fresh && slot_get() != state) {
-        epoch = interp_next_epoch();
-        registry_take(state, me, epoch, true);
-        /* What this thread knows is right, and the others are to look; unless they did something since it looked. */
-        if (epoch == owner_fast.verified + 1) {
-            owner_fast.verified = epoch;
-        }
-        return;
-    }
-    registry_take(state, me, epoch, false);
-}
-
-void owner_state_made(PyThreadState *state) {
-    registry_add(state);
-}
-
-void owner_state_appeared(PyThreadState *state) {
-    struct registry_entry entry;
-    struct owner *me = owner_fast.record;
-    if (!me || !state || (!registry_find(state, &entry) && !entry.died) || entry.owner == me) {
-        return;
-    }
-    registry_add(state); /* what was known of another one at this address is history */
-    owner_take(me, state);
-}
-
-static void forget(struct owner *me, const PyThreadState *state) {
-    if (me->home == state) {
-        me->home = NULL;
-    }
-    blocks_forget(&me->blocks, state);
-}
-
-void owner_state_ends(struct owner *me, PyThreadState *state, bool may_be_elsewhere) {
-    struct registry_entry entry;
-    me->clearing = state;
-    if (may_be_elsewhere || (registry_find(state, &entry) && entry.has_moved)) {
-        registry_bury(state, interp_next_epoch());
-    } else {
-        registry_remove(state);
-    }
-    forget(me, state);
-}
-
-void owner_state_ended(struct owner *me, PyThreadState *state) {
-    struct registry_entry entry;
-    me->clearing = NULL;
-    /* Whether a Release would free it could not be told before. */
-    if (registry_find(state, &entry) && entry.owner == me && entry.has_moved) {
-        registry_bury(state, interp_next_epoch());
-    }
-    registry_remove_of(state, me);
-    if (me->attached == state) {
-        me->attached = NULL;
-    }
-    forget(me, state);
-    if (me->unseen == state) {
-        me->unseen = NULL;
-    }
-}
+/* ---- lives ------------------------------------------------------------------------------------------------------ */
 
 void owner_new_life(void) {
     survivors_forget();

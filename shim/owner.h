@@ -42,6 +42,9 @@ struct owner {
     uint32_t answered_at;    /* ... at that visit: good for the very next one, the attach that it asked for */
     uint32_t visits;         /* counts owner_enter */
     PyThreadState *loan;     /* attached by us for a finalization that was seen coming */
+    PyThreadState *lent;     /* was this thread's and moved to another thread: comes back if that gives it up ... */
+    uint32_t lent_birth;     /* ... and it is still the same: registry's birth number of it then ... */
+    uint32_t lent_at;        /* ... and the epoch at which it moved */
     PyThreadState *alias;    /* freed by finalization; the finalizing state stands for it */
     bool
         holds_gil_without_state; /* up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock */
@@ -110,8 +113,17 @@ struct owner *owner_self(void);
  * can't be told from another thread's. */
 PyThreadState *owner_attached(struct owner *me);
 
+/* All threads are to look anew at what they have, the calling one only if others have said so, too, since it looked.
+ * Returns the new epoch. */
+uint32_t owner_tell_others(void);
+
 /* From now on the state is this thread's; other threads that had it will notice. */
 void owner_take(struct owner *me, PyThreadState *state);
+
+/* A library says that this thread has no more to do with `state`, and it is saved away. If it had come from another
+ * thread, it is nobody's from now on, and goes back to that one when it has no other; or to who attaches it. Otherwise
+ * nothing happens. */
+void owner_give_up(struct owner *me, const PyThreadState *state);
 
 /* A state was made by PyThreadState_New. */
 void owner_state_made(PyThreadState *state);

@@ -118,11 +118,36 @@ bool registry_take(const void *state, const void *owner, uint32_t epoch, bool ha
     if (entry) {
         entry->owner = owner;
         entry->taken = epoch;
-        entry->is_dead = entry->is_history = false;
+        entry->is_dead = entry->is_history = entry->is_given_up = false;
         entry->has_moved = entry->has_moved || has_moved;
     }
     pthread_mutex_unlock(&lock);
     return entry != NULL;
+}
+
+bool registry_give_up(const void *state, const void *owner) {
+    pthread_mutex_lock(&lock);
+    struct registry_entry *entry = place_of(state);
+    bool is_its_own = entry && entry->state && entry->owner == owner && entry->has_moved;
+    if (is_its_own) {
+        entry->owner = NULL;
+        entry->is_given_up = true;
+    }
+    pthread_mutex_unlock(&lock);
+    return is_its_own;
+}
+
+bool registry_take_back(const void *state, const void *owner, uint32_t birth, uint32_t epoch) {
+    pthread_mutex_lock(&lock);
+    struct registry_entry *entry = place_of(state);
+    bool is_free = entry && entry->state && entry->is_given_up && entry->birth == birth;
+    if (is_free) {
+        entry->owner = owner;
+        entry->taken = epoch;
+        entry->is_given_up = false;
+    }
+    pthread_mutex_unlock(&lock);
+    return is_free;
 }
 
 void registry_bury(const void *state, uint32_t epoch) {

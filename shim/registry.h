@@ -10,12 +10,13 @@
 
 struct registry_entry {
     const void *state;
-    const void *owner; /* NULL: made, but never attached by anybody that was seen; or dead */
+    const void *owner; /* NULL: made, but never attached by anybody that was seen; or given up; or dead */
     uint32_t taken;    /* epoch at which the owner took it */
     uint32_t died;     /* epoch at which the last state at this address died that another thread may have in its slot */
     uint32_t birth;    /* tells a state from a later one at the same address; 0: its making was not seen */
     bool is_dead;      /* and so it was this one */
     bool is_history;   /* nothing is known but that: there may be a later state here */
+    bool is_given_up;  /* its last owner has no more to do with it, and it lives */
     bool has_moved; /* taken from another owner, or from nobody knows where: another thread may have it in its slot */
 };
 
@@ -29,6 +30,12 @@ void registry_add(const void *state);
 /* `owner` has it from `epoch` on. Adds the entry where there is none. `has_moved` stays once it is said. False if memory
  * could not be had. */
 bool registry_take(const void *state, const void *owner, uint32_t epoch, bool has_moved);
+
+/* `owner` gives it up, if it is its own and has moved to it. False: it is not, and nothing was done. */
+bool registry_give_up(const void *state, const void *owner);
+
+/* `owner` has it from `epoch` on, if it is given up and has this birth number. False: it is not, and nothing was done. */
+bool registry_take_back(const void *state, const void *owner, uint32_t birth, uint32_t epoch);
 
 /* It died at `epoch` while a thread other than its killer may have it in its slot: remembered until the address is
  * used again. */

@@ -8,16 +8,16 @@ load ../helpers
 legal=$ROOT/tests/fixtures/legal
 
 # Played with both generations of the old library (1 is pybind11 <= 2.2, 2 is pybind11 >= 2.3); the others use none.
-both_generations='greenlets thread-greenlets foreign-greenlets simgrid thread-simgrid foreign-simgrid xloil felicia
+both_generations='nanogui greenlets thread-greenlets foreign-greenlets simgrid thread-simgrid foreign-simgrid xloil felicia
     thread-felicia metrics thread-metrics edge thread-edge overlapping-releases destructors'
 
 # Fails (hangs, dies, or breaks the contract) without the shim: on 2.7 to 3.11, and from 3.12 on.
 # "plain" is for an acquire under the state of another library's making; all others are mixed.
 fails_before_3_12='edge:1 foreign-greenlets:1 freeradius-interpreters:1 freeradius:1 gil-without-state:1 jep-interpreters:1
-    jep:1 kodi:1 main-kodi:1 metrics:1 mod_wsgi-interpreters:1 nanogui:1 openfoam:1 overlapping-releases:1
+    jep:1 kodi:1 main-kodi:1 metrics:1 mod_wsgi-interpreters:1 nanogui:1 nanogui:2 openfoam:1 overlapping-releases:1
     overlapping-releases:2 returns-elsewhere:1 state-of-destructor:1 thread-edge:1 thread-felicia:1 thread-greenlets:1
     thread-jep:1 thread-metrics:1 thread-returns-elsewhere:1 uwsgi-manager:1'
-fails_from_3_12='cffi:1 foreign-greenlets:1 jep-interpreters:1 jep:1 nanogui:1
+fails_from_3_12='cffi:1 foreign-greenlets:1 jep-interpreters:1 jep:1 nanogui:1 nanogui:2
     returns-elsewhere:1 state-of-destructor:1 thread-greenlets:1 thread-jep:1 thread-returns-elsewhere:1 uwsgi-manager:1
     uwsgi-workers:1'
 plain_fails='thread-greenlets:1 foreign-greenlets:1'

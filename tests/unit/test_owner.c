@@ -290,6 +290,176 @@ static void a_moved_state_leaves_its_old_thread(void) {
     CHECK(!registry_find(state(6), &entry)); /* with the thread that had it last */
 }
 
+/* A has the state in its slot; B takes it, and gives it up. */
+static void giver_body(void) {
+    struct registry_entry entry;
+    pthread_barrier_wait(&turn); /* A has it */
+    struct owner *me = owner_enter();
+    owner_take(me, state(6));
+    me->override = slot = current = state(6);
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* A has looked */
+    owner_give_up(me, state(6)); /* attached */
+    CHECK(registry_find(state(6), &entry) && entry.owner == me);
+    current = NULL;
+    save(me, state(6));
+    owner_give_up(me, state(6)); /* in the slot */
+    CHECK(registry_find(state(6), &entry) && entry.owner == me);
+    me->override = slot = NULL;
+    owner_leave(me);
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* A has not taken what is only saved */
+    me = owner_enter();
+    owner_give_up(me, state(6));
+    CHECK(registry_find(state(6), &entry) && !entry.owner && entry.is_given_up);
+    owner_leave(me);
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* A has it again */
+    me = owner_enter();
+    CHECK(!is_saved(me, state(6)) && !owner_last_saved(me) && me->lent == state(6));
+    owner_leave(me);
+}
+static struct owner *begins_and_lends(void) {
+    slot = state(6);
+    owner_leave(owner_enter());
+    CHECK(owner_is_plain());
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* B took it */
+    struct owner *me = owner_enter();
+    CHECK(slot == NULL && me->lent == state(6));
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* B saved it */
+    owner_leave(me);
+    CHECK(owner_is_plain());
+    owner_unsettle();
+    me = owner_enter();
+    CHECK(slot == NULL && me->lent == state(6));
+    return me;
+}
+static void lender_body(void) {
+    struct registry_entry entry;
+    owner_leave(begins_and_lends());
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* B gave it up */
+    CHECK(!owner_is_plain());
+    struct owner *me = owner_enter();
+    CHECK(slot == state(6) && !me->lent);
+    CHECK(registry_find(state(6), &entry) && entry.owner == me && !entry.is_given_up);
+    owner_leave(me);
+    CHECK(owner_is_plain());
+    pthread_barrier_wait(&turn);
+    slot = NULL;
+}
+/* One that has another state meanwhile gets it back when that is gone, and is not plain until then. */
+static void busy_lender_body(void) {
+    struct owner *me = begins_and_lends();
+    registry_add(state(9));
+    slot = state(9);
+    owner_take(me, state(9));
+    owner_leave(me);
+    CHECK(owner_is_plain());
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* B gave it up */
+    me = owner_enter();
+    CHECK(slot == state(9) && me->lent == state(6));
+    owner_leave(me);
+    CHECK(!owner_is_plain());
+    me = owner_enter();
+    owner_state_ends(me, state(9), false);
+    slot = NULL;
+    owner_state_ended(me, state(9));
+    me = owner_enter();
+    CHECK(slot == state(6) && !me->lent);
+    owner_leave(me);
+    CHECK(owner_is_plain());
+    pthread_barrier_wait(&turn);
+    slot = NULL;
+}
+/* B gives it up before A looks: it is in A's slot all the time. */
+static void early_giver_body(void) {
+    pthread_barrier_wait(&turn); /* A has it */
+    struct owner *me = owner_enter();
+    owner_take(me, state(6));
+    save(me, state(6));
+    owner_give_up(me, state(6));
+    owner_leave(me);
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* A has looked */
+    me = owner_enter();
+    CHECK(!is_saved(me, state(6)));
+    owner_leave(me);
+}
+static void late_lender_body(void) {
+    struct registry_entry entry;
+    slot = state(6);
+    owner_leave(owner_enter());
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* B gave it up */
+    struct owner *me = owner_enter();
+    CHECK(slot == state(6) && !me->lent);
+    CHECK(registry_find(state(6), &entry) && entry.owner == me);
+    owner_leave(me);
+    pthread_barrier_wait(&turn);
+    slot = NULL;
+}
+/* Neither ends, which would remove what is known of its states, before the other is through. */
+static void *takes_part(void *body) {
+    call(body);
+    pthread_barrier_wait(&turn);
+    return NULL;
+}
+static void lend_and_give_up(void (*lender)(void), void (*giver)(void)) {
+    pthread_t a, b;
+    pthread_barrier_init(&turn, NULL, 2);
+    pthread_create(&a, NULL, takes_part, (void *)lender);
+    pthread_create(&b, NULL, takes_part, (void *)giver);
+    pthread_join(a, NULL);
+    pthread_join(b, NULL);
+    registry_clear();
+}
+static void a_state_that_was_given_up_comes_back(void) {
+    lend_and_give_up(lender_body, giver_body);
+    lend_and_give_up(busy_lender_body, giver_body);
+    lend_and_give_up(late_lender_body, early_giver_body);
+}
+
+/* It died, and another one at its address was given up: that is not the lent one. */
+static void killer_body(void) {
+    pthread_barrier_wait(&turn); /* A has it */
+    struct owner *me = owner_enter();
+    owner_take(me, state(6));
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* A has looked */
+    owner_state_ends(me, state(6), false);
+    owner_state_ended(me, state(6));
+    owner_take(me, state(6)); /* its making was not seen */
+    registry_take(state(6), me, interp_epoch, true);
+    save(me, state(6));
+    owner_give_up(me, state(6));
+    struct registry_entry entry;
+    CHECK(registry_find(state(6), &entry) && entry.is_given_up);
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* A has looked again */
+}
+static void bereaved_body(void) {
+    slot = state(6);
+    owner_leave(owner_enter());
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* B took it */
+    struct owner *me = owner_enter();
+    CHECK(slot == NULL && me->lent == state(6));
+    owner_leave(me);
+    pthread_barrier_wait(&turn);
+    pthread_barrier_wait(&turn); /* another one has been given up */
+    me = owner_enter();
+    CHECK(slot == NULL && !me->lent);
+    owner_leave(me);
+    pthread_barrier_wait(&turn);
+}
+static void a_lent_state_that_died_is_forgotten(void) {
+    lend_and_give_up(bereaved_body, killer_body);
+}
+
 static void life_body(void) {
     slot = current = state(7);
     struct owner *me = owner_enter();
@@ -430,6 +600,8 @@ int main(void) {
     RUN(lists_grow);
     RUN(a_dead_state_is_nowhere_any_more);
     RUN(a_moved_state_leaves_its_old_thread);
+    RUN(a_state_that_was_given_up_comes_back);
+    RUN(a_lent_state_that_died_is_forgotten);
     RUN(a_new_interpreter_begins_with_empty_records);
     RUN(destructors_may_still_call);
     if (!under_asan) {

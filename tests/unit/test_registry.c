@@ -27,6 +27,27 @@ static void takes_and_finds(void) {
     CHECK(!registry_find(at(1), &entry) && registry_count() == 0);
 }
 
+static void a_state_that_has_moved_can_be_given_up(void) {
+    struct registry_entry entry;
+    CHECK(!registry_give_up(at(1), &one));
+    registry_take(at(1), &one, 5, false);
+    CHECK(!registry_give_up(at(1), &one)); /* it has not moved */
+    registry_take(at(1), &two, 6, true);
+    CHECK(!registry_give_up(at(1), &one) && !registry_take_back(at(1), &one, 0, 7));
+    CHECK(registry_give_up(at(1), &two) && !registry_give_up(at(1), &two));
+    CHECK(registry_find(at(1), &entry) && !entry.owner && entry.is_given_up && !entry.is_dead);
+    CHECK(!registry_take_back(at(1), &one, 1, 7)); /* another one */
+    CHECK(registry_take_back(at(1), &one, 0, 7) && !registry_take_back(at(1), &two, 0, 8));
+    CHECK(registry_find(at(1), &entry) && entry.owner == &one && entry.taken == 7 && !entry.is_given_up);
+    CHECK(registry_give_up(at(1), &one) && registry_take(at(1), &two, 9, true));
+    CHECK(registry_find(at(1), &entry) && entry.owner == &two && !entry.is_given_up);
+    CHECK(registry_give_up(at(1), &two));
+    registry_bury(at(1), 10);
+    CHECK(!registry_take_back(at(1), &one, 0, 11));
+    registry_clear();
+    CHECK(!registry_take_back(at(1), &one, 0, 12) && registry_count() == 0);
+}
+
 static void tells_a_new_state_from_an_old_one_at_its_address(void) {
     struct registry_entry first, second;
     registry_add(at(2));
@@ -190,6 +211,7 @@ static void survives_fork(void) {
 
 int main(void) {
     RUN(takes_and_finds);
+    RUN(a_state_that_has_moved_can_be_given_up);
     RUN(tells_a_new_state_from_an_old_one_at_its_address);
     RUN(remembers_a_death_beyond_the_next_state_at_its_address);
     RUN(forgets_an_owner);
