@@ -37,6 +37,9 @@ int counter_read(const PyThreadState *state) {
 bool interp_is_finalizing(void) {
     return false;
 }
+void counter_learn(PyThreadState *attached) {
+    (void)attached;
+}
 void current_learn(PyThreadState *attached) {
     CHECK(attached == current);
 }
