@@ -86,6 +86,7 @@ cxx_files := $(wildcard tests/*/*.cpp tests/*/*.hpp tests/*/*/*.cpp tests/*/*/*.
 shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/demo/run tests/demo/build tests/*.bash tests/*/*.sh shim/dist/*.bash)
 bats_files := $(wildcard tests/*.bats tests/*/*.bats)
 shim_c := $(filter shim/%.c,$(c_files))
+processors := $(shell nproc 2>/dev/null || echo 1)
 lint_targets := lint-format lint-shell lint-man lint-gcc lint-clang lint-cppcheck lint-tidy
 .PHONY: $(lint_targets)
 lint: $(lint_targets)	## clang-format, shellcheck, mandoc, cppcheck, clang-tidy, gcc's and clang's warnings
@@ -106,13 +107,12 @@ lint-gcc lint-clang: lint-%:
 	$(Q)$(*F) -fsyntax-only -O2 -Werror $(shim_cppflags) $(filter-out -Werror -fsanitize%,$(shim_cflags)) $(shim_c)
 lint-cppcheck:
 	$(call say,CPPCHK,$(words $(shim_c)) files)
-	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
+	$(Q)cppcheck --quiet -j $(processors) --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
 		--suppress=missingIncludeSystem --suppress=ctuuninitvar -D__x86_64__ '-DElfW(type)=Elf64_##type' $(shim_cppflags) $(shim_c)
 lint-tidy:
 	$(call say,TIDY,$(words $(shim_c)) files)
-	$(Q)clang-tidy --quiet --warnings-as-errors='*' $(shim_c) -- $(shim_cppflags) -std=gnu11 2>$(BUILD)/tidy.log || \
-		{ cat $(BUILD)/tidy.log >&2; exit 1; }
-lint-tidy: | $(BUILD)/.flags
+	$(Q)printf '%s\n' $(shim_c) | xargs -P $(processors) -n 4 sh -c \
+		'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(shim_cppflags) -std=gnu11 2>/dev/null' tidy
 
 # ---- installing
 

@@ -12,6 +12,7 @@
 #include "elf.h"
 #include "ending.h"
 #include "fatal.h"
+#include "frames.h"
 #include "interp.h"
 #include "journal.h"
 #include "late.h"
@@ -19,7 +20,6 @@
 #include "real.h"
 #include "report.h"
 #include "thread.h"
-#include "unwind.h"
 
 static void (*real_abort)(void);
 
@@ -139,10 +139,10 @@ static void follow(void *const *frames, size_t count, struct course *course) {
     course->is_fatal =
         course->is_fatal || (course->culprit && is_one_of(course->entry, real_api_names, REAL_API_COUNT));
     static const char *const mains[] = {"Py_Main", "Py_BytesMain", "Py_RunMain"};
-    if (IS_ONE_OF(course->entry, mains)) {
-        course->culprit = NULL; /* the interpreter's own program */
-    } else if (IS_ONE_OF(course->entry, fatal) && !journal_is_on && options.verbosity < 1) {
-        course->culprit = NULL; /* a module that calls Py_FatalError means to */
+    /* The interpreter's own program is no culprit; nor is, unless asked, a module that calls Py_FatalError: it means to. */
+    bool is_asked = journal_is_on || options.verbosity >= 1;
+    if (IS_ONE_OF(course->entry, mains) || (IS_ONE_OF(course->entry, fatal) && !is_asked)) {
+        course->culprit = NULL;
     }
 }
 
@@ -150,7 +150,7 @@ static void tell_end(const void *frame) {
     void *frames[40];
     bool is_guess;
     struct course course = {.is_fatal = false};
-    size_t count = unwind_here(frames, sizeof frames / sizeof frames[0], frame, &is_guess);
+    size_t count = frames_here(frames, sizeof frames / sizeof frames[0], frame, &is_guess);
     follow(frames, count, &course);
     bool is_asked = journal_is_on || options.verbosity >= 1;
     if (course.is_fatal && (course.culprit || is_asked)) {

@@ -73,7 +73,7 @@ static int interp_word = WORD_UNKNOWN;
 static PyInterpreterState *main_interp; /* up to 3.6 */
 
 static PyInterpreterState *word_of(const PyThreadState *state, int word) {
-    PyInterpreterState *value;
+    void *value;
     memcpy(&value, (const char *)state + (size_t)word * sizeof value, sizeof value);
     return value;
 }

@@ -126,21 +126,36 @@ static void unfile(struct owner *me, const void *key) {
     }
 }
 
-int keys_set(const void *key, void *value) {
-    struct owner *me = value || find_known(key) ? owner_enter() : NULL;
-    if (me && value && is_thread_state(me, value)) {
-        file(me, key, value);
-    } else if (me && value) {
-        keys_gone(key); /* the library keeps something else under it */
-    } else if (me) {
+static void note_emptied(const void *key) {
+    struct owner *me = find_known(key) ? owner_enter() : NULL;
+    if (me) {
         unfile(me, key);
     }
     owner_leave(me);
-    if (!value && (uintptr_t)key & 1) {
-        real_empty(key);
-        return 0;
+}
+
+int keys_set(const void *key, void *value) {
+    int result = real_set(key, value);
+    if (real_get(key) != value) {
+        return result; /* 2.7 keeps what is there, and takes no NULL */
     }
-    return real_set(key, value);
+    if (!value) {
+        note_emptied(key);
+        return result;
+    }
+    struct owner *me = owner_enter();
+    if (me && is_thread_state(me, value)) {
+        file(me, key, value);
+    } else if (me) {
+        keys_gone(key); /* the library keeps something else under it */
+    }
+    owner_leave(me);
+    return result;
+}
+
+void keys_empty(const void *key) {
+    note_emptied(key);
+    real_empty(key);
 }
 
 /* Whether what is filed is the state it was: not dead, and not a later one at the same address. */

@@ -204,7 +204,7 @@ void *longway_PyThread_get_key_value(int key, const void *caller) {
 void longway_PyThread_delete_key_value(int key, const void *caller) {
     PASS_VOID(PyThread_delete_key_value, key);
     if (passing_by_rules()) {
-        keys_set(keys_of_number(key), NULL);
+        keys_empty(keys_of_number(key));
     } else {
         real.PyThread_delete_key_value(key);
     }

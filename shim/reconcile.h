@@ -130,8 +130,11 @@ void reconcile_thread_ends(struct owner *me, bool is_last);
 /* A key is named by the address of its Py_tss_t, or by this for an int key (PyThread_create_key). */
 const void *keys_of_number(int number);
 
-/* PyThread_tss_set, PyThread_set_key_value; and PyThread_delete_key_value, with NULL. Returns what the real one does. */
+/* PyThread_tss_set, PyThread_set_key_value. Returns what the real one does. */
 int keys_set(const void *key, void *value);
+
+/* PyThread_delete_key_value. */
+void keys_empty(const void *key);
 
 /* PyThread_tss_get, PyThread_get_key_value: not a dead state (`cached`), and not nothing if the thread has a state and
  * the key is one for thread states (`share`). */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "elf.h"
+#include "frames.h"
 #include "here.h"
 #include "interp.h"
 #include "journal.h"
@@ -16,7 +17,6 @@
 #include "sites.h"
 #include "suppress.h"
 #include "ticks.h"
-#include "unwind.h"
 
 __thread struct report_call report_call __attribute__((tls_model("initial-exec")));
 void (*report_before_end)(void);
@@ -118,7 +118,7 @@ static void write_report(enum report_grade grade, enum report_kind kind, const v
     foretold = grade == REPORT_FATAL_FOLLOWS ? caller : NULL;
     name_thread(&report);
     if (report.is_whole) {
-        report.frame_count = unwind_here(report.frames, REPORT_FRAMES, report_call.frame, &report.are_frames_guessed);
+        report.frame_count = frames_here(report.frames, REPORT_FRAMES, report_call.frame, &report.are_frames_guessed);
         drop_own_frames(&report);
         bool is_safe = python_has_traceback() && !interp_is_finalizing() && grade != REPORT_FATAL;
         report.python_state = is_safe ? here_attached() : NULL;

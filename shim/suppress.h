@@ -20,7 +20,7 @@ typedef void suppress_complaint(const char *text);
 bool suppress_read(const char *path, suppress_complaint *complain);
 
 /* As that, from memory. */
-void suppress_parse(const char *content, suppress_complaint *complain);
+void suppress_parse(const char *string, suppress_complaint *complain);
 
 /* Whether a report of that name from that caller is to be left out; counts it. Async-signal-safe. */
 bool suppress_matches(const char *name, const void *caller);

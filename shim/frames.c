@@ -1,4 +1,4 @@
-#include "unwind.h"
+#include "frames.h"
 
 #include <string.h>
 #include <unwind.h>
@@ -51,7 +51,7 @@ static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument
     return _URC_NO_REASON;
 }
 
-__attribute__((noinline)) size_t unwind_here(void **frames, size_t capacity, const void *frame, bool *is_guess) {
+__attribute__((noinline)) size_t frames_here(void **frames, size_t capacity, const void *frame, bool *is_guess) {
     struct unwinder unwinder = {NULL, NULL};
     *is_guess = !elf_visit(find_unwinder, &unwinder);
     if (!*is_guess) {

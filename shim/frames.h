@@ -8,4 +8,4 @@
 
 /* Fills `frames` with return addresses, innermost first. *is_guess: old ones may be among them; the search then begins
  * above `frame`, the frame address of the function that was called from outside (NULL: right here). Returns how many. */
-size_t unwind_here(void **frames, size_t capacity, const void *frame, bool *is_guess);
+size_t frames_here(void **frames, size_t capacity, const void *frame, bool *is_guess);

@@ -1,0 +1,42 @@
+#!/usr/bin/env bats
+# A long program that does not mix GIL APIs sees nothing of the shim, second and longer proof (tests/fixtures/unmixed): each
+# call of each function of shim/api.def is told with its result, the states in slot and current, their counters, errno and
+# PyGILState_Check. Six threads in lock step, forks whose children go on, sub-interpreters, three lives of the interpreter.
+
+load ../helpers
+
+# same_trace LINES LIVES CHILDREN CMD...
+same_trace() {
+    local least=$1 lives=$2 children=$3 how
+    shift 3
+    without "$@"
+    is_status 0
+    printf '%s\n' "$output" >"$BATS_TEST_TMPDIR/bare"
+    [ "${#lines[@]}" -ge "$least" ] || told "the trace has but ${#lines[@]} lines"
+    [ "$(count_lines '=== life *')" = "$lives" ] || told "not all lives were lived"
+    [ "$(count_lines '--- the child ended with status 0x0')" = "$children" ] || told "not all children ended well"
+    has_no_line "*Python code failed*"
+    for how in bare shim history; do
+        case $how in
+        bare) without "$@" ;;
+        shim) works_with "$@" ;;
+        history) SHIM_OPTIONS=history=64 works_with "$@" ;;
+        esac
+        is_status 0
+        printf '%s\n' "$output" >"$BATS_TEST_TMPDIR/$how-again"
+        if ! cmp -s "$BATS_TEST_TMPDIR/bare" "$BATS_TEST_TMPDIR/$how-again"; then
+            output=$(diff -u "$BATS_TEST_TMPDIR/bare" "$BATS_TEST_TMPDIR/$how-again" | head -n 40)
+            told "two traces differ, the second: $how"
+        fi
+    done
+}
+
+@test "every step of one life is the same, module" {
+    export PYTHONPATH=$FIXTURES
+    same_trace 2300 1 2 "$PYTHON" -S -c 'import sys, unmixed; sys.exit(unmixed.play())'
+}
+
+@test "every step of three lives is the same, embedding" {
+    require "this static interpreter has no archive to link" [ -e "$FIXTURES/unmixed-embed" ]
+    same_trace 4700 3 4 "$FIXTURES/unmixed-embed"
+}
