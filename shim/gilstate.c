@@ -43,9 +43,9 @@ static void release_over_bare_gil(const struct block *over, const void *caller) 
         reconcile_resume_beneath(me, over, caller);
     }
     if (count == 1) {
-        reconcile_state_ends(state, false, caller);
+        reconcile_state_ends(state, false);
         real.PyThreadState_Delete(state);
-        reconcile_state_ended(state, caller);
+        reconcile_state_ended(state);
     }
 }
 
@@ -146,7 +146,7 @@ void reconcile_release(int gilstate, const void *caller) {
         return;
     }
     if (count == 1) {
-        reconcile_state_ends(current, false, caller);
+        reconcile_state_ends(current, false);
     }
     if (is_settled) {
         real.PyGILState_Release(gilstate);
@@ -154,7 +154,7 @@ void reconcile_release(int gilstate, const void *caller) {
         release_without_slot(current, gilstate);
     }
     if (count == 1 || (count == COUNTER_UNKNOWN && slot_get() != current)) {
-        reconcile_state_ended(current, caller);
+        reconcile_state_ended(current);
         return;
     }
     me = owner_enter();

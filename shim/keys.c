@@ -192,8 +192,11 @@ void *keys_get(const void *key, const void *caller) {
         report_repair(REPAIR_cached, caller);
     }
     bool is_cut = filed && filed->is_cut;
-    if (filed) {
+    if (filed && filed->is_emptied) {
         filed->is_emptied = false;
+        if (!value && options_repairs(REPAIR_cached)) {
+            report_repair(REPAIR_cached, caller); /* not where it was emptied: pybind11 does so itself, right after */
+        }
     }
     if (value && interp_is_finalizing()) {
         value = reconcile_alive_while_finalizing(me, value, caller);
@@ -220,7 +223,7 @@ bool keys_file(struct owner *me, const PyThreadState *state) {
     return false;
 }
 
-void keys_state_died(struct owner *me, const PyThreadState *state, const void *caller) {
+void keys_state_died(struct owner *me, const PyThreadState *state) {
     struct owner_filed *filed = me ? me->filed.items : NULL;
     for (uint32_t i = 0; me && i < me->filed.count; i++) {
         if (filed[i].state != state) {
@@ -230,7 +233,6 @@ void keys_state_died(struct owner *me, const PyThreadState *state, const void *c
         filed[i].is_emptied = true;
         if (options_repairs(REPAIR_cached) && find_known(filed[i].key) && real_get(filed[i].key) == state) {
             real_empty(filed[i].key);
-            report_repair(REPAIR_cached, caller);
         }
     }
 }

@@ -58,18 +58,18 @@ static bool is_known_elsewhere(struct owner *me, const PyThreadState *state, boo
     return !registry_find(state, &entry) || (entry.owner && entry.owner != me);
 }
 
-void reconcile_state_ends(PyThreadState *state, bool may_be_elsewhere, const void *caller) {
+void reconcile_state_ends(PyThreadState *state, bool may_be_elsewhere) {
     struct owner *me = owner_enter();
     if (me) {
-        keys_state_died(me, state, caller);
+        keys_state_died(me, state);
         owner_state_ends(me, state, may_be_elsewhere);
     }
 }
 
-void reconcile_state_ended(PyThreadState *state, const void *caller) {
+void reconcile_state_ended(PyThreadState *state) {
     struct owner *me = owner_enter();
     if (me) {
-        keys_state_died(me, state, caller);
+        keys_state_died(me, state);
         owner_state_ended(me, state);
         settle_detach(me, state);
         owner_leave(me);
@@ -87,13 +87,13 @@ void reconcile_delete(PyThreadState *state, const void *caller) {
         return;
     }
     PyThreadState *in_slot = slot_get();
-    reconcile_state_ends(state, is_known_elsewhere(me, state, in_slot == state), caller);
+    reconcile_state_ends(state, is_known_elsewhere(me, state, in_slot == state));
     real.PyThreadState_Delete(state);
     /* From 3.12 on a state that is in some slot takes whatever is in *this* thread's slot with it. */
     if (in_slot && in_slot != state && !slot_get() && options_repairs(REPAIR_moved) && slot_set(in_slot)) {
         report_repair(REPAIR_moved, caller);
     }
-    reconcile_state_ended(state, caller);
+    reconcile_state_ended(state);
 }
 
 void reconcile_delete_current(const void *caller) {
@@ -110,13 +110,13 @@ void reconcile_delete_current(const void *caller) {
     const struct block *block = blocks_last_of(&me->blocks, current);
     bool is_over = block && block->kind == BLOCK_OVER && block->beneath != current;
     bool is_detached = is_over && reconcile_resume_beneath(me, block, caller);
-    reconcile_state_ends(current, false, caller);
+    reconcile_state_ends(current, false);
     if (is_detached) {
         real.PyThreadState_Delete(current);
     } else {
         real.PyThreadState_DeleteCurrent();
     }
-    reconcile_state_ended(current, caller);
+    reconcile_state_ended(current);
 }
 
 /* ---- interpreters ----------------------------------------------------------------------------------------------- */
@@ -143,12 +143,12 @@ void reconcile_after_new_interpreter(PyThreadState *state, const void *caller) {
     owner_leave(me);
 }
 
-void reconcile_end_interpreter(PyThreadState *state, const void *caller) {
+void reconcile_end_interpreter(PyThreadState *state) {
     struct owner *me = owner_enter();
     bool was_attached = me && owner_attached(me) == state;
-    reconcile_state_ends(state, false, caller);
+    reconcile_state_ends(state, false);
     real.Py_EndInterpreter(state);
-    reconcile_state_ended(state, caller);
+    reconcile_state_ended(state);
     /* Up to 3.11 the GIL is still held, with nothing attached. */
     me = owner_enter();
     if (me) {

@@ -127,7 +127,7 @@ PyStatus longway_Py_NewInterpreterFromConfig(PyThreadState **state, const void *
 void longway_Py_EndInterpreter(PyThreadState *state, const void *caller) {
     PASS_VOID(Py_EndInterpreter, state);
     foresee_end_interpreter(state, caller);
-    journal_is_on ? record_end_interpreter(state, caller) : reconcile_end_interpreter(state, caller);
+    journal_is_on ? record_end_interpreter(state, caller) : reconcile_end_interpreter(state);
 }
 
 void longway_PyOS_BeforeFork(const void *caller) {

@@ -62,8 +62,8 @@ void reconcile_clear(PyThreadState *state);
 /* For the other rules, around a call that frees `state`. Before: nothing of this thread names it any more, since another
  * thread may have a new state at its address before the call has returned. `may_be_elsewhere`: another thread may have it
  * in its slot. After: the slot gets back what it held before. Makes the thread plain if it has come to that. */
-void reconcile_state_ends(PyThreadState *state, bool may_be_elsewhere, const void *caller);
-void reconcile_state_ended(PyThreadState *state, const void *caller);
+void reconcile_state_ends(PyThreadState *state, bool may_be_elsewhere);
+void reconcile_state_ended(PyThreadState *state);
 
 /* PyThreadState_Delete, and what CPython 3.12+ takes out of this thread's slot by it is put back. */
 void reconcile_delete(PyThreadState *state, const void *caller);
@@ -75,7 +75,7 @@ void reconcile_delete_current(const void *caller);
 void reconcile_after_new_interpreter(PyThreadState *state, const void *caller);
 
 /* Py_EndInterpreter. */
-void reconcile_end_interpreter(PyThreadState *state, const void *caller);
+void reconcile_end_interpreter(PyThreadState *state);
 
 /* Around Py_Initialize and its family. */
 void reconcile_before_initialize(void);
@@ -147,7 +147,7 @@ void keys_gone(const void *key);
 bool keys_file(struct owner *me, const PyThreadState *state);
 
 /* `state` dies: this thread's keys name it no more. `me` may be NULL. */
-void keys_state_died(struct owner *me, const PyThreadState *state, const void *caller);
+void keys_state_died(struct owner *me, const PyThreadState *state);
 
 /* The thread ends, or all keys are void with the interpreter. */
 void keys_thread_ends(struct owner *me);

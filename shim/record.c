@@ -181,7 +181,7 @@ void record_delete_current(const void *caller) {
 
 void record_end_interpreter(PyThreadState *state, const void *caller) {
     journal_detaches(JOURNAL_INTERPRETER_ENDS, CALL(Py_EndInterpreter), 0, state, caller);
-    options.mode == MODE_REPAIR ? reconcile_end_interpreter(state, caller) : real.Py_EndInterpreter(state);
+    options.mode == MODE_REPAIR ? reconcile_end_interpreter(state) : real.Py_EndInterpreter(state);
 }
 
 void record_new_interpreter(uint16_t call, PyThreadState *state, const void *caller) {

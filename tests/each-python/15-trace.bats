@@ -40,3 +40,12 @@ same_trace() {
     require "this static interpreter has no archive to link" [ -e "$FIXTURES/unmixed-embed" ]
     same_trace 4700 3 4 "$FIXTURES/unmixed-embed"
 }
+
+# A library that deletes its state and empties its key right after, as pybind11 does, is no case for `cached`.
+@test "told everything, it tells of no repair but those of sub-interpreters" {
+    export PYTHONPATH=$FIXTURES
+    SHIM_OPTIONS=verbosity=1 works_with "$PYTHON" -S -c 'import sys, unmixed; sys.exit(unmixed.play())'
+    has_line "=== life 0"
+    has_no_line "*repaired [!s]*"
+    has_no_line "*repaired share*"
+}
