@@ -75,20 +75,39 @@ void reconcile_before_state_is_needed(const void *caller) {
 
 /* ---- the finalizing thread attaches another state ------------------------------------------------------------------ */
 
+/* The state that the interpreter began with: new ones are put in front. */
+static const PyThreadState *oldest_state(void) {
+    const PyInterpreterState *interp = interp_main();
+    PyThreadState *state = interp ? real.PyInterpreterState_ThreadHead((PyInterpreterState *)interp) : NULL;
+    for (PyThreadState *next = state; next; next = real.PyThreadState_Next(next)) {
+        state = next;
+    }
+    return state;
+}
+
 /* The state that finalizes, if the calling thread is the one; NULL otherwise. Where Py_Finalize was called unseen, by
- * Py_RunMain, it is the first thread's, and the state what that thread has saved away first. */
+ * Py_RunMain, it is the first thread's, and the state the one that it began with, or else what it has saved away first: it
+ * may have saved others before, which their libraries keep. */
 static PyThreadState *final_state(struct owner *me, PyThreadState *current) {
     pid_t thread = __atomic_load_n(&finalizing_thread, __ATOMIC_RELAXED);
     if (thread) {
         return thread == this_thread() ? finalizing_state : NULL;
     }
+    if (!is_first_thread()) {
+        return NULL;
+    }
+    const PyThreadState *oldest = oldest_state();
+    const struct block *oldest_block = oldest ? blocks_find(&me->blocks, BLOCK_DETACH, oldest) : NULL;
+    if (oldest_block) {
+        return oldest_block->state;
+    }
     const struct block *block = me->blocks.items;
-    for (uint32_t i = 0; i < me->blocks.count && is_first_thread(); i++) {
+    for (uint32_t i = 0; i < me->blocks.count; i++) {
         if (block[i].kind == BLOCK_DETACH) {
             return block[i].state;
         }
     }
-    return is_first_thread() ? current : NULL;
+    return current;
 }
 
 bool reconcile_attach_while_finalizing(struct owner *me, PyThreadState *state, PyThreadState *current, enum block_by by,
