@@ -32,6 +32,7 @@ same_trace() {
 }
 
 @test "every step of one life is the same, module" {
+    # shellcheck disable=SC2030,SC2031 # each test is a subshell
     export PYTHONPATH=$FIXTURES
     same_trace 2300 1 2 "$PYTHON" -S -c 'import sys, unmixed; sys.exit(unmixed.play())'
 }
@@ -43,6 +44,7 @@ same_trace() {
 
 # A library that deletes its state and empties its key right after, as pybind11 does, is no case for `cached`.
 @test "told everything, it tells of no repair but those of sub-interpreters" {
+    # shellcheck disable=SC2030,SC2031 # each test is a subshell
     export PYTHONPATH=$FIXTURES
     SHIM_OPTIONS=verbosity=1 works_with "$PYTHON" -S -c 'import sys, unmixed; sys.exit(unmixed.play())'
     has_line "=== life 0"
