@@ -12,6 +12,7 @@
 
 #include "json.h"
 #include "options.h"
+#include "path.h"
 
 /* The log file, while it is open: which file it was, since daemons close descriptors they did not open and get the
  * number again for something else. */
@@ -21,34 +22,6 @@ static struct {
     dev_t device;
     ino_t inode;
 } log_file = {.fd = -1};
-
-static void add_log_path(struct text *path) {
-    bool has_pid = false;
-    for (const char *c = options.log_path; *c; c++) {
-        if (c[0] != '%' || !c[1]) {
-            text_add_span(path, c, 1);
-            continue;
-        }
-        char host[256] = "host";
-        switch (*++c) {
-        case 'p':
-            text_add_decimal(path, (uint64_t)getpid());
-            has_pid = true;
-            break;
-        case 'h':
-            gethostname(host, sizeof host - 1);
-            text_add(path, host);
-            break;
-        case 'e': text_add(path, program_invocation_short_name); break;
-        case '%': text_add(path, "%"); break;
-        default: text_add_span(path, c - 1, 2); break;
-        }
-    }
-    if (!has_pid) {
-        text_add(path, ".");
-        text_add_decimal(path, (uint64_t)getpid());
-    }
-}
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
@@ -163,7 +136,7 @@ void log_open(void) {
     int saved_errno = errno;
     char path[sizeof options.log_path + 300];
     struct text text = text_start(path, sizeof path);
-    add_log_path(&text);
+    path_expand(&text, options.log_path);
     text_end(&text);
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0644);
     struct stat status;
