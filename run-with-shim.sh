@@ -345,8 +345,9 @@ debug() {
         program=$interpreter
         depth=$((depth + 1))
     done
-    start="env LD_PRELOAD=$(quoted "$preload")"
-    if [ -n "${SHELL:-}" ]; then start="$start SHELL=$(quoted "$SHELL")"; else start="$start -u SHELL"; fi
+    # env takes its options in front of the variables only.
+    if [ -n "${SHELL:-}" ]; then start="env SHELL=$(quoted "$SHELL")"; else start='env -u SHELL'; fi
+    start="$start LD_PRELOAD=$(quoted "$preload")"
     if [ -n "$without" ]; then export LD_PRELOAD="$without"; else unset LD_PRELOAD; fi
     export SHELL=/bin/sh # not the user's, which may be of any kind
     set -f

@@ -65,6 +65,16 @@ SH
     has_line "*<two words><quo'te><*><><\$HOME><-x><--><\\\\a;b&><$library:/nowhere/it's.so></bin/strange><*verbosity=1:repair=all>*"
 }
 
+# As under a service manager or a CI.
+@test "-d: no SHELL in the environment, none in the program's" {
+    require "needs a gdb that may trace" gdb_can_trace
+    unset SHELL
+    debugged -d /usr/bin/env
+    is_status 0
+    has_line 'LD_PRELOAD=*libgilshim.so*'
+    has_no_line 'SHELL=*'
+}
+
 @test "-d: neither gdb nor its shell has the shim" {
     require "needs a gdb that may trace" gdb_can_trace
     # Its file may be there for its symbols; its code is not.
@@ -110,7 +120,7 @@ show environment LD_PRELOAD'
     SHELL=/usr/bin/fish LD_PRELOAD=/nowhere/libasan.so:/nowhere/b.so wrapped -d true
     has_line '<shell /bin/sh>'
     has_line '<preload /nowhere/libasan.so:/nowhere/b.so>'
-    has_line "<set exec-wrapper env LD_PRELOAD='/nowhere/libasan.so:$library:/nowhere/b.so' SHELL='/usr/bin/fish'>"
+    has_line "<set exec-wrapper env SHELL='/usr/bin/fish' LD_PRELOAD='/nowhere/libasan.so:$library:/nowhere/b.so'>"
     wrapped -d -q true
     has_line "<preload unset>"
 }
