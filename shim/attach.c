@@ -38,7 +38,7 @@ void reconcile_attach_over(struct owner *me, PyThreadState *state, PyThreadState
         real_attach(state, by);
         return;
     }
-    report_repair(REPAIR_held, caller);
+    report_repair_of(REPAIR_held, caller, state, current);
     if (state != current) {
         exchange(me, state, caller);
     }

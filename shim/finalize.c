@@ -34,7 +34,7 @@ static PyThreadState *attach_own_state(struct owner *me, const void *caller) {
     } else {
         real.PyGILState_Ensure();
     }
-    report_repair(REPAIR_finalize, caller);
+    report_repair_of(REPAIR_finalize, caller, state ? state : interp_current(), NULL);
     return state;
 }
 
@@ -126,6 +126,7 @@ bool reconcile_attach_while_finalizing(struct owner *me, PyThreadState *state, P
     }
     real.PyEval_RestoreThread(final); /* this one may */
     me = owner_self();
+    const PyThreadState *wanted = state;
     bool is_alive = interp_is_alive(state);
     if (!is_alive) {
         me->alias = state;
@@ -141,7 +142,7 @@ bool reconcile_attach_while_finalizing(struct owner *me, PyThreadState *state, P
         real.PyThreadState_Swap(state);
         settle_after_attach(state, caller);
     }
-    report_repair(REPAIR_finalize, caller);
+    report_repair_of(REPAIR_finalize, caller, wanted, final);
     owner_leave(owner_self());
     return true;
 }
@@ -162,7 +163,7 @@ PyThreadState *reconcile_alive_while_finalizing(struct owner *me, PyThreadState 
     if (is_alive) {
         return state;
     }
-    report_repair(REPAIR_finalize, caller);
+    report_repair_of(REPAIR_finalize, caller, state, current ? current : final);
     return current ? current : final;
 }
 

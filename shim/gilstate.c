@@ -141,7 +141,7 @@ void reconcile_release(int gilstate, const void *caller) {
             is_settled ? real.PyGILState_Release(gilstate) : release_without_slot(current, gilstate);
         } else {
             counter_add(current, -1);
-            report_repair(REPAIR_freed, caller);
+            report_repair_of(REPAIR_freed, caller, current, NULL);
         }
         return;
     }

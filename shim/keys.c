@@ -188,14 +188,15 @@ void *keys_get(const void *key, const void *caller) {
     struct owner_filed *filed = owner_find_filed(me, key);
     if (value && filed && filed->state == value && options_repairs(REPAIR_cached) && is_stale(filed)) {
         real_empty(key);
+        report_repair_of(REPAIR_cached, caller, value, NULL);
         filed->state = value = NULL;
-        report_repair(REPAIR_cached, caller);
     }
     bool is_cut = filed && filed->is_cut;
     if (filed && filed->is_emptied) {
         filed->is_emptied = false;
         if (!value && options_repairs(REPAIR_cached)) {
-            report_repair(REPAIR_cached, caller); /* not where it was emptied: pybind11 does so itself, right after */
+            /* not where it was emptied: pybind11 does so itself, right after */
+            report_repair_of(REPAIR_cached, caller, filed->died, NULL);
         }
     }
     if (value && interp_is_finalizing()) {
@@ -204,8 +205,8 @@ void *keys_get(const void *key, const void *caller) {
     if (!is_cut && !known->holds_saved_states && options_repairs(REPAIR_share)) {
         PyThreadState *own = value ? attached_instead_of(me, filed, value) : settle_own_state(me);
         if (own) {
+            report_repair_of(REPAIR_share, caller, own, value);
             value = own;
-            report_repair(REPAIR_share, caller);
         }
     }
     owner_note_answer(me, value);
@@ -230,6 +231,7 @@ void keys_state_died(struct owner *me, const PyThreadState *state) {
             continue;
         }
         filed[i].state = NULL;
+        filed[i].died = state;
         filed[i].is_emptied = true;
         if (options_repairs(REPAIR_cached) && find_known(filed[i].key) && real_get(filed[i].key) == state) {
             real_empty(filed[i].key);

@@ -91,7 +91,7 @@ void reconcile_delete(PyThreadState *state, const void *caller) {
     real.PyThreadState_Delete(state);
     /* From 3.12 on a state that is in some slot takes whatever is in *this* thread's slot with it. */
     if (in_slot && in_slot != state && !slot_get() && options_repairs(REPAIR_moved) && slot_set(in_slot)) {
-        report_repair(REPAIR_moved, caller);
+        report_repair_of(REPAIR_moved, caller, in_slot, state);
     }
     reconcile_state_ended(state);
 }

@@ -129,7 +129,14 @@ PyThreadState *longway_PyThreadState_New(PyInterpreterState *interp, const void 
     PASS(PyThreadState *, PyThreadState_New, interp);
     stop_if_late(caller);
     foresee_new(caller);
-    return journal_is_on ? record_new(interp, caller) : reconcile_new(interp);
+    if (journal_is_on) {
+        return record_new(interp, caller);
+    }
+    PyThreadState *state = reconcile_new(interp);
+    if (options.verbosity >= 1) {
+        journal_made(JOURNAL_NEW, REAL_INDEX_PyThreadState_New, state, interp, caller); /* reports name who made it */
+    }
+    return state;
 }
 
 void longway_PyThreadState_Clear(PyThreadState *state, const void *caller) {

@@ -24,6 +24,7 @@ struct owner_filed {
     const void *key;
     PyThreadState *state; /* NULL: nothing */
     uint32_t birth;       /* registry's birth number of it then */
+    const void *died;     /* is_emptied: the one that was filed */
     bool is_lost;         /* it did not survive a fork */
     bool is_cut;          /* emptied by the library on purpose: dissociation */
     bool is_emptied;      /* emptied by us because the state died: the library's own emptying is still to come */

@@ -37,6 +37,7 @@ enum { CPYTHON_MAX = 4 };
 static struct cpython {
     struct elf_object object;
     bool is_executable;
+    char path[512];
     struct real functions;
 } cpythons[CPYTHON_MAX];
 static size_t cpython_count;
@@ -181,22 +182,26 @@ static void withdraw_missing(void) {
     redirect_end(&redirect);
 }
 
-static void note_path(const struct cpython *cpython) {
+static void note_path(struct cpython *cpython) {
     ssize_t length = 0;
     if (cpython->is_executable) {
-        length = readlink("/proc/self/exe", real_status.path, sizeof real_status.path - 1);
+        length = readlink("/proc/self/exe", cpython->path, sizeof cpython->path - 1);
         length = length < 0 ? 0 : length;
     } else {
-        length = (ssize_t)strnlen(cpython->object.name, sizeof real_status.path - 1);
-        memcpy(real_status.path, cpython->object.name, (size_t)length);
+        length = (ssize_t)strnlen(cpython->object.name, sizeof cpython->path - 1);
+        memcpy(cpython->path, cpython->object.name, (size_t)length);
     }
-    real_status.path[length] = '\0';
+    cpython->path[length] = '\0';
+}
+
+const char *real_path(size_t number) {
+    return number < cpython_count ? cpythons[number].path : NULL;
 }
 
 static void bind_first(bool starting) {
     struct cpython *cpython = &cpythons[0];
     real_status = (struct real_status){.generation = real_status.generation};
-    note_path(cpython);
+    real_status.path = cpython->path;
     real = cpython->functions;
     if (starting && !cpython->is_executable) {
         chain_other_preloads(&cpython->object);
@@ -265,6 +270,7 @@ static void look(bool starting) {
         cpython->object = finding.objects[i];
         cpython->is_executable = finding.is_executable[i];
         fill(&cpython->functions, &cpython->object);
+        note_path(cpython);
         real_status.generation++;
         if (cpython_count++ == 0) {
             bind_first(starting);

@@ -47,7 +47,7 @@ enum real_binding { REAL_UNBOUND, REAL_SHARED, REAL_STATIC, REAL_LATE, REAL_REFU
 struct real_status {
     unsigned generation; /* counts the looks that found something new: another CPython, or none any more */
     enum real_binding binding;
-    char path[512];      /* file of the executable or libpython */
+    const char *path;    /* file of the executable or libpython; NULL before there is one */
     unsigned bound;      /* wrapped functions that this CPython has */
     unsigned redirected; /* of these, exports redirected */
     unsigned given_back; /* import slots of libpython that got its own functions back */
@@ -77,6 +77,9 @@ const struct real *real_of_caller(const void *caller);
 /* Without a CPython: what other objects define under our names (a stand-in, another preload), so that a call goes where
  * it would go without us. Takes the loader's lock. */
 const struct real *real_behind(void);
+
+/* The file of the CPython with that number, from 0 in load order; NULL: there are not as many. Async-signal-safe. */
+const char *real_path(size_t number);
 
 /* True once a second libpython has been seen: nothing is repaired from then on, calls go to the caller's own. */
 extern bool real_is_ambiguous;

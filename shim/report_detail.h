@@ -31,9 +31,6 @@ void report_write_json(const struct report *report);
 /* The first words: "repaired held", "FATAL would follow". */
 void report_add_heading(struct text *text, const struct report *report);
 
-/* Number of the journal's thread `tid`, or -1. */
-int report_journal_index(pid_t tid);
-
 /* "4711 "worker"" */
 void report_add_thread(struct text *text, pid_t tid, const char *name);
 

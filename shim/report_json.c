@@ -4,6 +4,7 @@
 
 #include "journal.h"
 #include "python.h"
+#include "real.h"
 #include "report_detail.h"
 #include "symbol.h"
 #include "ticks.h"
@@ -146,6 +147,12 @@ void report_write_json(const struct report *report) {
     json_string(&json, "module", text_end(&text));
     add_place(&json, "caller", report->caller);
     add_states(&json, report);
+    if (report->kind == REPORT_two_libpythons && json_open(&json, "libpythons", '[')) {
+        for (size_t i = 0; real_path(i); i++) {
+            json_string(&json, NULL, real_path(i));
+        }
+        json_close(&json, ']');
+    }
     json_string(&json, "advice", report_advice(report->kind));
     if (report->is_whole) {
         add_python_stack(&json, report);

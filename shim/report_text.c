@@ -47,12 +47,21 @@ static void add_who(struct text *text, const struct report *report) {
     report_add_thread(text, report->tid, report->thread_name);
 }
 
+/* It is beneath another on this thread, whose events are all there, and none of them attached it. */
+static bool was_attached_unseen(const struct report *report, const PyThreadState *state) {
+    struct journal_thread thread;
+    int index = journal_find(report->tid);
+    return journal_is_on && (int)report->kind == REPAIR_held && state == report->other && index >= 0 &&
+           journal_read_thread((unsigned)index, &thread) && thread.events <= (uint64_t)options.history;
+}
+
 /* Who attached the state, where, and how long ago. */
 static void add_origin(struct text *text, const struct report *report, const PyThreadState *state) {
     struct journal_event event;
     struct journal_thread thread;
     unsigned index;
     if (!journal_find_attach(state, &event, &index) || !journal_read_thread(index, &thread)) {
+        text_add(text, was_attached_unseen(report, state) ? " attached by CPython itself" : "");
         return;
     }
     text_add(text, event.kind == JOURNAL_NEW ? " made by tid " : " owned by tid ");
@@ -102,6 +111,12 @@ static void put_first(const struct report *report) {
     if (!names_repair) {
         text_add(&text, ": ");
         text_add(&text, report_what(report->kind));
+    }
+    if (report->kind == REPORT_two_libpythons) {
+        for (size_t i = 0; real_path(i); i++) {
+            text_add(&text, i ? ", " : ": ");
+            text_add(&text, real_path(i));
+        }
     }
     if (has_color) {
         text_add(&text, "\033[0m");

@@ -54,7 +54,7 @@ bool settle_slot(struct owner *me, PyThreadState *state, const void *caller) {
         me->home = in_slot;
     }
     me->override = state;
-    report_repair(kind, caller);
+    report_repair_of(kind, caller, state, in_slot);
     return true;
 }
 
@@ -85,7 +85,7 @@ void settle_after_attach(PyThreadState *state, const void *caller) {
         owner_unsettle();
         me->home = in_slot;
         me->override = state;
-        report_repair(REPAIR_moved, caller);
+        report_repair_of(REPAIR_moved, caller, state, in_slot);
     }
 }
 

@@ -91,3 +91,16 @@ two_libpythons() {
     is_status 0
     has_line "done"
 }
+
+@test "two libpythons in one process are told of, with their files" {
+    local first last options
+    two_libpythons || require "needs two interpreters with a shared libpython" false
+    local command=("$fixtures/bind_two" "$fixtures/$first/libbind_plugin.so" "$fixtures/$last/libbind_plugin.so")
+    for options in verbosity=1 mode=observe mode=strict; do
+        SHIM_OPTIONS=$options works_with "${command[@]}"
+        has_line "==*== gilshim: warning: *two libpythons in one process: *nothing is repaired: /*libpython$first.so*, /*libpython$last*.so*"
+        [ "$(count_lines '*two libpythons*')" -eq 1 ]
+    done
+    SHIM_OPTIONS=verbosity=1:log_format=json works_with "${command[@]}"
+    has_line "{*\"name\": \"two_libpythons\"*\"libpythons\": \[\"/*libpython$first.so*\", \"/*libpython$last*.so*\"\]*}"
+}
