@@ -8,7 +8,7 @@
  * of 2.7 to 3.15 (at most 160). */
 enum { WORDS = 168 / sizeof(int32_t) };
 
-static int known_offset = -1;
+int counter_offset = -1;
 
 void counter_learn(PyThreadState *attached) {
     if (counter_is_known()) {
@@ -35,15 +35,15 @@ void counter_learn(PyThreadState *attached) {
     }
     /* Taken back by hand: Release would free a state whose count was 0 (pybind11 before its inc_ref). */
     memcpy((char *)attached + (size_t)found * sizeof(int32_t), &before[found], sizeof(int32_t));
-    __atomic_store_n(&known_offset, found * (int)sizeof(int32_t), __ATOMIC_RELAXED);
+    __atomic_store_n(&counter_offset, found * (int)sizeof(int32_t), __ATOMIC_RELAXED);
 }
 
 bool counter_is_known(void) {
-    return __atomic_load_n(&known_offset, __ATOMIC_RELAXED) >= 0;
+    return __atomic_load_n(&counter_offset, __ATOMIC_RELAXED) >= 0;
 }
 
 int counter_read(const PyThreadState *state) {
-    int offset = __atomic_load_n(&known_offset, __ATOMIC_RELAXED);
+    int offset = __atomic_load_n(&counter_offset, __ATOMIC_RELAXED);
     int32_t count = COUNTER_UNKNOWN;
     if (offset >= 0) {
         memcpy(&count, (const char *)state + offset, sizeof count);
@@ -57,10 +57,10 @@ bool counter_add(PyThreadState *attached, int amount) {
         return false;
     }
     int32_t changed = count + amount;
-    memcpy((char *)attached + known_offset, &changed, sizeof changed);
+    memcpy((char *)attached + counter_offset, &changed, sizeof changed);
     return true;
 }
 
 void counter_forget(void) {
-    __atomic_store_n(&known_offset, -1, __ATOMIC_RELAXED);
+    __atomic_store_n(&counter_offset, -1, __ATOMIC_RELAXED);
 }

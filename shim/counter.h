@@ -15,6 +15,14 @@ void counter_learn(PyThreadState *attached);
 /* Whether it is known. */
 bool counter_is_known(void);
 
+/* Of the counter in a thread state, in bytes; negative: not known. */
+extern int counter_offset __attribute__((visibility("hidden")));
+
+/* The counter of a state that is attached to this thread, where its place is known. */
+static inline int32_t *counter_of(PyThreadState *attached) {
+    return (int32_t *)(void *)((char *)attached + counter_offset);
+}
+
 /* The count of a state that is alive; COUNTER_UNKNOWN if the place could not be learned. */
 int counter_read(const PyThreadState *state);
 

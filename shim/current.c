@@ -48,7 +48,7 @@ static void learn_from_runtime(PyThreadState *attached) {
 /* From 3.15 on the gilstate slot is in the same block and holds the same pointer. */
 static void learn_from_tls(const PyThreadState *attached) {
     struct tls_block block = tls_block_of((const void *)real.Py_IsInitialized);
-    const void *slot = slot_place();
+    const void *slot = slot_in_tls();
     uintptr_t *found = NULL;
     for (size_t i = 0; i < block.words; i++) {
         if (block.start[i] == (uintptr_t)attached && &block.start[i] != slot) {

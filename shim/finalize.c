@@ -187,16 +187,9 @@ void reconcile_stop_if_late(const void *caller) {
     }
 }
 
-static bool is_cpython(const void *address) {
-    struct elf_object object;
-    struct elf_object cpython;
-    return elf_find_by_address(address, &object) &&
-           elf_find_by_address((const void *)real.Py_IsInitialized, &cpython) && object.symbols == cpython.symbols;
-}
-
 static bool is_inside(const void *address) {
     struct elf_object object;
-    return is_cpython(address) ||
+    return interp_contains(address) ||
            (elf_find_by_address(address, &object) && elf_find_export(&object, "gilshim_version"));
 }
 
@@ -205,7 +198,7 @@ static bool is_thread_exit_of_cpython(const void *caller) {
     struct elf_object object;
     size_t offset;
     const void *call = (const char *)caller - 1; /* it does not return: behind it may be another function */
-    if (!is_cpython(call) || !elf_find_by_address(call, &object)) {
+    if (!interp_contains(call) || !elf_find_by_address(call, &object)) {
         return false;
     }
     const char *function = elf_function_at(&object, call, &offset);

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "counter.h"
 #include "late.h"
 #include "longway.h"
 #include "plain.h"
@@ -29,6 +30,11 @@ const void *const real_wrappers[REAL_API_COUNT] = {
 /* ---- the gilstate family ---------------------------------------------------------------------------------------- */
 
 int gilshim_PyGILState_Ensure(void) {
+    PyThreadState *state = plain_counted();
+    if (LIKELY(state != NULL)) {
+        ++*counter_of(state);
+        return GILSTATE_LOCKED;
+    }
     if (LIKELY(owner_is_plain())) {
         return real.PyGILState_Ensure();
     }
@@ -36,6 +42,11 @@ int gilshim_PyGILState_Ensure(void) {
 }
 
 void gilshim_PyGILState_Release(int gilstate) {
+    PyThreadState *state = gilstate == GILSTATE_LOCKED ? plain_counted() : NULL;
+    if (LIKELY(state && *counter_of(state) > 1)) { /* the last one frees it */
+        --*counter_of(state);
+        return;
+    }
     if (LIKELY(owner_is_plain()) && LIKELY(plain_may_release(gilstate))) {
         real.PyGILState_Release(gilstate);
         return;
@@ -60,8 +71,9 @@ PyThreadState *gilshim_PyGILState_GetThisThreadState(void) {
 /* ---- attach and detach ------------------------------------------------------------------------------------------ */
 
 PyThreadState *gilshim_PyEval_SaveThread(void) {
-    if (LIKELY(plain_has_attached(owner_is_plain(), owner_fast.own))) {
-        owner_fast.parked = owner_fast.own;
+    PyThreadState *state = plain_attached(owner_is_plain());
+    if (LIKELY(state != NULL)) {
+        owner_fast.parked = state;
         return real.PyEval_SaveThread();
     }
     return longway_PyEval_SaveThread(CALLER);
@@ -86,7 +98,7 @@ void gilshim_PyEval_AcquireThread(PyThreadState *state) {
 }
 
 void gilshim_PyEval_ReleaseThread(PyThreadState *state) {
-    if (LIKELY(plain_has_attached(owner_is_plain(), state))) {
+    if (LIKELY(state && plain_attached(owner_is_plain()) == state)) {
         owner_fast.parked = state;
         real.PyEval_ReleaseThread(state);
         return;
@@ -195,6 +207,12 @@ int gilshim_PyThread_tss_set(Py_tss_t *key, void *value) {
 }
 
 void *gilshim_PyThread_tss_get(Py_tss_t *key) {
+    if (LIKELY(owner_is_plain())) {
+        void *value = real.PyThread_tss_get(key);
+        if (LIKELY(plain_is_own(value))) {
+            return value;
+        }
+    }
     return longway_PyThread_tss_get(key, CALLER);
 }
 
@@ -211,6 +229,12 @@ int gilshim_PyThread_set_key_value(int key, void *value) {
 }
 
 void *gilshim_PyThread_get_key_value(int key) {
+    if (LIKELY(owner_is_plain())) {
+        void *value = real.PyThread_get_key_value(key);
+        if (LIKELY(plain_is_own(value))) {
+            return value;
+        }
+    }
     return longway_PyThread_get_key_value(key, CALLER);
 }
 

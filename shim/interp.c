@@ -2,10 +2,12 @@
 
 #include <string.h>
 
+#include "elf.h"
 #include "real.h"
 
 uint32_t interp_epoch = 1;
 bool interp_slot_follows;
+bool interp_ensures_itself;
 bool interp_is_debug;
 bool interp_is_over;
 
@@ -17,7 +19,16 @@ uint32_t interp_next_epoch(void) {
     return epoch ? epoch : __atomic_add_fetch(&interp_epoch, 1, __ATOMIC_ACQ_REL);
 }
 
+bool interp_contains(const void *address) {
+    struct elf_object object;
+    struct elf_object cpython;
+    return elf_find_by_address(address, &object) &&
+           elf_find_by_address((const void *)real.Py_IsInitialized, &cpython) && object.symbols == cpython.symbols;
+}
+
 void interp_learn(void) {
+    interp_ensures_itself =
+        interp_contains((const void *)real.PyGILState_Ensure) && interp_contains((const void *)real.PyGILState_Release);
     interp_slot_follows = real._PyThreadState_GetCurrent || real.PyThreadState_GetUnchecked;
     interp_is_debug = real._Py_NegativeRefcount != NULL;
     current_getter = real.PyThreadState_GetUnchecked  ? real.PyThreadState_GetUnchecked

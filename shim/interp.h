@@ -10,7 +10,7 @@
 /* Generation of everything that is remembered per thread. A thread whose record carries another number looks at the
  * truth again before it trusts its record. Never 0. Bumped when a state changes its thread, dies by another thread's
  * hand, and when the interpreter starts, ends or forks. */
-extern uint32_t interp_epoch;
+extern uint32_t interp_epoch __attribute__((visibility("hidden")));
 uint32_t interp_next_epoch(void);
 
 /* Learns which kind of CPython `real` is. After binding; makes no call into CPython that needs it initialized. */
@@ -18,7 +18,15 @@ void interp_learn(void);
 
 /* From 3.12 on the attached state is a thread-local and the gilstate slot follows it; up to 3.11 "attached" is one
  * global for the process, and the first state of a thread keeps the slot. */
-extern bool interp_slot_follows;
+extern bool interp_slot_follows __attribute__((visibility("hidden")));
+
+/* Whether the address lies in the object that is CPython: libpython, or a program that contains it. Takes the loader's
+ * lock. */
+bool interp_contains(const void *address);
+
+/* PyGILState_Ensure and Release, as far as we can call them, are CPython's own, not another preload's behind us that wants
+ * to be called. */
+extern bool interp_ensures_itself;
 
 /* A Py_DEBUG build: where "Invalid thread state for this thread" and the asserts live. */
 extern bool interp_is_debug;

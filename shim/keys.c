@@ -1,6 +1,7 @@
 #include <stddef.h>
 
 #include "options.h"
+#include "plain.h"
 #include "real.h"
 #include "reconcile.h"
 #include "registry.h"
@@ -178,7 +179,7 @@ static PyThreadState *attached_instead_of(struct owner *me, const struct owner_f
 void *keys_get(const void *key, const void *caller) {
     void *value = real_get(key);
     const struct known_key *known = find_known(key);
-    if (!known || (value && value == owner_fast.own && owner_is_plain())) {
+    if (!known || (owner_is_settled() && plain_is_own(value))) {
         return value; /* a plain thread can have another one in its key: Swap and Py_NewInterpreter are no blocks */
     }
     struct owner *me = owner_enter();

@@ -4,12 +4,19 @@
 #include "journal.h"
 #include "owner.h"
 #include "passing.h"
+#include "plain.h"
 #include "real.h"
 #include "reconcile.h"
 #include "record.h"
 
 /* Where calls are recorded, the recorder asks the rules. */
 #define RULE(name) (journal_is_on ? record_##name : reconcile_##name)
+
+/* A thread that needs no rule comes here where nobody knows where to look at what is attached (libpython opened late, from
+ * 3.12 on): CPython is asked instead. */
+static inline bool goes_straight(void) {
+    return owner_is_settled() && !journal_is_on;
+}
 
 static void look_at_record(void) {
     if (passing_by_rules()) {
@@ -35,12 +42,16 @@ int longway_PyGILState_Ensure(const void *caller) {
     PASS(int, PyGILState_Ensure);
     stop_if_late(caller);
     foresee_ensure(caller);
-    return RULE(ensure)(caller);
+    return goes_straight() ? real.PyGILState_Ensure() : RULE(ensure)(caller);
 }
 
 void longway_PyGILState_Release(int gilstate, const void *caller) {
     PASS_VOID(PyGILState_Release, gilstate);
     foresee_release(gilstate, caller);
+    if (goes_straight() && plain_may_release(gilstate)) {
+        real.PyGILState_Release(gilstate);
+        return;
+    }
     RULE(release)(gilstate, caller);
 }
 
@@ -65,6 +76,11 @@ PyThreadState *longway_PyGILState_GetThisThreadState(const void *caller) {
 PyThreadState *longway_PyEval_SaveThread(const void *caller) {
     PASS(PyThreadState *, PyEval_SaveThread);
     foresee_save(caller);
+    PyThreadState *own = goes_straight() ? settled_attached() : NULL;
+    if (own) {
+        owner_fast.parked = own;
+        return real.PyEval_SaveThread();
+    }
     return RULE(save)(caller);
 }
 
@@ -72,6 +88,11 @@ void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
     PASS_VOID(PyEval_RestoreThread, state);
     end_if_late(caller);
     foresee_attach(state, caller);
+    if (goes_straight() && settled_has_parked(state)) {
+        owner_fast.parked = NULL;
+        real.PyEval_RestoreThread(state);
+        return;
+    }
     RULE(attach)(state, BLOCK_BY_RESTORE, caller);
 }
 
@@ -79,12 +100,22 @@ void longway_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
     PASS_VOID(PyEval_AcquireThread, state);
     end_if_late(caller);
     foresee_attach(state, caller);
+    if (goes_straight() && settled_has_parked(state)) {
+        owner_fast.parked = NULL;
+        real.PyEval_AcquireThread(state);
+        return;
+    }
     RULE(attach)(state, BLOCK_BY_ACQUIRE, caller);
 }
 
 void longway_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {
     PASS_VOID(PyEval_ReleaseThread, state);
     foresee_release_thread(state, caller);
+    if (goes_straight() && state && settled_attached() == state) {
+        owner_fast.parked = state;
+        real.PyEval_ReleaseThread(state);
+        return;
+    }
     RULE(release_thread)(state, caller);
 }
 

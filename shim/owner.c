@@ -16,6 +16,9 @@ void (*owner_before_end)(struct owner *me, bool is_last);
 
 /* ---- records ---------------------------------------------------------------------------------------------------- */
 
+/* A slot that is empty. */
+static slot_place nothing;
+
 static pthread_key_t exit_key;
 static bool can_track;
 
@@ -36,6 +39,7 @@ static void thread_ends(void *argument) {
     owner_unsettle();
     owner_fast.record = NULL;
     owner_fast.is_gone = true;
+    owner_fast.counted = &nothing;
     registry_remove_owner(record);
     owner_pool_put(record);
 }
@@ -86,6 +90,7 @@ void owner_forked(struct owner *me) {
     }
     me->lent = NULL; /* it goes with the other threads */
     me->has_forked = true;
+    owner_fast.counted = &nothing;
     owner_unsettle();
 }
 
@@ -301,6 +306,15 @@ static void unpark(struct owner *me) {
     }
 }
 
+/* Where the wrappers look on this thread. */
+static void find_places(void) {
+    slot_place *slot = slot_find();
+    owner_fast.current = current_find();
+    owner_fast.slot = slot ? slot : &owner_fast.own;
+    bool can_count = slot && owner_fast.current && counter_is_known() && interp_ensures_itself && !owner_is_recorded;
+    owner_fast.counted = can_count ? slot : &nothing;
+}
+
 struct owner *owner_enter(void) {
     owner_unsettle();
     struct owner *me = demand_record();
@@ -319,6 +333,7 @@ struct owner *owner_enter(void) {
     if (owner_fast.verified != epoch) {
         drop_lost(me);
         owner_fast.verified = epoch;
+        owner_fast.counted = &nothing;
     }
     if (me->lent) {
         take_back(me);
@@ -327,6 +342,9 @@ struct owner *owner_enter(void) {
     if (me->has_forked && owner_attached(me)) {
         survivors_show();
         drop_dead_after_fork(me);
+    }
+    if (owner_fast.counted == &nothing && !me->has_forked) {
+        find_places();
     }
     return me;
 }
@@ -352,10 +370,10 @@ void owner_leave(struct owner *me) {
         counter_learn(own); /* what ends a block is guessed without it */
         interp_learn_from(own);
     }
-    owner_fast.current = current_find();
+    find_places();
     owner_fast.own = own;
     owner_fast.settled = owner_fast.verified;
-    owner_fast.epoch = owner_is_recorded ? 0 : owner_fast.verified;
+    owner_fast.epoch = owner_is_recorded || !owner_fast.current ? 0 : owner_fast.verified;
 }
 
 /* ---- lives ------------------------------------------------------------------------------------------------------ */

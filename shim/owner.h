@@ -18,6 +18,7 @@
 #include "current.h"
 #include "interp.h"
 #include "list.h"
+#include "slot.h"
 
 /* What a library has filed under its key on this thread. */
 struct owner_filed {
@@ -63,11 +64,13 @@ struct owner_fast {
     uint32_t verified;      /* epoch at which the record was last compared with the truth; 0: never */
     bool is_watched;        /* a Release that may free the state must be seen: it is filed or registered somewhere */
     bool is_gone;           /* the thread's record was given up (it is ending): everything passes through */
+    uint32_t settled;       /* as epoch, and also where calls are recorded or `current` isn't known */
+    PyThreadState *parked;  /* plain: its state, detached by PyEval_SaveThread and to be restored */
+    current_place *current; /* where CPython keeps what is attached to this thread; NULL: ask */
+    slot_place *counted;    /* where its slot is, if nested Ensures may be counted by the wrapper; else a NULL */
+    slot_place *slot;       /* plain: where its slot is; or that of `own`, if only CPython knows */
     PyThreadState *own;     /* plain: the state in its slot, as long as it can't have been freed */
-    PyThreadState *parked;  /* plain: own, detached by PyEval_SaveThread and to be restored */
-    current_place *current; /* plain: where CPython keeps what is attached to this thread; NULL: ask */
     struct owner *record;
-    uint32_t settled; /* as epoch, and also where calls are recorded: then no thread is plain to the wrappers */
 };
 extern __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
@@ -87,7 +90,7 @@ static inline void owner_unsettle(void) {
 }
 
 /* Constructor: every call is recorded, so that no wrapper may take its short way. */
-extern bool owner_is_recorded;
+extern bool owner_is_recorded __attribute__((visibility("hidden")));
 
 /* Bumped when an interpreter starts or ends: records of former lives are worth nothing. */
 extern uint32_t owner_life;

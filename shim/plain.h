@@ -1,29 +1,44 @@
-/* What a thread that has only ever had one state has attached or saved away: the tests of the wrappers' short way, shared
- * with those that record. `is_plain`: owner_is_plain() or owner_is_settled(). */
+/* What a thread that has only ever had one state has attached or saved away: the tests of the wrappers' short way, and of
+ * those who ask CPython instead of looking: where calls are recorded, and where nobody knows where to look. */
 #pragma once
 
 #include "owner.h"
 
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 
-/* On a plain thread: what is attached to it, or some other thread's state (up to 3.11). */
-static inline const PyThreadState *plain_current(void) {
-    current_place *place = owner_fast.current;
-    if (LIKELY(place != NULL)) {
-        return *place; // cppcheck-suppress CastIntegerToAddressAtReturn ; it takes the typedef for an integer
+/* The state that an Ensure need only count in, and a Release count back, which is then all that CPython does itself: it
+ * is in the slot, and attached. NULL if it isn't so, or can't be seen without a call. */
+static inline PyThreadState *plain_counted(void) {
+    if (UNLIKELY(owner_fast.verified != __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED))) {
+        return NULL;
     }
-    return interp_current();
+    PyThreadState *state = *owner_fast.counted;
+    return LIKELY(state && *owner_fast.current == state) ? state : NULL;
 }
 
-/* Whether the thread is plain and `state` is the one it has attached. */
-static inline bool plain_has_attached(bool is_plain, const PyThreadState *state) {
-    return is_plain && state && owner_fast.own == state && plain_current() == state;
+/* The state that a settled thread has attached, or NULL. Where CPython keeps it is known on plain threads. */
+static inline PyThreadState *plain_attached(bool is_plain) {
+    PyThreadState *own = is_plain ? *owner_fast.slot : NULL;
+    return LIKELY(own && *owner_fast.current == own) ? own : NULL;
+}
+static inline PyThreadState *settled_attached(void) {
+    PyThreadState *own = owner_is_settled() ? *owner_fast.slot : NULL;
+    return own && interp_current() == own ? own : NULL;
 }
 
-/* Whether the thread is plain, and `state` the one that it saved away and is to restore. An Ensure may have attached it
- * in between. */
+/* Whether `state` is the one that a settled thread has saved away and is to restore. An Ensure may have attached it in
+ * between. */
 static inline bool plain_has_parked(bool is_plain, const PyThreadState *state) {
-    return is_plain && state && owner_fast.parked == state && plain_current() != state;
+    return is_plain && state && owner_fast.parked == state && *owner_fast.current != state;
+}
+static inline bool settled_has_parked(const PyThreadState *state) {
+    return owner_is_settled() && state && owner_fast.parked == state && interp_current() != state;
+}
+
+/* Whether it is the state of a settled thread. */
+static inline bool plain_is_own(const void *value) {
+    return value && value == *owner_fast.slot;
 }
 
 /* Before a real PyGILState_Release on a plain thread. False: it has to go by the rules. */

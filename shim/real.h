@@ -26,7 +26,7 @@ struct real {
 };
 
 /* All NULL until bound; a function that this version lacks stays NULL. Constant between two bindings. */
-extern struct real real;
+extern struct real real __attribute__((visibility("hidden")));
 
 enum {
 #define API(type, name, parameters, arguments) REAL_INDEX_##name,
@@ -54,7 +54,7 @@ struct real_status {
     unsigned missing;    /* wrapped functions that it lacks */
     const char *refusal; /* REAL_REFUSED: why nothing is repaired */
 };
-extern struct real_status real_status;
+extern struct real_status real_status __attribute__((visibility("hidden")));
 
 /* Looks for a CPython and binds to it. In the constructor: `starting` true. Later: false; then it does nothing while
  * the set of loaded objects is unchanged since the last look. Takes a lock of its own, and the loader's for reading;
@@ -82,4 +82,4 @@ const struct real *real_behind(void);
 const char *real_path(size_t number);
 
 /* True once a second libpython has been seen: nothing is repaired from then on, calls go to the caller's own. */
-extern bool real_is_ambiguous;
+extern bool real_is_ambiguous __attribute__((visibility("hidden")));

@@ -77,7 +77,7 @@ void record_release(int gilstate, const void *caller) {
 void record_attach(PyThreadState *state, enum block_by by, const void *caller) {
     uint16_t call = by == BLOCK_BY_ACQUIRE ? CALL(PyEval_AcquireThread) : CALL(PyEval_RestoreThread);
     uint64_t begun = journal_waits(call, state, caller);
-    bool is_parked = plain_has_parked(owner_is_settled(), state);
+    bool is_parked = settled_has_parked(state);
     if (is_parked) {
         owner_fast.parked = NULL;
     }
@@ -94,8 +94,9 @@ void record_attach(PyThreadState *state, enum block_by by, const void *caller) {
 
 PyThreadState *record_save(const void *caller) {
     journal_detaches(JOURNAL_DETACH, CALL(PyEval_SaveThread), 0, interp_current(), caller);
-    if (plain_has_attached(owner_is_settled(), owner_fast.own)) {
-        owner_fast.parked = owner_fast.own;
+    PyThreadState *own = settled_attached();
+    if (own) {
+        owner_fast.parked = own;
         return real.PyEval_SaveThread();
     }
     if (options.mode != MODE_REPAIR) {
@@ -108,7 +109,7 @@ PyThreadState *record_save(const void *caller) {
 
 void record_release_thread(PyThreadState *state, const void *caller) {
     journal_detaches(JOURNAL_DETACH, CALL(PyEval_ReleaseThread), 0, state, caller);
-    if (plain_has_attached(owner_is_settled(), state)) {
+    if (state && settled_attached() == state) {
         owner_fast.parked = state;
         real.PyEval_ReleaseThread(state);
     } else if (options.mode != MODE_REPAIR) {

@@ -16,7 +16,14 @@ enum kind { KIND_UNKNOWN, KIND_PTHREAD_KEY, KIND_PYTHON_KEY, KIND_THREAD_LOCAL }
 static enum kind kind;
 static int key;
 
+/* From pthread_self() to the word with the slot's content; 0: not known. glibc has the values of the first 32 keys in the
+ * thread's own descriptor, each with a number that tells whether the key was deleted since: then everybody looks anew. */
+static ptrdiff_t distance;
+
 enum { PYTHON_KEYS_TRIED = 64 };
+
+/* The descriptor is larger than that in every glibc, and the values are in this part of it. */
+enum { DESCRIPTOR_BYTES = 0x600 };
 
 PyThreadState *slot_get(void) {
     return real.PyGILState_GetThisThreadState ? real.PyGILState_GetThisThreadState() : NULL;
@@ -32,7 +39,7 @@ static PyThreadState **word_of_block(int number) {
     return (size_t)number < block.words ? (PyThreadState **)&block.start[number] : NULL;
 }
 
-const void *slot_place(void) {
+const void *slot_in_tls(void) {
     return __atomic_load_n(&kind, __ATOMIC_ACQUIRE) == KIND_THREAD_LOCAL ? word_of_block(key) : NULL;
 }
 
@@ -85,6 +92,36 @@ static bool find_among(enum kind candidate, int first, int end, PyThreadState *s
     return false;
 }
 
+static PyThreadState *volatile *at_distance(ptrdiff_t bytes) {
+    return (PyThreadState *volatile *)((char *)pthread_self() + bytes);
+}
+
+/* The one that goes with the key; others hold the same pointer. */
+static ptrdiff_t find_distance(PyThreadState *state) {
+    if (kind == KIND_THREAD_LOCAL) {
+        bool is_fixed = real_status.binding == REAL_SHARED || real_status.binding == REAL_STATIC;
+        return is_fixed ? (char *)word_of_block(key) - (char *)pthread_self() : 0;
+    }
+    for (ptrdiff_t bytes = 0; kind == KIND_PTHREAD_KEY && bytes < DESCRIPTOR_BYTES; bytes += (int)sizeof state) {
+        PyThreadState *volatile *word = at_distance(bytes);
+        if (*word != state) {
+            continue;
+        }
+        write_raw(kind, key, NULL);
+        bool is_it = !*word;
+        write_raw(kind, key, state);
+        if (is_it && *word == state) {
+            return bytes;
+        }
+    }
+    return 0;
+}
+
+slot_place *slot_find(void) {
+    ptrdiff_t bytes = __atomic_load_n(&distance, __ATOMIC_ACQUIRE);
+    return bytes && *at_distance(bytes) == slot_get() ? at_distance(bytes) : NULL;
+}
+
 void slot_learn(void) {
     PyThreadState *state = slot_is_known() ? NULL : slot_get();
     if (!state) {
@@ -103,6 +140,7 @@ void slot_learn(void) {
             find_among(KIND_THREAD_LOCAL, 0, (int)tls_block_of((const void *)real.Py_IsInitialized).words, state);
         }
     }
+    __atomic_store_n(&distance, find_distance(state), __ATOMIC_RELEASE);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
@@ -131,6 +169,7 @@ bool slot_set(PyThreadState *state) {
         return false; /* nothing to look for on this thread; what is known may still be right */
     }
     slot_forget();
+    interp_next_epoch(); /* for those who know where it was */
     slot_learn();
     return write_verified(state);
 }
@@ -142,5 +181,6 @@ void slot_thread_ends(void) {
 }
 
 void slot_forget(void) {
+    __atomic_store_n(&distance, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&kind, KIND_UNKNOWN, __ATOMIC_RELEASE);
 }

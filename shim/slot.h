@@ -17,7 +17,14 @@ void slot_learn(void);
 bool slot_is_known(void);
 
 /* Where the calling thread's slot lies if it is a thread-local of CPython's (3.15+) and that is known; else NULL. */
-const void *slot_place(void);
+const void *slot_in_tls(void);
+
+/* A word that holds what slot_get() answers on the calling thread. */
+typedef PyThreadState *const volatile slot_place;
+
+/* Such a word, checked against slot_get(): glibc's own of the key (up to 3.14), or CPython's. NULL if it is not known
+ * (2.7; more keys in use than glibc has at hand). */
+slot_place *slot_find(void);
 
 /* Makes this thread's slot `state` (NULL: empty). False, and nothing changed, if the slot's place is not known or
  * CPython does not see the write (re-initialized meanwhile: the place is looked for again, once). */

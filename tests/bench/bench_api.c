@@ -1,7 +1,10 @@
-/* Module bench_api: measures pairs of API calls, called as a real extension calls them (through its PLT).
+/* Module bench_api: pairs of API calls, called as a real extension calls them (through its PLT), timed or counted.
 
-   serve() reads lines "NAME BATCHES" and answers each with the nanoseconds of one pair: the minimum over short batches,
-   which is repeatable where the mean of a long loop is not. */
+   serve() reads lines and answers each with one:
+     time NAME BATCHES   the nanoseconds of one pair: the minimum over short batches, which is repeatable where the mean of
+                         a long loop is not
+     count NAME PAIRS    under valgrind's callgrind: a dump with the instructions of that many pairs is written, under NAME
+     threads NAME THREADS SECONDS   the pairs a second of that many threads at once (throughput.c)  */
 #include <Python.h>
 
 #include <pthread.h>
@@ -9,11 +12,22 @@
 #include <string.h>
 #include <time.h>
 
-static double now(void) {
+#include "bench_api.h"
+
+#if __has_include(<valgrind/callgrind.h>)
+#include <valgrind/callgrind.h>
+#else
+#define CALLGRIND_ZERO_STATS
+#define CALLGRIND_DUMP_STATS_AT(name) (void)(name)
+#endif
+
+double now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
+
+/* ---- the pairs ----------------------------------------------------------------------------------------------------- */
 
 static void nested(int pairs) {
     for (int i = 0; i < pairs; i++)
@@ -33,19 +47,98 @@ static void acquire_release(int pairs) {
     }
 }
 
-enum { ATTACHED, DETACHED, FOREIGN };
+static void swap(int pairs) {
+    PyThreadState *state = PyThreadState_Get();
+    for (int i = 0; i < pairs; i++) {
+        PyThreadState_Swap(NULL);
+        PyThreadState_Swap(state);
+    }
+}
+
+static void check(int pairs) {
+    for (int i = 0; i < pairs; i++) {
+#if PY_MAJOR_VERSION >= 3
+        PyGILState_Check();
+#endif
+        PyGILState_GetThisThreadState();
+    }
+}
+
+/* What a call-back does that lets others run meanwhile. */
+static void callback(int pairs) {
+    for (int i = 0; i < pairs; i++) {
+        PyGILState_STATE ensured = PyGILState_Ensure();
+        PyEval_RestoreThread(PyEval_SaveThread());
+        PyGILState_Release(ensured);
+    }
+}
+
+/* As pybind11 enters Python on a thread that has no state. */
+static void made(int pairs) {
+    for (int i = 0; i < pairs; i++) {
+        PyThreadState *state = PyThreadState_New(PyInterpreterState_Head());
+        PyEval_AcquireThread(state);
+        PyThreadState_Clear(state);
+        PyThreadState_DeleteCurrent();
+    }
+}
+
+/* How it looks for the state of a thread: its own key, in which the attached one is. */
+static void key(int pairs) {
+#if PY_VERSION_HEX >= 0x03070000
+    static Py_tss_t tss = Py_tss_NEEDS_INIT;
+    PyThread_tss_create(&tss);
+    PyThread_tss_set(&tss, PyThreadState_Get());
+    for (int i = 0; i < pairs; i++)
+        PyThread_tss_get(&tss);
+    PyThread_tss_set(&tss, NULL);
+#else
+    (void)pairs;
+#endif
+}
+
+/* ---- the condition of the thread around them ----------------------------------------------------------------------- */
+
+enum condition {
+    ATTACHED, /* a thread with one state, which is attached */
+    DETACHED, /* saved away */
+    FOREIGN,  /* a thread that has no state */
+    SECOND,   /* another state of the thread is attached, in place of its own */
+};
 
 static const struct bench {
     const char *name;
     void (*run)(int pairs);
-    int thread; /* the thread's condition around the loop */
+    enum condition condition;
 } benches[] = {
     {"nested", nested, ATTACHED}, /* Ensure/Release under an attached state */
     {"save_restore", save_restore, ATTACHED},
     {"acquire_release", acquire_release, ATTACHED},
+    {"swap", swap, ATTACHED},
+    {"check", check, ATTACHED},
     {"attach", nested, DETACHED}, /* Ensure/Release on a thread whose own state is saved away */
     {"foreign", nested, FOREIGN}, /* Ensure/Release on a thread without: a new state each time */
+    {"callback", callback, FOREIGN},
+    {"made", made, FOREIGN},
+    {"key", key, ATTACHED},
+    {"second_nested", nested, SECOND}, /* as nested and save_restore; bare, the first hangs up to 3.11 */
+    {"second_save", save_restore, SECOND},
 };
+
+static PyThreadState *swap_in_second(PyThreadState **own) {
+    *own = PyThreadState_Get();
+    PyThreadState *second = PyThreadState_New(PyInterpreterState_Head());
+    PyThreadState_Swap(second);
+    return second;
+}
+
+static void swap_out_second(PyThreadState *second, PyThreadState *own) {
+    PyThreadState_Swap(own);
+    PyThreadState_Clear(second);
+    PyThreadState_Delete(second);
+}
+
+/* ---- measuring ----------------------------------------------------------------------------------------------------- */
 
 /* Nothing that batches have in common is in the measured time; a batch takes at most about 20 us. */
 static double measure(const struct bench *bench, int batches) {
@@ -66,48 +159,75 @@ static double measure(const struct bench *bench, int batches) {
     return best;
 }
 
+/* The first pairs resolve symbols and let the shim learn. */
+static void count(const struct bench *bench, int pairs) {
+    bench->run(10);
+    CALLGRIND_ZERO_STATS;
+    bench->run(pairs);
+    CALLGRIND_DUMP_STATS_AT(bench->name);
+}
+
 struct job {
     const struct bench *bench;
-    int batches;
+    bool is_count;
+    int number; /* of batches, or of pairs */
     double result;
 };
 
-static void *foreign_thread(void *argument) {
+static void *work(void *argument) {
     struct job *job = argument;
-    job->result = measure(job->bench, job->batches);
+    if (job->is_count)
+        count(job->bench, job->number);
+    else
+        job->result = measure(job->bench, job->number);
     return NULL;
 }
 
-static double run(const struct bench *bench, int batches) {
-    struct job job = {bench, batches, 0};
-    PyThreadState *state = NULL;
+static void run(struct job *job) {
+    enum condition condition = job->bench->condition;
+    PyThreadState *state = NULL, *second = NULL;
     pthread_t thread;
-    if (bench->thread != ATTACHED)
+    if (condition == DETACHED || condition == FOREIGN)
         state = PyEval_SaveThread();
-    if (bench->thread == FOREIGN && pthread_create(&thread, NULL, foreign_thread, &job) == 0)
+    if (condition == SECOND)
+        second = swap_in_second(&state);
+    if (condition == FOREIGN && pthread_create(&thread, NULL, work, job) == 0)
         pthread_join(thread, NULL);
     else
-        foreign_thread(&job);
-    if (state)
+        work(job);
+    if (second)
+        swap_out_second(second, state);
+    else if (state)
         PyEval_RestoreThread(state);
-    return job.result;
+}
+
+static double answer(const char *line) {
+    char how[10], name[40];
+    int number;
+    double seconds;
+    if (sscanf(line, "threads %39s %d %lf", name, &number, &seconds) == 3)
+        return throughput(name, number, seconds);
+    if (sscanf(line, "%9s %39s %d", how, name, &number) != 3)
+        return -1;
+    for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) {
+        if (strcmp(benches[i].name, name) == 0) {
+            struct job job = {&benches[i], strcmp(how, "count") == 0, number, 0};
+            run(&job);
+            return job.result;
+        }
+    }
+    return -1;
 }
 
 static PyObject *serve(PyObject *self, PyObject *args) {
     (void)self;
     (void)args;
-    char line[100], name[40];
-    int batches;
+    char line[100];
 #if PY_VERSION_HEX < 0x03070000
     PyEval_InitThreads();
 #endif
-    while (fgets(line, sizeof line, stdin) && sscanf(line, "%39s %d", name, &batches) == 2) {
-        double result = -1;
-        for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) {
-            if (strcmp(benches[i].name, name) == 0)
-                result = run(&benches[i], batches);
-        }
-        printf("%.3f\n", result);
+    while (fgets(line, sizeof line, stdin)) {
+        printf("%.3f\n", answer(line));
         fflush(stdout);
     }
     Py_RETURN_NONE;

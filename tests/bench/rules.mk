@@ -1,3 +1,6 @@
-# What the shim costs. Included by the Makefile.
-bench: $(library)	## what the shim costs (BENCH='-p 3.12', see tests/bench/run -h)
-	$(Q)CC='$(CC)' python3 tests/bench/run $(BENCH) $(library)
+# What the shim costs. Included by the Makefile. BENCH='-p 3.12' and the like are for the program, see its -h.
+.PHONY: bench-instructions
+bench: $(library)	## what the shim costs: pairs of calls, in time
+	$(Q)CC='$(CC)' tests/bench/run $(BENCH) $(library)
+bench-instructions: $(library)	## the same in instructions, which no busy machine changes
+	$(Q)CC='$(CC)' tests/bench/instructions $(BENCH) $(library)

@@ -17,6 +17,7 @@
 
 uint32_t interp_epoch = 1;
 bool interp_slot_follows;
+bool interp_ensures_itself;
 bool interp_is_over;
 static PyThreadState *current;
 static __thread PyThreadState *slot;
@@ -54,7 +55,10 @@ void interp_learn_from(const PyThreadState *attached) {
     CHECK(attached == current);
 }
 current_place *current_find(void) {
-    return NULL;
+    return &current;
+}
+slot_place *slot_find(void) {
+    return &slot;
 }
 bool interp_is_alive(const PyThreadState *state) {
     return state != dead_after_fork;
