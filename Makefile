@@ -79,12 +79,13 @@ check: $(library)	## every test on every interpreter of this machine (CHECK='-p 
 -include tests/bench/rules.mk
 -include tests/nesting/rules.mk
 -include tests/stacks/rules.mk
+-include tests/noharm/rules.mk
 
 # ---- lint
 
 c_files := $(wildcard shim/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 cxx_files := $(wildcard tests/*/*.cpp tests/*/*.hpp tests/*/*/*.cpp tests/*/*/*.hpp)
-shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/demo/run tests/demo/build tests/*.bash tests/*/*.sh tests/stacks/*/*.bash shim/dist/*.bash)
+shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/demo/run tests/demo/build tests/noharm/run tests/*.bash tests/*/*.sh tests/stacks/*/*.bash shim/dist/*.bash)
 bats_files := $(wildcard tests/*.bats tests/*/*.bats)
 shim_c := $(filter shim/%.c,$(c_files))
 processors := $(shell nproc 2>/dev/null || echo 1)
@@ -156,5 +157,6 @@ help:			## this list
 	@sed -n 's/^\([a-z]*\):.*## *\(.*\)$$/  \1\t\2/p' Makefile | expand -t 14
 	@printf '  unit\tunit tests of the parts that need no Python, under ASan and UBSan\n  bench\twhat the shim costs, in time; bench-instructions: in instructions\n' | expand -t 14
 	@printf '  nest\tthe nesting suite in full: generated programs of GIL blocks; takes long\n' | expand -t 14
+	@printf "  noharm\tCPython's own tests with and without the shim; takes long (NOHARM='TAG...')\n" | expand -t 14
 	@printf '  stacks\tApache with mod_wsgi, PyGObject and others from Debian, where they are installed\n' | expand -t 14
 	@echo 'Variables: PREFIX LIBDIR BINDIR DATADIR DOCDIR MANDIR COMPDIR DESTDIR CC CFLAGS CPPFLAGS LDFLAGS V=1 WERROR=1 SANITIZE=address,undefined'

@@ -8,14 +8,28 @@ setup_file() {
     export BATS_TEST_TIMEOUT=1800
 }
 
+# same_with_the_shim TAG [compare.py's options] -- [MODULE...]
 same_with_the_shim() {
-    local python
+    local python options=()
     python=$(printf '%s\n' "${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}" | awk -F '\t' -v tag="$1" '$1 == tag { print $5 }')
     require "no $1 here" [ -n "$python" ]
     require "$1 comes without the test package" "$python" -S -c 'import test.test_threading'
-    LIMIT=1700 without python3 "$ROOT/tests/noharm/compare.py" "$python" "$GILSHIM_LIB"
+    shift
+    while [ "${1:---}" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    LIMIT=1700 without python3 "$ROOT/tests/noharm/compare.py" "${options[@]}" "$python" "$GILSHIM_LIB" "${@:2}"
     is_status 0
     has_line "test_threading * same*"
+}
+
+@test "CPython's own tests on 2.7" {
+    same_with_the_shim 2.7
+}
+
+@test "CPython's own tests of threads on 3.11, debug, -X dev" {
+    same_with_the_shim deb3.11-dbg -X dev -- test_threading test_thread test_threading_local test_fork1 test_atexit
 }
 
 @test "CPython's own tests on 3.8" {
