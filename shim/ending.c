@@ -8,12 +8,18 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "background.h"
+
+enum { PATIENCE_MS = 2000 };
+
 static void (*functions[ENDING_FUNCTIONS])(void);
-static pid_t process; /* a child of vfork has this memory and another pid */
-static bool has_ended;
+static pid_t process;  /* a child of vfork has this memory and another pid */
+static pid_t ender;    /* the thread that calls them, or has */
+static bool has_ended; /* ... it has */
 
 static void after_fork_in_child(void) {
     process = getpid();
+    ender = 0;
     has_ended = false;
 }
 
@@ -31,12 +37,20 @@ void ending_call(void (*function)(void)) {
 }
 
 void ending_now(void) {
-    if (process != getpid() || __atomic_exchange_n(&has_ended, true, __ATOMIC_ACQ_REL)) {
+    pid_t me = (pid_t)syscall(SYS_gettid), nobody = 0;
+    if (process != getpid()) {
+        return;
+    }
+    if (!__atomic_compare_exchange_n(&ender, &nobody, me, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+        for (int i = 0; i < PATIENCE_MS && nobody != me && !__atomic_load_n(&has_ended, __ATOMIC_ACQUIRE); i++) {
+            background_sleep(1000000);
+        }
         return;
     }
     for (size_t i = 0; i < ENDING_FUNCTIONS && functions[i]; i++) {
         functions[i]();
     }
+    __atomic_store_n(&has_ended, true, __ATOMIC_RELEASE);
 }
 
 static int (*replaced_status)(void);

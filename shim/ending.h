@@ -1,5 +1,5 @@
-/* What is to be done when the process ends, whichever way: exit, _exit, _Exit, quick_exit. (Not by a signal: a handler of
- * ours would show in the host's signal.getsignal.) */
+/* What is to be done when the process ends, whichever way: exit, _exit, _Exit, quick_exit; by abort
+ * (fatal.h) and by signals (dying.h). */
 #pragma once
 
 enum { ENDING_FUNCTIONS = 4 };
@@ -12,5 +12,5 @@ void ending_call(void (*function)(void));
 void ending_replaces_status(int (*function)(void));
 
 /* Calls them now, for abort and the like. The second time, and in another process than the constructor's that has not
- * forked properly, it does nothing. */
+ * forked properly, it does nothing; while another thread is at it, it waits for that, two seconds at most. */
 void ending_now(void);

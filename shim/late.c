@@ -22,7 +22,7 @@ __attribute__((no_sanitize("address", "thread"))) dlsym_function *late_find_dlsy
     return (dlsym_function *)found;
 }
 
-void *late_real_dlsym(void *handle, const char *name) {
+__attribute__((no_sanitize("address", "thread"))) void *late_real_dlsym(void *handle, const char *name) {
     dlsym_function *target = __atomic_load_n(&late_dlsym_target, __ATOMIC_RELAXED);
     return (target ? target : late_find_dlsym())(handle, name);
 }

@@ -7,6 +7,7 @@
 #include "check.h"
 #include "counter.h"
 #include "current.h"
+#include "dying.h"
 #include "fatal.h"
 #include "interp.h"
 #include "journal.h"
@@ -81,6 +82,9 @@ static void learn(void) {
     reconcile_forget_interpreter();
     report_open();
     tell_options();
+    if (options.summary || options.timeline[0]) {
+        dying_watch();
+    }
     if (journal_is_on || options.verbosity >= 1) {
         stacks_prepare(); /* so that nothing need be loaded when the process is dying */
     }
@@ -159,6 +163,7 @@ __attribute__((constructor)) static void start(void) {
                                                                   options.stall_ns || options.timeline[0]));
     owner_is_recorded = journal_is_on;
     fatal_start();
+    dying_start();
     summary_prepare();
     stall_prepare();
     timeline_prepare();

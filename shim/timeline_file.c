@@ -10,13 +10,18 @@
 #include "path.h"
 #include "report.h"
 
+#define CLOSING "\n]\n"
+
+enum { CAPACITY = 64 * 1024 };
+
 static struct {
     char path[1200];
     uint64_t size; /* written so far: whole lines */
     uint64_t half; /* half of the limit */
     bool is_first; /* no line in it yet: the next needs no comma in front */
+    bool can_seek; /* the bracket can be overwritten */
     size_t length;
-    char buffer[64 * 1024];
+    char buffer[64 * 1024 + sizeof CLOSING];
 } file;
 static int fd = -1; /* apart from the buffer, which else would be data of the library's file */
 
@@ -37,10 +42,11 @@ static void complain(const char *what) {
 static bool write_out(const char *bytes, size_t size) {
     size_t done = 0;
     while (done < size) {
-        ssize_t count = write(fd, bytes + done, size - done);
+        ssize_t count = file.can_seek ? pwrite(fd, bytes + done, size - done, (off_t)(file.size + done))
+                                      : write(fd, bytes + done, size - done);
         if (count < 0 && errno != EINTR) {
             complain("can't write on");
-            if (ftruncate(fd, (off_t)file.size) != 0) {
+            if (ftruncate(fd, (off_t)file.size) != 0 || pwrite(fd, CLOSING, strlen(CLOSING), (off_t)file.size) < 0) {
                 errno = 0; /* not a file that can be cut: a pipe, /dev/full */
             }
             close(fd);
@@ -49,8 +55,20 @@ static bool write_out(const char *bytes, size_t size) {
         }
         done += count > 0 ? (size_t)count : 0;
     }
-    file.size += size;
     return true;
+}
+
+/* Writes what is in the buffer, with the closing bracket behind it, as one piece. */
+static bool put_buffer(bool is_last) {
+    size_t size = file.length;
+    if (file.can_seek || is_last) {
+        memcpy(file.buffer + size, CLOSING, strlen(CLOSING));
+        size += strlen(CLOSING);
+    }
+    bool is_written = write_out(file.buffer, size);
+    file.size += is_written ? file.length : 0;
+    file.length = 0;
+    return is_written;
 }
 
 static bool begin(void) {
@@ -60,10 +78,13 @@ static bool begin(void) {
         complain("can't write");
         return false;
     }
+    file.can_seek = lseek(fd, 0, SEEK_CUR) == 0;
     file.size = 0;
-    file.length = 0;
     file.is_first = true;
-    return write_out("[\n", 2);
+    file.buffer[0] = '[';
+    file.buffer[1] = '\n';
+    file.length = 2;
+    return put_buffer(false);
 }
 
 bool timeline_file_open(const char *pattern, uint64_t limit) {
@@ -79,14 +100,13 @@ bool timeline_file_is_open(void) {
 }
 
 void timeline_file_flush(void) {
-    if (fd >= 0 && file.length && write_out(file.buffer, file.length)) {
-        file.length = 0;
+    if (fd >= 0 && file.length) {
+        put_buffer(false);
     }
 }
 
 void timeline_file_close(void) {
-    timeline_file_flush();
-    if (fd >= 0 && write_out("\n]\n", 3)) {
+    if (fd >= 0 && ((file.can_seek && !file.length) || put_buffer(true))) {
         close(fd);
         fd = -1;
     }
@@ -112,13 +132,12 @@ static bool rotate(void) {
     return begin();
 }
 
-/* The comma stands in front of a line, so that the last needs none: the array can be closed at any time, and is valid to
- * the format's readers when it is not. */
+/* The comma stands in front of a line, so that the last needs none: the array can be closed at any time. */
 bool timeline_file_add(const struct text *event) {
     if (fd < 0 || event->length >= event->capacity) {
         return true; /* cut: half an object would spoil the file */
     }
-    if (file.length + event->length + 2 > sizeof file.buffer) {
+    if (file.length + event->length + 2 > CAPACITY) {
         timeline_file_flush();
     }
     if (fd >= 0 && !file.is_first) {

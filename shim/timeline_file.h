@@ -1,5 +1,6 @@
-/* The file of a timeline: Chrome's trace format as a JSON array, one event a line. The format lets the closing bracket be
- * missing, so a file that ends with a whole line is a good one at any time.
+/* The file of a timeline: Chrome's trace format as a JSON array, one event a line. Behind each piece
+ * that is written stands the closing bracket, which the next piece overwrites: the file is whole at any time, whatever ends
+ * the process. Where that can't be (a pipe), the bracket comes with the end, and the format lets it be missing.
  *
  * A file that has reached half of its limit becomes FILE.1 and a new one is begun: the two together hold the latest
  * events. Not thread-safe: timeline.c has the lock. */
@@ -26,7 +27,7 @@ bool timeline_file_add(const struct text *event);
 /* Writes what is in the buffer to the file. */
 void timeline_file_flush(void);
 
-/* Adds the closing bracket and closes the file. */
+/* Writes what is left and closes the file. */
 void timeline_file_close(void);
 
 /* Closes it without a word: in the fork child, whose parent writes on. */

@@ -73,8 +73,50 @@ ends_well() {
 @test "ends by _exit: all of it, and closed" { for_each_kind ends_well _exit 0; }
 @test "ends by abort: all of it, and closed" { for_each_kind ends_well abort 134; }
 
-# What was written by then; and it is written within moments. t.PID holds the pid that a signal has to go to.
-killed_by() {
+# Whatever the program sets in between, it is SIG_DFL that it sees, and the signal that it dies of.
+dies_of() {
+    local name=$1 expected=$2
+    program ending "$name"
+    without "${command[@]}"
+    is_status "$expected"
+    traced
+    is_status "$expected"
+    judge t.*
+    [ "$(count 'holds the GIL')" -ge 10 ]
+}
+
+@test "dies of SIGTERM: all of it, and closed" { for_each_kind dies_of SIGTERM 143; }
+@test "dies of SIGINT, SIGHUP, SIGQUIT: all of it, and closed" {
+    for_each_kind dies_of SIGINT 130
+    for_each_kind dies_of SIGHUP 129
+    for_each_kind dies_of SIGQUIT 131
+}
+@test "dies of SIGSEGV: all of it, and closed" { for_each_kind dies_of SIGSEGV 139; }
+
+# Python ends so since 3.8, where nobody catches the exception.
+@test "an uncaught KeyboardInterrupt: all of it, and closed; and the summary" {
+    use_python shared || use_python static
+    command=("$PYTHON" -S -c 'import os, signal; os.kill(os.getpid(), signal.SIGINT)')
+    OPTIONS=summary=1 traced
+    is_status 130
+    has_line '*gilshim: summary'
+    judge t.*
+}
+
+# The signal comes while threads are busy, and comes twice: timeout sends it to the process and to its group.
+terminated_twice() {
+    program healthy 20
+    LIMIT=60 SHIM_OPTIONS=timeline=t with_shim timeout 1 "${command[@]}"
+    is_status 124
+    local file=(t.*)
+    judge "${file[@]}"
+    [ "$(count 'holds the GIL')" -ge 10 ]
+}
+@test "threads at work, SIGTERM: closed" { for_each_kind terminated_twice; }
+
+# What nobody can meet: what was written by then is whole, and it is written within moments. t.PID holds the pid that a
+# signal has to go to.
+killed() {
     program ending wait
     mkfifo pipe
     env LD_PRELOAD="$GILSHIM_LIB" GILSHIM_OPTIONS=timeline=t timeout -s KILL 60 "${command[@]}" >pipe 2>&1 3>&- &
@@ -84,14 +126,22 @@ killed_by() {
     [ "$line" = ready ] || told "it is not ready: $line"
     until grep -qs 'holds the GIL' t.* || [ "$SECONDS" -ge "$end" ]; do sleep 0.1; done
     local file=(t.*)
-    kill "-$1" "${file[0]#t.}"
+    kill -KILL "${file[0]#t.}"
     wait "$program" || :
-    CLOSED='' judge t.*
+    judge t.*
     [ "$(count 'holds the GIL')" -ge 10 ]
 }
 
-@test "killed by SIGTERM: what was drained by then" { for_each_kind killed_by TERM; }
-@test "killed by SIGKILL: what was drained by then" { for_each_kind killed_by KILL; }
+@test "killed by SIGKILL: what was drained by then, and closed" { for_each_kind killed; }
+
+@test "nothing asked for: no handler stands in for the default" {
+    use_python static || use_python shared
+    local caught="print([line for line in open('/proc/self/status') if line.startswith('SigCgt')])"
+    without "$PYTHON" -S -c "$caught"
+    local bare=$output
+    works_with "$PYTHON" -S -c "$caught"
+    [ "$output" = "$bare" ] || told "without the shim: $bare"
+}
 
 @test "a fork child has a file of its own" {
     use_python shared || use_python static
