@@ -1,5 +1,9 @@
 # gilshim: GNU Make. `make help` lists the targets.
 
+ifneq (Linux,$(shell uname -s))
+$(error gilshim is for Linux with glibc: it rests on what that loader does with LD_PRELOAD. This is $(shell uname -s))
+endif
+
 .DELETE_ON_ERROR:
 MAKEFLAGS += -rR --no-print-directory
 
@@ -26,7 +30,7 @@ endif
 
 # Ours are kept apart from the user's CFLAGS, CPPFLAGS and LDFLAGS, which come last and win.
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wpointer-arith
-shim_cppflags := -D_GNU_SOURCE -iquote shim
+shim_cppflags := -D_GNU_SOURCE -iquote shim -include shim/platform.h
 shim_cflags := -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions \
 	$(warnings) $(if $(WERROR),-Werror) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer)
 shim_ldflags := -shared -Wl,-soname,libgilshim.so -Wl,-Bsymbolic-functions -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -Wl,-z,nodelete
@@ -110,7 +114,7 @@ lint-gcc lint-clang: lint-%:
 lint-cppcheck:
 	$(call say,CPPCHK,$(words $(shim_c)) files)
 	$(Q)cppcheck --quiet -j $(processors) --std=c11 --enable=warning,performance,portability --inline-suppr --error-exitcode=1 \
-		--suppress=missingIncludeSystem --suppress=ctuuninitvar -D__x86_64__ '-DElfW(type)=Elf64_##type' $(shim_cppflags) $(shim_c)
+		--suppress=missingIncludeSystem --suppress=ctuuninitvar -D__x86_64__ '-DElfW(type)=Elf64_##type' $(filter -D% -iquote shim,$(shim_cppflags)) $(shim_c)
 lint-tidy:
 	$(call say,TIDY,$(words $(shim_c)) files)
 	$(Q)printf '%s\n' $(shim_c) | xargs -P $(processors) -n 4 sh -c \

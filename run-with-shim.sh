@@ -303,6 +303,13 @@ check() {
     *) printf '%s\n' "$answer" && cannot 'the library said nothing' ;;
     esac
 
+    case $loaded in
+    *libpython[23]*.so*) cannot "the libpython that it is linked to does not export CPython's GIL API: $(printf '%s\n' "$loaded" | sed -n 's/^[ 	]*\(libpython[^ ]* => [^ ]*\).*/\1/p')" ;;
+    esac
+    if LC_ALL=C grep -q 'Fatal Python error' -- "$real" 2>/dev/null; then
+        cannot "CPython seems to be linked into it, but it does not export CPython's GIL API: nothing can get in front of that"
+    fi
+
     # A program that opens libpython later has its name in it.
     late=$(LC_ALL=C grep -ao 'libpython[0-9.]*[a-z]*\.so[.0-9]*' -- "$real" 2>/dev/null | head -n 1) || :
     if [ -n "$late" ]; then
@@ -474,7 +481,12 @@ shift
 find_executable "$@"
 why_not=$(obstacle)
 [ -z "$checking" ] || check
-[ -z "$why_not" ] || say "the shim can't help $executable: $why_not; running it all the same"
+case $why_not in
+'') ;;
+# For glibc's loader what it can't preload is a warning, or nothing; musl's ends the program.
+*musl*) say "the shim can't help $executable: $why_not; running it without" ;;
+*) say "the shim can't help $executable: $why_not; running it all the same" ;;
+esac
 
 case $verbosity in
 '') ;;
@@ -492,8 +504,10 @@ export GILSHIM_OPTIONS
 list_preload
 [ -z "$debugging" ] || debug "$@"
 
-LD_PRELOAD=$preload
-export LD_PRELOAD
+case $why_not in
+*musl*) ;;
+*) LD_PRELOAD=$preload && export LD_PRELOAD ;;
+esac
 # An exec that takes no options must not be handed a command that looks like one.
 case $name in -*) name=$program ;; esac
 exec "$name" "$@"

@@ -95,8 +95,6 @@ dlsym:
     .cfi_endproc
     .size   dlsym, . - dlsym
 
-#else
-#error "gilshim runs on x86-64 and aarch64 only"
 #endif
 
     .section .note.GNU-stack, "", %progbits

@@ -10,8 +10,6 @@ enum { RELOC_GLOB_DAT = R_X86_64_GLOB_DAT, RELOC_JUMP_SLOT = R_X86_64_JUMP_SLOT 
 #elif defined(__aarch64__)
 /* JMPREL also holds TLSDESC and IRELATIVE entries here, so the kind must be looked at. */
 enum { RELOC_GLOB_DAT = R_AARCH64_GLOB_DAT, RELOC_JUMP_SLOT = R_AARCH64_JUMP_SLOT };
-#else
-#error "gilshim knows the relocations of x86-64 and aarch64 only"
 #endif
 
 /* The protection that ld.so gave the page of `address`: the segment's, less write where RELRO covers it. glibc rounds
