@@ -115,6 +115,9 @@ void dying_watch(void) {
 
 /* ---- what the program sees -------------------------------------------------------------------------------------- */
 
+/* The headers name parameters in their own way. */
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name,bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
+
 EARLY static void after_setting_default(int number) {
     if (__atomic_load_n(&is_watching, __ATOMIC_RELAXED) && is_mortal(number)) {
         meet(number);
@@ -147,8 +150,6 @@ EARLY static handler_function *set(signal_function *function, int number, handle
     return old;
 }
 
-/* The headers name parameters in their own way. */
-// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name,bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
 #define EXPORTED EARLY __attribute__((visibility("default")))
 
 EXPORTED handler_function *signal(int number, handler_function *handler) {

@@ -216,12 +216,17 @@ static void park_unless_it_can_end(const void *caller) {
  * unwound is let go: the host may join it. The first thread never is parked, its end may be what the process waits for,
  * nor is the one that finalizes. */
 void reconcile_before_pthread_exit(const void *caller) {
+    const void *outside = NULL;
     bool is_at_end = interp_is_finalizing() || !interp_is_initialized();
     if (!is_at_end || !options_repairs(REPAIR_finalize) || is_first_thread() ||
         this_thread() == __atomic_load_n(&finalizing_thread, __ATOMIC_RELAXED) || !is_thread_exit_of_cpython(caller)) {
         return;
     }
-    park_unless_it_can_end(caller);
+    if (options.mode == MODE_REPAIR) {
+        park_unless_it_can_end(caller);
+    } else if (unwind_meets_code(is_inside, &outside)) {
+        report_tell(REPORT_WOULD_REPAIR, (enum report_kind)REPAIR_finalize, outside ? outside : caller, NULL, NULL);
+    }
 }
 
 void reconcile_end_if_late(const void *caller) {

@@ -1,11 +1,14 @@
 #include "foresee.h"
 
 #include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "elf.h"
 #include "here.h"
 #include "interp.h"
 #include "journal.h"
+#include "leaving.h"
 #include "options.h"
 #include "owner.h"
 #include "real.h"
@@ -65,7 +68,25 @@ static void foresee_ensure_detached(const struct journal_now *now, const void *c
     }
 }
 
+/* Who is inside Py_Finalize; 0: nobody that was seen to call it. */
+static pid_t finalizer;
+
+/* Up to 3.13 CPython ends the thread, later it parks it. For threads of its own (daemons) that is how they are meant to
+ * end; where one is ended amid C++ code, that is told when it comes to it. */
+static void foresee_late(const void *caller, PyThreadState *state) {
+    bool is_repaired = options.mode == MODE_REPAIR && options_repairs(REPAIR_finalize);
+    if (is_repaired || !interp_is_finalizing() || !here_is_foreign()) {
+        return;
+    }
+    pid_t me = (pid_t)syscall(SYS_gettid), final = __atomic_load_n(&finalizer, __ATOMIC_RELAXED);
+    if (me != (final ? final : getpid())) {
+        report_tell(REPORT_WARNING, REPORT_late, caller, state, NULL);
+    }
+}
+
 void foresee_ensure(const void *caller) {
+    here_note_call();
+    foresee_late(caller, NULL);
     if (!interp_is_initialized() && !interp_is_finalizing()) {
         foretell(REPORT_ensure_uninitialized, caller, NULL, NULL);
         return;
@@ -101,12 +122,16 @@ void foresee_release(int gilstate, const void *caller) {
 /* ---- attach and detach ------------------------------------------------------------------------------------------ */
 
 void foresee_save(const void *caller) {
+    here_note_call();
     if (here_is_detached()) {
         foretell(REPORT_save_detached, caller, NULL, NULL);
     }
 }
 
 void foresee_attach(PyThreadState *state, const void *caller) {
+    here_note_call();
+    leaving_attached(state);
+    foresee_late(caller, state);
     if (!state) {
         foretell(REPORT_attach_null, caller, NULL, NULL);
         return;
@@ -144,6 +169,7 @@ void foresee_release_thread(PyThreadState *state, const void *caller) {
 }
 
 void foresee_swap(PyThreadState *state, const void *caller) {
+    leaving_attached(state);
     PyThreadState *in_slot = slot_get();
     if (looks_on() && state && !interp_slot_follows && state != in_slot && state != interp_current()) {
         foretell_repair(REPORT_WOULD_REPAIR, kind_of(state, in_slot), caller, state, in_slot);
@@ -170,6 +196,10 @@ void foresee_end_interpreter(PyThreadState *state, const void *caller) {
     }
 }
 
+void foresee_finalizes(bool is_inside) {
+    __atomic_store_n(&finalizer, is_inside ? (pid_t)syscall(SYS_gettid) : 0, __ATOMIC_RELAXED);
+}
+
 void foresee_finalize(const void *caller) {
     struct journal_now now = journal_now();
     if (looks_on() && interp_is_initialized() && here_is_detached() && !holds_gil_only(&now)) {
@@ -185,6 +215,7 @@ static const void *dead[DEAD_COUNT];
 static unsigned dead_next;
 
 void foresee_died(const PyThreadState *state) {
+    leaving_died(state);
     if (looks_on() && state) {
         unsigned place = __atomic_fetch_add(&dead_next, 1, __ATOMIC_RELAXED) % DEAD_COUNT;
         __atomic_store_n(&dead[place], (const void *)state, __ATOMIC_RELAXED);

@@ -20,6 +20,9 @@ void foresee_delete_current(const void *caller);
 void foresee_end_interpreter(PyThreadState *state, const void *caller);
 void foresee_finalize(const void *caller); /* and what crashes without a state: PyEval_GetBuiltins, ... */
 
+/* The calling thread is about to be inside Py_Finalize; or is through. */
+void foresee_finalizes(bool is_inside);
+
 /* After it, where the modes look on: `state` was attached; was made; has died; a library's key answered `value`. */
 void foresee_attached(PyThreadState *state, const void *caller);
 void foresee_made(const PyThreadState *state);

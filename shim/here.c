@@ -23,6 +23,18 @@ bool here_is_detached(void) {
     return !interp_current();
 }
 
+static __thread enum { UNKNOWN, CPYTHONS, FOREIGN } origin __attribute__((tls_model("initial-exec")));
+
+void here_note_call(void) {
+    if (!origin) {
+        origin = here_attached() ? CPYTHONS : FOREIGN;
+    }
+}
+
+bool here_is_foreign(void) {
+    return origin == FOREIGN;
+}
+
 bool here_can_ask(void) {
     PyThreadState *current = interp_current();
     return current && current == slot_get() && interp_is_initialized() && !interp_is_finalizing();

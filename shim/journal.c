@@ -16,6 +16,7 @@ enum { KEPT_ENDED = 64, EVENTS_MAX = 4096 };
 
 struct journal_store journal_store = {.ring_size = 16};
 bool journal_is_on;
+void (*journal_before_end)(bool is_last);
 
 static unsigned reuse_from; /* where to look for an ended record: round about, so that the oldest go first, roughly */
 static unsigned ended_count;
@@ -129,8 +130,14 @@ static void end_record(struct journal_record *record) {
 /* Other libraries' destructors may still call the API after this one: it is the last of its round but one, as owner's. */
 static void thread_ends(void *argument) {
     struct journal_record *record = argument;
+    if (journal_before_end && record->exit_rounds == 0) {
+        journal_before_end(false);
+    }
     if (record->exit_rounds++ < 2 && pthread_setspecific(exit_key, record) == 0) {
         return;
+    }
+    if (journal_before_end) {
+        journal_before_end(true);
     }
     self.record = NULL;
     self.is_gone = true;

@@ -88,6 +88,9 @@ extern bool journal_is_on;
  * whether every call is recorded. Makes a thread-specific key and fork handlers. */
 void journal_start(unsigned events, bool is_on);
 
+/* If set: called on a thread that ends, while its record is still there: as owner_before_end (owner.h). */
+extern void (*journal_before_end)(bool is_last);
+
 /* ---- writing: for the calling thread. Async-signal-safe but for a thread's first event, which may map pages. -------- */
 
 /* An event that changes nothing about what is attached. */

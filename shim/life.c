@@ -1,4 +1,5 @@
 #include "counter.h"
+#include "leaving.h"
 #include "options.h"
 #include "real.h"
 #include "reconcile.h"
@@ -67,6 +68,7 @@ void reconcile_state_ends(PyThreadState *state, bool may_be_elsewhere) {
 }
 
 void reconcile_state_ended(PyThreadState *state) {
+    leaving_died(state);
     struct owner *me = owner_enter();
     if (me) {
         keys_state_died(me, state);

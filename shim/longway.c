@@ -2,6 +2,7 @@
 
 #include "foresee.h"
 #include "journal.h"
+#include "leaving.h"
 #include "owner.h"
 #include "passing.h"
 #include "plain.h"
@@ -160,11 +161,9 @@ PyThreadState *longway_PyThreadState_New(PyInterpreterState *interp, const void 
     PASS(PyThreadState *, PyThreadState_New, interp);
     stop_if_late(caller);
     foresee_new(caller);
-    if (journal_is_on) {
-        return record_new(interp, caller);
-    }
-    PyThreadState *state = reconcile_new(interp);
-    if (options.verbosity >= 1) {
+    PyThreadState *state = journal_is_on ? record_new(interp, caller) : reconcile_new(interp);
+    leaving_made(state, caller);
+    if (!journal_is_on && options.verbosity >= 1) {
         journal_made(JOURNAL_NEW, REAL_INDEX_PyThreadState_New, state, interp, caller); /* reports name who made it */
     }
     return state;
@@ -178,11 +177,13 @@ void longway_PyThreadState_Clear(PyThreadState *state, const void *caller) {
 void longway_PyThreadState_Delete(PyThreadState *state, const void *caller) {
     PASS_VOID(PyThreadState_Delete, state);
     foresee_delete(state, caller);
+    leaving_died(state);
     RULE(delete)(state, caller);
 }
 
 void longway_PyThreadState_DeleteCurrent(const void *caller) {
     PASS_VOID(PyThreadState_DeleteCurrent);
     foresee_delete_current(caller);
+    leaving_died(interp_current());
     RULE(delete_current)(caller);
 }

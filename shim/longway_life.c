@@ -2,6 +2,7 @@
 
 #include "foresee.h"
 #include "journal.h"
+#include "leaving.h"
 #include "owner.h"
 #include "passing.h"
 #include "real.h"
@@ -30,6 +31,8 @@ static void after_initialize(uint16_t call, const void *caller) {
 
 static void before_finalize(uint16_t call, const void *caller) {
     foresee_finalize(caller);
+    foresee_finalizes(true);
+    leaving_tell();
     if (journal_is_on) {
         record_finalizes(call, caller);
     }
@@ -40,6 +43,8 @@ static void before_finalize(uint16_t call, const void *caller) {
 
 static void after_finalize(uint16_t call, const void *caller) {
     reconcile_after_finalize();
+    foresee_finalizes(false);
+    leaving_forget();
     if (journal_is_on) {
         record_finalized(call, caller);
     }
@@ -241,7 +246,7 @@ PyInterpreterState *longway_PyInterpreterState_Get(const void *caller) {
 /* ---- libc's ----------------------------------------------------------------------------------------------------- */
 
 void longway_before_pthread_exit(const void *caller) {
-    if (real_is_served() && !real_is_ambiguous && passing_by_rules()) {
+    if (real_is_served() && !real_is_ambiguous && options.mode != MODE_OFF) {
         reconcile_before_pthread_exit(caller);
     }
 }

@@ -1,3 +1,5 @@
+#include "journal.h"
+#include "leaving.h"
 #include "options.h"
 #include "real.h"
 #include "reconcile.h"
@@ -32,22 +34,36 @@ static void drop_bare_gil(PyThreadState *state) {
     }
 }
 
+/* Libc calls this: who is to blame is who attached last, where that is noted. */
+static const void *last_caller(void) {
+    struct journal_now now = journal_now();
+    return now.phase == JOURNAL_HOLDS ? now.caller : NULL;
+}
+
 static void give_back(struct owner *me) {
-    if (options.mode != MODE_REPAIR || !options_repairs(REPAIR_orphan) || !interp_is_initialized() ||
-        interp_is_finalizing()) {
+    if (options.mode != MODE_REPAIR || !interp_is_initialized() || interp_is_finalizing()) {
         return;
     }
-    if (certainly_attached(me)) {
+    PyThreadState *state = certainly_attached(me);
+    if (!state && !settle_holds_gil_only(me)) {
+        return;
+    }
+    leaving_died(state); /* it is told with the GIL */
+    if (!options_repairs(REPAIR_orphan)) {
+        report_tell(REPORT_DEADLOCK_FOLLOWS, REPORT_ends_with_gil, last_caller(), state, NULL);
+        return;
+    }
+    const void *caller = last_caller();
+    if (state) {
         real.PyEval_SaveThread();
-    } else if (settle_holds_gil_only(me)) {
-        drop_bare_gil(slot_get());
     } else {
-        return;
+        drop_bare_gil(slot_get());
     }
-    report_repair(REPAIR_orphan, NULL); /* called by libc: the thread's number has to do */
+    report_repair_of(REPAIR_orphan, caller, state, NULL);
 }
 
 void reconcile_thread_ends(struct owner *me, bool is_last) {
+    leaving_thread_ends(is_last);
     if (is_last) {
         keys_thread_ends(me);
         give_back(me);

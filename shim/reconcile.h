@@ -116,7 +116,8 @@ void reconcile_stop_if_late(const void *caller);
 void reconcile_end_if_late(const void *caller);
 
 /* libc's pthread_exit is about to be called, `caller` is where it will not return to. Does not return if it is CPython
- * that ends a thread because of finalization, and unwinding the thread would end the process. */
+ * that ends a thread because of finalization, and unwinding the thread would end the process. In the modes that look on
+ * that is told. */
 void reconcile_before_pthread_exit(const void *caller);
 
 /* ---- orphan.c ----------------------------------------------------------------------------------------------------- */

@@ -67,6 +67,11 @@ unsigned report_count(void) {
  * but its place in the counts. */
 static __thread bool is_reporting __attribute__((tls_model("initial-exec")));
 
+struct subject {
+    pid_t tid; /* 0: the calling thread */
+    const char *name;
+};
+
 static void name_thread(struct report *report) {
     struct journal_thread thread;
     char name[sizeof thread.python_name];
@@ -105,10 +110,10 @@ static bool ends_process(enum report_grade grade) {
 static __thread const void *foretold __attribute__((tls_model("initial-exec")));
 
 static void write_report(enum report_grade grade, enum report_kind kind, const void *caller, const char *call,
-                         const PyThreadState *state, const PyThreadState *other) {
+                         const PyThreadState *state, const PyThreadState *other, struct subject subject) {
     struct report report = {
         .grade = grade, .kind = kind, .caller = caller, .call = call, .state = state, .other = other};
-    report.tid = (pid_t)syscall(SYS_gettid);
+    report.tid = subject.tid ? subject.tid : (pid_t)syscall(SYS_gettid);
     report.now = ticks_now();
     report.is_whole =
         options.verbosity >= 2 || (grade != REPORT_REPAIRED && grade != REPORT_WARNING && grade != REPORT_WOULD_REPAIR);
@@ -116,8 +121,12 @@ static void write_report(enum report_grade grade, enum report_kind kind, const v
         report.is_whole = false;
     }
     foretold = grade == REPORT_FATAL_FOLLOWS ? caller : NULL;
-    name_thread(&report);
-    if (report.is_whole) {
+    if (subject.tid) {
+        memcpy(report.thread_name, subject.name, strnlen(subject.name, sizeof report.thread_name - 1));
+    } else {
+        name_thread(&report);
+    }
+    if (report.is_whole && !subject.tid) {
         report.frame_count = frames_here(report.frames, REPORT_FRAMES, report_call.frame, &report.are_frames_guessed);
         drop_own_frames(&report);
         bool is_safe = python_has_traceback() && !interp_is_finalizing() && grade != REPORT_FATAL;
@@ -145,7 +154,7 @@ static _Noreturn void end_process(void) {
 
 /* `is_wanted`: whether it is to be told at all. */
 static void tell(enum report_grade grade, enum report_kind kind, const struct report_call *call,
-                 const PyThreadState *state, const PyThreadState *other, bool is_wanted) {
+                 const PyThreadState *state, const PyThreadState *other, struct subject subject, bool is_wanted) {
     bool is_first = sites_count(kind, call->caller);
     if (!is_wanted && grade == REPORT_REPAIRED) {
         return;
@@ -161,7 +170,7 @@ static void tell(enum report_grade grade, enum report_kind kind, const struct re
     int saved_errno = errno;
     is_reporting = true;
     write_report(grade, kind, call->caller, call->call < REAL_API_COUNT ? real_api_names[call->call] : NULL, state,
-                 other);
+                 other, subject);
     if (ends_process(grade)) {
         end_process();
     }
@@ -191,11 +200,15 @@ static struct report_call call_from(const void *caller) {
 void report_repair_of(enum repair repair, const void *caller, const PyThreadState *state, const PyThreadState *other) {
     struct report_call call = call_from(caller);
     journal_note(JOURNAL_REPAIR, call.call, (uint8_t)repair, state, caller);
-    tell(REPORT_REPAIRED, (enum report_kind)repair, &call, state, other, options.verbosity >= 1);
+    tell(REPORT_REPAIRED, (enum report_kind)repair, &call, state, other, (struct subject){0}, options.verbosity >= 1);
 }
 
 void report_repair(enum repair repair, const void *caller) {
     report_repair_of(repair, caller, NULL, NULL);
+}
+
+static bool tells_warnings(void) {
+    return options.verbosity >= 1 || journal_is_on;
 }
 
 void report_tell(enum report_grade grade, enum report_kind kind, const void *caller, const PyThreadState *state,
@@ -204,7 +217,12 @@ void report_tell(enum report_grade grade, enum report_kind kind, const void *cal
     if (grade != REPORT_FATAL) {
         journal_note(JOURNAL_MISUSE, call.call, (uint8_t)kind, state, caller);
     }
-    tell(grade, kind, &call, state, other, grade != REPORT_WARNING || options.verbosity >= 1 || journal_is_on);
+    tell(grade, kind, &call, state, other, (struct subject){0}, grade != REPORT_WARNING || tells_warnings());
+}
+
+void report_tell_of(enum report_kind kind, const struct report_call *call, const PyThreadState *state, pid_t tid,
+                    const char *thread) {
+    tell(REPORT_WARNING, kind, call, state, NULL, (struct subject){tid, thread}, tells_warnings());
 }
 
 void report_fatal(enum report_kind kind, const void *caller, const char *entry) {
@@ -215,6 +233,6 @@ void report_fatal(enum report_kind kind, const void *caller, const char *entry) 
     }
     __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);
     is_reporting = true;
-    write_report(REPORT_FATAL, kind, caller, entry, NULL, NULL);
+    write_report(REPORT_FATAL, kind, caller, entry, NULL, NULL, (struct subject){0});
     is_reporting = false;
 }

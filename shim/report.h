@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "cpython.h"
 #include "log.h"
@@ -48,6 +49,10 @@ void report_repair_of(enum repair repair, const void *caller, const PyThreadStat
  * from verbosity 1 on. Ends the process in mode=strict, and by exitcode= where the call would wait for ever. */
 void report_tell(enum report_grade grade, enum report_kind kind, const void *caller, const PyThreadState *state,
                  const PyThreadState *other);
+
+/* A warning about another thread, which may have ended: by which call, and its id and name. */
+void report_tell_of(enum report_kind kind, const struct report_call *call, const PyThreadState *state, pid_t tid,
+                    const char *thread);
 
 /* The process is being ended (abort), led to by `caller` (NULL: not known), which called `entry` of CPython's (NULL: not
  * known). Async-signal-safe. Short, where the same was foretold on this thread. */

@@ -1,5 +1,6 @@
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "journal.h"
@@ -139,6 +140,9 @@ void report_write_json(const struct report *report) {
     struct json json = log_json(is_mine ? large : small, is_mine ? sizeof large : sizeof small, grades[report->grade]);
     json_string(&json, "name", report_name(report->kind));
     json_string(&json, "what", report_what(report->kind));
+    if (report->tid != (pid_t)syscall(SYS_gettid)) {
+        json_number(&json, "of_tid", (uint64_t)report->tid);
+    }
     json_string(&json, "thread", report->thread_name);
     json_string(&json, "call", report->call);
     char module[200];

@@ -12,6 +12,7 @@
 #include "interp.h"
 #include "journal.h"
 #include "late.h"
+#include "leaving.h"
 #include "options.h"
 #include "owner.h"
 #include "reconcile.h"
@@ -157,11 +158,13 @@ __attribute__((constructor)) static void start(void) {
         report_line("warning: no thread-specific key left: nothing is repaired");
     }
     owner_before_end = reconcile_thread_ends;
+    journal_before_end = options.mode == MODE_REPAIR ? NULL : leaving_thread_ends_observed;
     bool is_watching = options.mode == MODE_OBSERVE || options.mode == MODE_STRICT;
     int history = options.timeline[0] && options.history < TIMELINE_EVENTS ? TIMELINE_EVENTS : options.history;
     journal_start((unsigned)history, options.mode != MODE_OFF && (is_watching || options.history || options.summary ||
                                                                   options.stall_ns || options.timeline[0]));
     owner_is_recorded = journal_is_on;
+    leaving_prepare();
     fatal_start();
     dying_start();
     summary_prepare();

@@ -21,7 +21,7 @@ static struct {
     bool is_first; /* no line in it yet: the next needs no comma in front */
     bool can_seek; /* the bracket can be overwritten */
     size_t length;
-    char buffer[64 * 1024 + sizeof CLOSING];
+    char buffer[CAPACITY + sizeof CLOSING];
 } file;
 static int fd = -1; /* apart from the buffer, which else would be data of the library's file */
 

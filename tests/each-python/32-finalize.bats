@@ -120,3 +120,29 @@ own() {
     failed_ahead bare embed ten-lives
     works embed ten-lives
 }
+
+# ---- told where nothing is repaired ----------------------------------------------------------------------------------
+
+@test "during: a native thread that comes back is told, and that ending it would be repaired" {
+    local command options
+    life_command module during-plain
+    for options in mode=observe repair=none:history=8; do
+        SHIM_OPTIONS=$options LIMIT=20 with_shim "${command[@]}"
+        has_line "==*== gilshim: warning: PyEval_RestoreThread by lib*.so!*+0x* on tid [0-9]* *: a call that attaches while Python is being finalized*"
+    done
+    # Threads of CPython's own are ended so as they are meant to be.
+    SHIM_OPTIONS=mode=observe:exitcode=9 works_with "$PYTHON" -S -c "
+import threading, zlib
+def work():
+    while True: zlib.compress(b'x' * 100000)
+for i in range(3):
+    thread = threading.Thread(target=work)
+    thread.daemon = True
+    thread.start()"
+    is_silent
+    python_before 3.0 || ! python_before 3.14 || [ "$PY_KIND" = static ] || {
+        life_command module during-destructor
+        SHIM_OPTIONS=mode=observe LIMIT=20 with_shim "${command[@]}"
+        has_line "==*== gilshim: would repair finalize: *lib*.so!*"
+    }
+}

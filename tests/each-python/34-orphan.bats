@@ -57,3 +57,72 @@ given_back() {
     works module none-released-in-destructor
     has_no_line "*repaired orphan: *"
 }
+
+# ---- told where nothing is repaired ----------------------------------------------------------------------------------
+
+ends_with_gil() {
+    local command LIMIT=5
+    life_command module "$2"
+    SHIM_OPTIONS=$1 with_shim "${command[@]}"
+    has_line "==*== gilshim: DEADLOCK would follow: *on tid [0-9]* \"*\"*: a thread ends while it holds the GIL*"
+}
+
+@test "mode=observe and mode=strict tell of a thread that ends with the GIL, and who took it" {
+    local program
+    for program in orphan-return orphan-attached; do
+        ends_with_gil mode=observe:exitcode=9 "$program"
+        is_status 9
+        has_line "*DEADLOCK would follow: *by lib*.so!*_*+0x* on tid *tstate 0x* since Py* at lib*.so!*+0x* *s ago: *"
+    done
+    ends_with_gil mode=observe:exitcode=9 orphan-in-destructor
+    ends_with_gil mode=strict orphan-exit
+    is_status 66
+    ! python_before 3.12 || ends_with_gil mode=observe:exitcode=9 orphan-bare-gil
+    # What a later destructor gives back was not left.
+    life_command module none-released-in-destructor
+    SHIM_OPTIONS=mode=observe LIMIT=5 with_shim "${command[@]}"
+    has_no_line "*a thread ends while*"
+}
+
+@test "it is told also where its repair is switched off" {
+    ends_with_gil repair=all,-orphan orphan-return
+    is_status 137
+}
+
+@test "the repair names the state and who attached it, where calls are recorded" {
+    SHIM_OPTIONS=verbosity=1:history=8 works module orphan-return
+    has_line "*repaired orphan: *; PyGILState_Ensure by lib*.so!*+0x* on tid [0-9]*, tstate 0x* since PyGILState_Ensure at lib*.so!*"
+}
+
+# ---- states ----------------------------------------------------------------------------------------------------------
+
+@test "states that a thread has made and nobody freed are told at the end, once for each place" {
+    local options
+    for options in verbosity=1 history=16 mode=observe mode=strict; do
+        SHIM_OPTIONS=$options works module leaves-made "==*== gilshim: warning: PyThreadState_New by libgillife.so!leave_made+0x* on tid [0-9]* \"*\", tstate 0x*: a thread ends and leaves thread states *"
+        [ "$(count_lines '*leaves thread states*')" -eq 1 ]
+        # 2.7 finds what a dead thread has left in its slot.
+        [ "$options" = mode=strict ] || SHIM_OPTIONS=$options works module leaves-detached "*warning: PyThreadState_New by libgillife.so!leave_detached+0x* leaves thread states *"
+        [ "$options" = mode=strict ] || SHIM_OPTIONS=$options works module leaves-ensured "*warning: * leaves thread states *"
+        works_bare module leaves-made
+    done
+    SHIM_OPTIONS=history=16 works module leaves-ensured "*warning: *by libgillife.so!leave_ensured+0x* leaves thread states *"
+    SHIM_OPTIONS=log_format=json:history=16 works module leaves-made "{*\"type\": \"warning\", \"name\": \"leaves_states\"*\"of_tid\": [0-9]*\"module\": \"libgillife.so\"*}"
+    SHIM_OPTIONS=mode=repair works module leaves-made
+    has_no_line "*gilshim*"
+    SHIM_OPTIONS=verbosity=1 works embed leaves-made
+    [ ! -x "$FIXTURES/life-embed" ] || has_line "*by libgillife.so!leave_made+0x* leaves thread states *"
+}
+
+@test "states that are handed on, freed by others or with the thread's own data, or CPython's own, are not" {
+    local options program
+    for options in verbosity=1 mode=observe history=16; do
+        for program in leaves-none leaves-no-interpreter; do
+            # A debug build dies of the second state of a thread, where nothing is repaired.
+            [ "$PY_BUILD" = release ] || [ "$options" != mode=observe ] || continue
+            [ "$PY_BUILD" = debug ] || works_bare module "$program"
+            SHIM_OPTIONS=$options works module "$program"
+            has_no_line "*leaves thread states*"
+        done
+    done
+}

@@ -1,0 +1,46 @@
+/* What a thread leaves behind when it ends, told where no rule repairs it: the GIL, and thread states that it made and
+ * nobody freed.
+ *
+ * A state may well outlive its maker: it is handed to another thread, or a destructor of thread-specific data frees it. So
+ * what a thread leaves is told when the interpreter or the process ends, if nobody has taken or freed it by then. Lock-free
+ * and without allocation; states are compared and printed only. */
+#pragma once
+
+#include <stdbool.h>
+
+/* Constructor, behind the journal's start and before the summary's: has it told at the end of the process. */
+void leaving_prepare(void);
+
+/* How many states are known: nothing has to be looked up while there are none. */
+extern unsigned leaving_count;
+
+/* The calling thread has made the state by PyThreadState_New. */
+void leaving_made(const void *state, const void *caller);
+
+/* It is about to attach the state: one that another thread made is in other hands then. */
+void leaving_look(const void *state);
+static inline void leaving_attached(const void *state) {
+    if (__atomic_load_n(&leaving_count, __ATOMIC_RELAXED)) {
+        leaving_look(state);
+    }
+}
+
+/* The state has been freed, or is about to be. */
+void leaving_drop(const void *state);
+static inline void leaving_died(const void *state) {
+    if (__atomic_load_n(&leaving_count, __ATOMIC_RELAXED)) {
+        leaving_drop(state);
+    }
+}
+
+/* The calling thread ends: see owner_before_end. */
+void leaving_thread_ends(bool is_last);
+
+/* The same, and in mode=observe and mode=strict the GIL that it holds is told: for the journal's ends. */
+void leaving_thread_ends_observed(bool is_last);
+
+/* The interpreter is about to end: what was left is told. Once for each calling place, as all reports. */
+void leaving_tell(void);
+
+/* It has ended, and freed all states. */
+void leaving_forget(void);
