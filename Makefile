@@ -43,7 +43,7 @@ sources := $(wildcard shim/*.c) $(wildcard shim/*.S)
 objects := $(patsubst %,$(BUILD)/%.o,$(sources))
 library := $(BUILD)/libgilshim.so
 
-.PHONY: all demo check lint format bench install uninstall clean dist help
+.PHONY: all demo check lint format bench install uninstall clean dist deb help
 all: $(library)		## build the library (default)
 
 $(library): $(objects)
@@ -150,9 +150,23 @@ uninstall:		## removes what install put there
 	$(Q)rm -f $(foreach file,$(installed),'$(DESTDIR)$(file)')
 	$(Q)! [ -d '$(DESTDIR)$(DOCDIR)' ] || rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'
 
-dist:			## build/gilshim-VERSION.tar.gz of the committed sources
+tarball := $(BUILD)/gilshim-$(version).tar.gz
+# The same bytes for the same commit, whoever packs it, when and where.
+dist:			## build/gilshim-VERSION.tar.gz of the committed sources, the same bytes each time
 	$(Q)mkdir -p $(BUILD)
-	git archive --prefix=gilshim-$(version)/ -o $(BUILD)/gilshim-$(version).tar.gz HEAD
+	$(call say,PACK,$(tarball))
+	$(Q)git -c tar.umask=0022 archive --format=tar --prefix=gilshim-$(version)/ HEAD >$(tarball).tar
+	$(Q)gzip -9n <$(tarball).tar >$(tarball).new && mv $(tarball).new $(tarball) && rm $(tarball).tar
+
+# From the tarball, as a distribution would do it: shim/dist/debian is put on top.
+deb: dist		## build/deb/gilshim_VERSION_ARCH.deb of the committed sources (needs dpkg-dev and debhelper)
+	$(Q)rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb
+	$(Q)cp $(tarball) $(BUILD)/deb/gilshim_$(version).orig.tar.gz
+	$(Q)tar -xzf $(tarball) -C $(BUILD)/deb
+	$(Q)cp -r $(BUILD)/deb/gilshim-$(version)/shim/dist/debian $(BUILD)/deb/gilshim-$(version)/debian
+	$(call say,DEB,$(BUILD)/deb)
+	$(Q)cd $(BUILD)/deb/gilshim-$(version) && unset MAKEFLAGS MFLAGS MAKELEVEL && dpkg-buildpackage --build=binary --no-sign >../build.log 2>&1 || { tail -n 40 ../build.log; exit 1; }
+	$(Q)ls $(BUILD)/deb/*.deb
 
 clean:			## removes everything built
 	$(Q)rm -rf build build-*
