@@ -111,11 +111,17 @@ struct course {
     const char *entry;   /* the function of CPython that it called; NULL: not known */
 };
 
-static void follow(void *const *frames, size_t count, struct course *course) {
+/* In a guessed stack, addresses that earlier calls left behind stand between those that are real, often of the same
+ * function. The real one made the call that the frame inside it shows. */
+enum { GUESSES = 4 };
+
+static void follow(void *const *frames, size_t count, bool is_guess, struct course *course) {
+    const char *inside = NULL; /* CPython's frame that was met last */
+    unsigned guesses = is_guess ? GUESSES : 0;
     static const char *const fatal[] = {"Py_FatalError", "_Py_FatalErrorFunc", "_Py_FatalErrorFormat",
                                         "_Py_FatalError_TstateNULL", "_Py_FatalRefcountErrorFunc"};
     static const char *const terminate[] = {"_ZSt9terminatev", "_ZN10__cxxabiv111__terminateEPFvvE"};
-    for (size_t i = 0; i < count && !course->culprit; i++) {
+    for (size_t i = 0; i < count && (!course->culprit || guesses); i++) {
         struct elf_object object;
         size_t offset;
         enum place place = place_of(frames[i], &object);
@@ -123,9 +129,17 @@ static void follow(void *const *frames, size_t count, struct course *course) {
             continue;
         }
         const char *name = elf_function_at(&object, (const char *)frames[i] - 1, &offset);
-        if (place == CPYTHON) {
+        if (course->culprit) {
+            const char *called = place == OUTSIDE ? called_at(frames[i]) : NULL;
+            guesses--;
+            if (called && strcmp(called, inside) == 0) {
+                course->culprit = frames[i];
+                course->entry = called;
+                break;
+            }
+        } else if (place == CPYTHON) {
             course->is_fatal = course->is_fatal || IS_ONE_OF(name, fatal);
-            course->entry = name;
+            course->entry = inside = name;
             course->has_entry = true;
         } else if (place == OUTSIDE && IS_ONE_OF(name, terminate)) {
             course->is_terminate = true;
@@ -133,6 +147,7 @@ static void follow(void *const *frames, size_t count, struct course *course) {
             const char *called = called_at(frames[i]);
             course->culprit = frames[i];
             course->entry = called ? called : course->entry;
+            guesses = called && inside && strcmp(called, inside) != 0 ? guesses : 0;
         }
     }
     /* 3.13 exports less of Py_FatalError's family. */
@@ -151,7 +166,7 @@ static void tell_end(const void *frame) {
     bool is_guess;
     struct course course = {.is_fatal = false};
     size_t count = frames_here(frames, sizeof frames / sizeof frames[0], frame, &is_guess);
-    follow(frames, count, &course);
+    follow(frames, count, is_guess, &course);
     bool is_asked = journal_is_on || options.verbosity >= 1;
     if (course.is_fatal && (course.culprit || is_asked)) {
         report_fatal(REPORT_fatal, course.culprit, course.entry);

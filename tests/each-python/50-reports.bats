@@ -62,8 +62,7 @@ LIST
     has_line "==*== gilshim: FATAL: PyThreadState_Get by misuse.so!misuse_get+0x* on tid *"
     misuse release-saved
     dies_with
-    # Without libgcc_s the stack is guessed: an earlier call of the same function may stand in it (3.12), which is said.
-    has_line "==*== gilshim: FATAL*: PyGILState_* by misuse.so!misuse_release_saved+0x* on tid *"
+    has_line "==*== gilshim: FATAL*: PyGILState_Release by misuse.so!misuse_release_saved+0x* on tid *"
     SHIM_OPTIONS=history=16 dies_with
     has_line "==*== gilshim: FATAL*: PyGILState_Release by misuse.so!misuse_release_saved+0x*"
     has_line "==*== gilshim:     -*detach by PyEval_SaveThread tstate 0x* from misuse.so!misuse_release_saved+0x*"
