@@ -90,6 +90,7 @@ void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller
     owner_leave(me);
     real_attach(state, by);
     settle_after_attach(state, caller);
+    reconcile_free_legacy();
 }
 
 PyThreadState *reconcile_save(const void *caller) {

@@ -50,6 +50,7 @@ void reconcile_before_finalize(const void *caller) {
     } else {
         owner_leave(me);
     }
+    reconcile_free_legacy();
     finalizing_state = interp_current();
     __atomic_store_n(&finalizing_thread, this_thread(), __ATOMIC_RELAXED);
 }

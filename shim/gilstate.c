@@ -83,13 +83,17 @@ int reconcile_ensure(const void *caller) {
         int ensured = real.PyGILState_Ensure();
         if (!state) {
             owner_state_appeared(slot_get());
+            reconcile_keep();
         }
+        reconcile_free_legacy();
         return ensured;
     }
     if (!interp_slot_follows) {
         settle_slot(me, state, caller);
         me->attached = state;
-        return real.PyGILState_Ensure();
+        int ensured = real.PyGILState_Ensure();
+        reconcile_free_legacy();
+        return ensured;
     }
     /* From 3.12 on the slot is not ours to write. Attach the state by hand; then Ensure finds it attached and only
      * counts. The caller is told UNLOCKED, so that its Release counts down and detaches. */

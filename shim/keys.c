@@ -241,11 +241,12 @@ void keys_state_died(struct owner *me, const PyThreadState *state) {
 }
 
 /* 2.7 keeps values in a list by thread ident, where they outlive the thread and meet the next one of the same ident; the
- * state of a Python thread is freed by CPython before this, unseen. One that is still in the slot lives on. */
+ * state of a Python thread is freed by CPython before this, unseen. One that is still in the slot lives on,
+ * unless it is to go with the thread (keep=1). */
 void keys_thread_ends(struct owner *me) {
     const struct owner_filed *filed = me->filed.items;
     for (uint32_t i = 0; i < me->filed.count; i++) {
-        bool is_dead = filed[i].state && filed[i].state != slot_get();
+        bool is_dead = filed[i].state && (filed[i].state != slot_get() || filed[i].state == me->kept);
         if (is_dead && (uintptr_t)filed[i].key & 1 && options_repairs(REPAIR_cached) && find_known(filed[i].key)) {
             real_empty(filed[i].key);
         }

@@ -99,6 +99,10 @@ static bool parse_check(struct options *result, struct span value) {
     return parse_flag(&result->check, value);
 }
 
+static bool parse_keep(struct options *result, struct span value) {
+    return parse_flag(&result->keep, value);
+}
+
 static bool parse_summary(struct options *result, struct span value) {
     uint64_t inode = 0;
     for (size_t i = 1; i < value.length && value.start[0] == '@'; i++) {
@@ -256,6 +260,8 @@ static const struct option {
     {"log_format", parse_log_format, "text|json", "text", "json: each report is one line of JSON"},
     {"color", parse_color, "auto|always|never", "auto",
      "auto: on a terminal, unless NO_COLOR; CLICOLOR_FORCE=1 forces"},
+    {"keep", parse_keep, "0|1", "0",
+     "1: a thread keeps the state that PyGILState_Ensure made for it until the thread ends: faster call-backs"},
     {"summary", parse_summary, "0|1|@INODE", "0",
      "when the process ends: repairs, acquisitions, waits and holds by module; @: if that file is stderr"},
     {"history", parse_history, "N", "0", "keep the last N events of each thread (at most 4096) for reports"},

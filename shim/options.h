@@ -29,6 +29,7 @@ struct options {
     int verbosity;    /* 0: only when dying; 1: each kind of repair once per calling site; 2: binding and probes too */
     bool help;        /* print the options and go on */
     bool check;       /* say what can be served, instead of running the program */
+    bool keep;        /* keep the state that a foreign thread got by Ensure until the thread ends */
     bool summary;     /* a summary when the process ends */
     uint64_t summary_stderr; /* ... where it is on stderr, only if that had this inode at start; 0: in any case */
     enum log_format log_format;

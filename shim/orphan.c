@@ -67,6 +67,7 @@ void reconcile_thread_ends(struct owner *me, bool is_last) {
     if (is_last) {
         keys_thread_ends(me);
         give_back(me);
+        reconcile_leave_kept(me);
         return;
     }
     /* From here on the thread is never plain again: what other destructors do is seen. */

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "counter.h"
+#include "legacy.h"
 #include "options.h"
 #include "owner_pool.h"
 #include "registry.h"
@@ -17,7 +18,7 @@ void (*owner_before_end)(struct owner *me, bool is_last);
 /* ---- records ---------------------------------------------------------------------------------------------------- */
 
 /* A slot that is empty. */
-static slot_place nothing;
+static PyThreadState *const volatile nothing;
 
 static pthread_key_t exit_key;
 static bool can_track;
@@ -66,15 +67,19 @@ static struct owner *demand_record(void) {
 static void before_fork(void) {
     owner_pool_before_fork();
     registry_before_fork();
+    legacy_before_fork();
 }
 
 static void after_fork_in_parent(void) {
+    legacy_after_fork();
     registry_after_fork();
     owner_pool_after_fork();
 }
 
 /* Only the forking thread is left. These handlers run before PyOS_AfterFork_Child: states are not freed yet. */
 static void after_fork_in_child(void) {
+    legacy_after_fork();
+    legacy_forget(); /* CPython frees them with the other threads' */
     registry_after_fork();
     owner_pool_after_fork();
     owner_pool_put_others(owner_fast.record);
@@ -239,6 +244,9 @@ static void drop_lost(struct owner *me) {
     if (is_lost(me, me->attached)) {
         me->attached = NULL;
     }
+    if (is_lost(me, me->kept)) {
+        me->kept = NULL;
+    }
     check_blocks(me, is_lost, blocks_lose);
     take_back_unmissed(me, slot_get());
 }
@@ -283,6 +291,9 @@ static bool is_dead_after_fork(const struct owner *me, const PyThreadState *stat
 static void drop_dead_after_fork(struct owner *me) {
     if (me->home && !interp_is_alive(me->home)) {
         me->home = NULL;
+    }
+    if (me->kept && !interp_is_alive(me->kept)) {
+        me->kept = NULL;
     }
     check_blocks(me, is_dead_after_fork, blocks_forget);
     for (uint32_t i = 0; i < me->filed.count; i++) {
@@ -351,11 +362,11 @@ struct owner *owner_enter(void) {
 
 void owner_leave(struct owner *me) {
     if (!me || me != owner_fast.record || me->override || me->clearing || me->loan || me->holds_gil_without_state ||
-        me->has_forked || me->exit_rounds || interp_is_over || is_lent_free(me)) {
+        me->has_forked || me->exit_rounds || interp_is_over || is_lent_free(me) || legacy_is_there()) {
         return;
     }
     PyThreadState *own = slot_get();
-    if (!blocks_are_plain(&me->blocks, own)) {
+    if (!blocks_are_plain(&me->blocks, own) || (!own && options.keep)) { /* the next Ensure is to be seen */
         return;
     }
     /* A state other than the one in the slot is attached: not plain. */
@@ -380,6 +391,7 @@ void owner_leave(struct owner *me) {
 
 void owner_new_life(void) {
     survivors_forget();
+    legacy_forget();
     registry_clear();
     __atomic_add_fetch(&owner_life, 1, __ATOMIC_ACQ_REL);
     interp_next_epoch();

@@ -47,6 +47,7 @@ struct owner {
     PyThreadState *lent;     /* was this thread's and moved to another thread: comes back if that gives it up ... */
     uint32_t lent_birth;     /* ... and it is still the same: registry's birth number of it then ... */
     uint32_t lent_at;        /* ... and the epoch at which it moved */
+    PyThreadState *kept;     /* made by an Ensure of this thread's, and kept alive by us: one of its count is ours */
     PyThreadState *alias;    /* freed by finalization; the finalizing state stands for it */
     bool
         holds_gil_without_state; /* up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock */

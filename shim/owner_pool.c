@@ -45,7 +45,7 @@ struct owner *owner_pool_take(void) {
 
 void owner_pool_wipe(struct owner *record) {
     record->attached = record->override = record->home = record->clearing = record->answered = record->loan = NULL;
-    record->alias = record->unseen = record->lent = NULL;
+    record->alias = record->unseen = record->lent = record->kept = NULL;
     record->holds_gil_without_state = record->has_forked = false;
     record->blocks.count = record->filed.count = 0;
 }

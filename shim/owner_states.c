@@ -49,6 +49,9 @@ static void forget(struct owner *me, const PyThreadState *state) {
     if (me->lent == state) {
         me->lent = NULL;
     }
+    if (me->kept == state) {
+        me->kept = NULL;
+    }
     blocks_forget(&me->blocks, state);
 }
 

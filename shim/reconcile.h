@@ -120,6 +120,17 @@ void reconcile_end_if_late(const void *caller);
  * that is told. */
 void reconcile_before_pthread_exit(const void *caller);
 
+/* ---- keep.c: the option keep ---------------------------------------------------------------------------------------- */
+
+/* PyGILState_Ensure has made a state for this thread, which is attached: keeps it alive until the thread ends. */
+void reconcile_keep(void);
+
+/* The thread ends: what it kept is left to whoever holds the GIL next. Waits for nothing but a lock on a list. */
+void reconcile_leave_kept(struct owner *me);
+
+/* A state was attached just now: frees what ended threads have left. Runs Python code; errno stays. */
+void reconcile_free_legacy(void);
+
 /* ---- orphan.c ----------------------------------------------------------------------------------------------------- */
 
 /* The calling thread ends: see owner_before_end. With `is_last` its keys are cleaned up, and if it holds the GIL, that is

@@ -23,7 +23,7 @@ static ptrdiff_t distance;
 enum { PYTHON_KEYS_TRIED = 64 };
 
 /* The descriptor is larger than that in every glibc, and the values are in this part of it. */
-enum { DESCRIPTOR_BYTES = 0x600 };
+enum { DESCRIPTOR_BYTES = 0x600, WORD_BYTES = sizeof(void *) };
 
 PyThreadState *slot_get(void) {
     return real.PyGILState_GetThisThreadState ? real.PyGILState_GetThisThreadState() : NULL;
@@ -102,7 +102,7 @@ static ptrdiff_t find_distance(PyThreadState *state) {
         bool is_fixed = real_status.binding == REAL_SHARED || real_status.binding == REAL_STATIC;
         return is_fixed ? (char *)word_of_block(key) - (char *)pthread_self() : 0;
     }
-    for (ptrdiff_t bytes = 0; kind == KIND_PTHREAD_KEY && bytes < DESCRIPTOR_BYTES; bytes += (int)sizeof state) {
+    for (ptrdiff_t bytes = 0; kind == KIND_PTHREAD_KEY && bytes < DESCRIPTOR_BYTES; bytes += WORD_BYTES) {
         PyThreadState *volatile *word = at_distance(bytes);
         if (*word != state) {
             continue;

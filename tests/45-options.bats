@@ -50,7 +50,7 @@ find_pid() {
     for option in 'help=*default 0' 'mode=*default repair' 'repair=*default all' 'verbosity=*default 0' \
         'log_path=*default stderr' 'check=*default 0' 'log_format=*default text' 'color=*default auto' \
         'summary=*default 0' 'history=*default 0' 'timeline=*default none' 'stall=*default 0' \
-        'suppressions=*default none' 'exitcode=*default none*66'; do
+        'suppressions=*default none' 'keep=*default 0' 'exitcode=*default none*66'; do
         has_line "==*== gilshim: *$option*"
     done
     under help=0

@@ -55,6 +55,7 @@ static void keys_of_reports(void) {
     CHECK(o.mode == MODE_OBSERVE && o.log_format == LOG_JSON && o.color == COLOR_NEVER && o.summary);
     CHECK(o.history == 4096 && o.stall_ns == 1500000000u && o.exitcode == 255);
     CHECK(strcmp(o.timeline, "/tmp/t") == 0 && strcmp(o.suppressions, "/tmp/s") == 0);
+    CHECK(!o.keep && parse("keep=1").keep);
     CHECK(parse("stall=0.05").stall_ns == 50000000u && parse("mode=strict").mode == MODE_STRICT);
     CHECK(parse("history=4097").history == 0 && complaints == 1);
     CHECK(parse("exitcode=256").exitcode == EXITCODE_NONE && complaints == 1);

@@ -1,0 +1,53 @@
+#include "legacy.h"
+
+#include <pthread.h>
+
+#include "list.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+struct one {
+    PyThreadState *state;
+};
+static struct list left; /* of struct one */
+uint32_t legacy_count;
+
+static void tell_count(void) {
+    __atomic_store_n(&legacy_count, left.count, __ATOMIC_RELAXED);
+}
+
+bool legacy_add(PyThreadState *state) {
+    pthread_mutex_lock(&lock);
+    struct one *one = list_push(&left, sizeof *one);
+    if (one) {
+        one->state = state;
+    }
+    tell_count();
+    pthread_mutex_unlock(&lock);
+    return one != NULL;
+}
+
+PyThreadState *legacy_take(void) {
+    PyThreadState *state = NULL;
+    pthread_mutex_lock(&lock);
+    if (left.count > 0) {
+        state = ((struct one *)left.items)[--left.count].state;
+    }
+    tell_count();
+    pthread_mutex_unlock(&lock);
+    return state;
+}
+
+void legacy_forget(void) {
+    pthread_mutex_lock(&lock);
+    left.count = 0;
+    tell_count();
+    pthread_mutex_unlock(&lock);
+}
+
+void legacy_before_fork(void) {
+    pthread_mutex_lock(&lock);
+}
+
+void legacy_after_fork(void) {
+    pthread_mutex_unlock(&lock);
+}
