@@ -73,9 +73,9 @@ static pid_t finalizer;
 
 /* Up to 3.13 CPython ends the thread, later it parks it. For threads of its own (daemons) that is how they are meant to
  * end; where one is ended amid C++ code, that is told when it comes to it. */
-static void foresee_late(const void *caller, PyThreadState *state) {
-    bool is_repaired = options.mode == MODE_REPAIR && options_repairs(REPAIR_finalize);
-    if (is_repaired || !interp_is_finalizing() || !here_is_foreign()) {
+static __attribute__((noinline, cold)) void look_out(const void *caller, PyThreadState *state, bool attaches) {
+    here_note_call();
+    if (!attaches || !interp_is_finalizing() || !here_is_foreign()) {
         return;
     }
     pid_t me = (pid_t)syscall(SYS_gettid), final = __atomic_load_n(&finalizer, __ATOMIC_RELAXED);
@@ -84,9 +84,15 @@ static void foresee_late(const void *caller, PyThreadState *state) {
     }
 }
 
+/* Not where the repair sees to it. */
+static inline void foresee_late(const void *caller, PyThreadState *state, bool attaches) {
+    if (options.mode != MODE_REPAIR || !options_repairs(REPAIR_finalize)) {
+        look_out(caller, state, attaches);
+    }
+}
+
 void foresee_ensure(const void *caller) {
-    here_note_call();
-    foresee_late(caller, NULL);
+    foresee_late(caller, NULL, true);
     if (!interp_is_initialized() && !interp_is_finalizing()) {
         foretell(REPORT_ensure_uninitialized, caller, NULL, NULL);
         return;
@@ -122,16 +128,15 @@ void foresee_release(int gilstate, const void *caller) {
 /* ---- attach and detach ------------------------------------------------------------------------------------------ */
 
 void foresee_save(const void *caller) {
-    here_note_call();
+    foresee_late(caller, NULL, false);
     if (here_is_detached()) {
         foretell(REPORT_save_detached, caller, NULL, NULL);
     }
 }
 
 void foresee_attach(PyThreadState *state, const void *caller) {
-    here_note_call();
     leaving_attached(state);
-    foresee_late(caller, state);
+    foresee_late(caller, state, true);
     if (!state) {
         foretell(REPORT_attach_null, caller, NULL, NULL);
         return;

@@ -253,7 +253,7 @@ NO_TSAN uint64_t journal_waits(uint16_t call, const void *state, const void *cal
     return now;
 }
 
-static uint64_t noticeable(void) {
+static inline uint64_t noticeable(void) {
     static uint64_t ticks;
     uint64_t known = __atomic_load_n(&ticks, __ATOMIC_RELAXED);
     if (__builtin_expect(!known, 0)) {
@@ -265,15 +265,12 @@ static uint64_t noticeable(void) {
 }
 
 NO_TSAN static void count_wait(struct journal_totals *totals, uint64_t waited) {
-    totals->acquisitions++;
-    if (waited >= noticeable()) {
-        totals->waits++;
-        totals->wait_total += waited;
-        totals->wait_longest = waited > totals->wait_longest ? waited : totals->wait_longest;
-    }
+    totals->waits++;
+    totals->wait_total += waited;
+    totals->wait_longest = waited > totals->wait_longest ? waited : totals->wait_longest;
 }
 
-NO_TSAN static void count_hold(struct journal_totals *totals, uint64_t held) {
+NO_TSAN static inline __attribute__((always_inline)) void count_hold(struct journal_totals *totals, uint64_t held) {
     totals->holds++;
     totals->hold_total += held;
     totals->hold_longest = held > totals->hold_longest ? held : totals->hold_longest;
@@ -291,10 +288,14 @@ NO_TSAN void journal_attached(enum journal_kind kind, uint16_t call, uint8_t det
     begin_writing(record);
     if (record->module_caller != caller) {
         record->module_caller = caller;
-        record->module = modules_of(caller);
+        record->module_totals = modules_totals(modules_of(caller));
     }
-    count_wait(&record->thread.totals, waited);
-    count_wait(modules_totals(record->module), waited);
+    record->thread.totals.acquisitions++;
+    record->module_totals->acquisitions++;
+    if (waited >= noticeable()) {
+        count_wait(&record->thread.totals, waited);
+        count_wait(record->module_totals, waited);
+    }
     record->thread.now = (struct journal_now){JOURNAL_HOLDS, call, state, caller, now};
     end_writing(record);
 }
@@ -325,9 +326,10 @@ NO_TSAN void journal_detaches(enum journal_kind kind, uint16_t call, uint8_t det
     write_event(record, kind, call, detail, state, NULL, caller, now, 0);
     begin_writing(record);
     if (record->thread.now.phase == JOURNAL_HOLDS) {
-        count_hold(&record->thread.totals, ticks_between(record->thread.now.since, now));
+        uint64_t held = ticks_between(record->thread.now.since, now);
+        count_hold(&record->thread.totals, held);
         if (record->module_caller == record->thread.now.caller) {
-            count_hold(modules_totals(record->module), ticks_between(record->thread.now.since, now));
+            count_hold(record->module_totals, held);
         }
     }
     record->thread.now = (struct journal_now){JOURNAL_OUTSIDE, call, state, caller, now};

@@ -14,9 +14,9 @@ struct journal_record {
     uint8_t exit_rounds;
     struct journal_thread thread;
     struct journal_event *ring;
-    uint64_t next;             /* number of the next event */
-    const void *module_caller; /* the attaching caller that was seen last ... */
-    unsigned module;           /* ... and its module (modules.h) */
+    uint64_t next;                        /* number of the next event */
+    const void *module_caller;            /* the attaching caller that was seen last ... */
+    struct journal_totals *module_totals; /* ... and those of its module (modules.h) */
 } __attribute__((aligned(64)));
 
 enum { JOURNAL_CHUNK_RECORDS = 64, JOURNAL_CHUNKS = 256 };

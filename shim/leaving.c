@@ -30,7 +30,7 @@ static struct left {
 } table[PLACES];
 
 unsigned leaving_count;
-static bool is_on;
+bool leaving_is_on;
 
 /* States that this thread has made, and seen no end of. A thread that has made none need not look through the table. */
 static __thread unsigned made_here __attribute__((tls_model("initial-exec")));
@@ -78,8 +78,8 @@ static void remove_place(struct left *left) {
     __atomic_sub_fetch(&leaving_count, 1, __ATOMIC_RELAXED);
 }
 
-void leaving_made(const void *state, const void *caller) {
-    if (!is_on || !state) {
+void leaving_add(const void *state, const void *caller) {
+    if (!state) {
         return;
     }
     leaving_drop(state); /* an earlier one at its address, whose end was not seen */
@@ -132,7 +132,7 @@ static void name_maker(struct left *left) {
 }
 
 void leaving_thread_ends(bool is_last) {
-    if (!is_on || !interp_is_initialized() || interp_is_finalizing()) {
+    if (!leaving_is_on || !interp_is_initialized() || interp_is_finalizing()) {
         return;
     }
     if (!is_last) {
@@ -198,10 +198,10 @@ void leaving_tell(void) {
 }
 
 void leaving_prepare(void) {
-    is_on = options.mode != MODE_OFF &&
-            (journal_is_on || options.verbosity >= 1 || options.exitcode != EXITCODE_NONE) &&
-            pthread_atfork(NULL, NULL, leaving_forget) == 0;
-    if (is_on) {
+    leaving_is_on = options.mode != MODE_OFF &&
+                    (journal_is_on || options.verbosity >= 1 || options.exitcode != EXITCODE_NONE) &&
+                    pthread_atfork(NULL, NULL, leaving_forget) == 0;
+    if (leaving_is_on) {
         ending_call(leaving_tell);
     }
 }

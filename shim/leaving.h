@@ -12,10 +12,18 @@
 void leaving_prepare(void);
 
 /* How many states are known: nothing has to be looked up while there are none. */
-extern unsigned leaving_count;
+extern unsigned leaving_count __attribute__((visibility("hidden")));
+
+/* Whether anything is to be told. Constant after the constructor. */
+extern bool leaving_is_on __attribute__((visibility("hidden")));
 
 /* The calling thread has made the state by PyThreadState_New. */
-void leaving_made(const void *state, const void *caller);
+void leaving_add(const void *state, const void *caller);
+static inline void leaving_made(const void *state, const void *caller) {
+    if (leaving_is_on) {
+        leaving_add(state, caller);
+    }
+}
 
 /* It is about to attach the state: one that another thread made is in other hands then. */
 void leaving_look(const void *state);

@@ -19,6 +19,16 @@ static inline bool goes_straight(void) {
     return owner_is_settled() && !journal_is_on;
 }
 
+/* Calls that are recorded, and of which nothing is to be foreseen: a thread that needs no rule has its state attached, or
+ * takes back what it has saved away. In the modes that look on no thread is settled. */
+static inline PyThreadState *seen_attached(void) {
+    return journal_is_on ? settled_seen_attached() : NULL;
+}
+static inline bool is_seen_parked(const PyThreadState *state) {
+    return journal_is_on && options_repairs(REPAIR_finalize) && !interp_is_over &&
+           plain_has_parked(owner_is_settled() && owner_fast.current, state);
+}
+
 static void look_at_record(void) {
     if (passing_by_rules()) {
         owner_leave(owner_enter());
@@ -41,6 +51,10 @@ static void end_if_late(const void *caller) {
 
 int longway_PyGILState_Ensure(const void *caller) {
     PASS(int, PyGILState_Ensure);
+    PyThreadState *own = seen_attached();
+    if (own) {
+        return record_ensure_again(own, caller);
+    }
     stop_if_late(caller);
     foresee_ensure(caller);
     return goes_straight() ? real.PyGILState_Ensure() : RULE(ensure)(caller);
@@ -48,6 +62,11 @@ int longway_PyGILState_Ensure(const void *caller) {
 
 void longway_PyGILState_Release(int gilstate, const void *caller) {
     PASS_VOID(PyGILState_Release, gilstate);
+    PyThreadState *own = gilstate == GILSTATE_LOCKED ? seen_attached() : NULL;
+    if (own) {
+        record_release_again(own, caller);
+        return;
+    }
     foresee_release(gilstate, caller);
     if (goes_straight() && plain_may_release(gilstate)) {
         real.PyGILState_Release(gilstate);
@@ -76,6 +95,9 @@ PyThreadState *longway_PyGILState_GetThisThreadState(const void *caller) {
 
 PyThreadState *longway_PyEval_SaveThread(const void *caller) {
     PASS(PyThreadState *, PyEval_SaveThread);
+    if (seen_attached()) {
+        return record_save(caller);
+    }
     foresee_save(caller);
     PyThreadState *own = goes_straight() ? settled_attached() : NULL;
     if (own) {
@@ -87,6 +109,10 @@ PyThreadState *longway_PyEval_SaveThread(const void *caller) {
 
 void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
     PASS_VOID(PyEval_RestoreThread, state);
+    if (is_seen_parked(state)) {
+        record_attach(state, BLOCK_BY_RESTORE, caller);
+        return;
+    }
     end_if_late(caller);
     foresee_attach(state, caller);
     if (goes_straight() && settled_has_parked(state)) {
@@ -99,6 +125,10 @@ void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
 
 void longway_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
     PASS_VOID(PyEval_AcquireThread, state);
+    if (is_seen_parked(state)) {
+        record_attach(state, BLOCK_BY_ACQUIRE, caller);
+        return;
+    }
     end_if_late(caller);
     foresee_attach(state, caller);
     if (goes_straight() && settled_has_parked(state)) {

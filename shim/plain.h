@@ -27,6 +27,11 @@ static inline PyThreadState *settled_attached(void) {
     return own && interp_current() == own ? own : NULL;
 }
 
+/* As plain_attached, of a settled thread: its calls may be recorded, or the place not known (NULL then). */
+static inline PyThreadState *settled_seen_attached(void) {
+    return plain_attached(owner_is_settled() && owner_fast.current);
+}
+
 /* Whether `state` is the one that a settled thread has saved away and is to restore. An Ensure may have attached it in
  * between. */
 static inline bool plain_has_parked(bool is_plain, const PyThreadState *state) {

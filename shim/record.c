@@ -72,6 +72,18 @@ void record_release(int gilstate, const void *caller) {
     }
 }
 
+int record_ensure_again(PyThreadState *own, const void *caller) {
+    static const struct journal_now unseen = {.phase = JOURNAL_OUTSIDE};
+    int gilstate = real.PyGILState_Ensure();
+    journal_found(JOURNAL_ENSURE, CALL(PyGILState_Ensure), (uint8_t)gilstate, own, caller, &unseen);
+    return gilstate;
+}
+
+void record_release_again(PyThreadState *own, const void *caller) {
+    journal_note(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_LOCKED, own, caller);
+    real.PyGILState_Release(GILSTATE_LOCKED);
+}
+
 /* ---- attach and detach ------------------------------------------------------------------------------------------ */
 
 void record_attach(PyThreadState *state, enum block_by by, const void *caller) {

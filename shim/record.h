@@ -7,6 +7,11 @@
 
 int record_ensure(const void *caller);
 void record_release(int gilstate, const void *caller);
+
+/* The same on a settled thread whose state `own` is attached: only the count changes. */
+int record_ensure_again(PyThreadState *own, const void *caller);
+void record_release_again(PyThreadState *own, const void *caller);
+
 void record_attach(PyThreadState *state, enum block_by by, const void *caller);
 PyThreadState *record_save(const void *caller);
 void record_release_thread(PyThreadState *state, const void *caller);
