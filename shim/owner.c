@@ -41,7 +41,9 @@ static void thread_ends(void *argument) {
     owner_fast.record = NULL;
     owner_fast.is_gone = true;
     owner_fast.counted = &nothing;
-    registry_remove_owner(record);
+    if (owner_fast.is_watched) { /* else it has never had an entry; looking goes through all of the table */
+        registry_remove_owner(record);
+    }
     owner_pool_put(record);
 }
 

@@ -4,7 +4,8 @@
      time NAME BATCHES   the nanoseconds of one pair: the minimum over short batches, which is repeatable where the mean of
                          a long loop is not
      count NAME PAIRS    under valgrind's callgrind: a dump with the instructions of that many pairs is written, under NAME
-     threads NAME THREADS SECONDS   the pairs a second of that many threads at once (throughput.c)  */
+     threads NAME THREADS SECONDS   the pairs a second of that many threads at once (throughput.c)
+     scale NAME STATES   the nanoseconds of one of these while so many more states exist (scale.c)  */
 #include <Python.h>
 
 #include <pthread.h>
@@ -73,6 +74,24 @@ static void callback(int pairs) {
     }
 }
 
+/* A call-back that calls back, to that depth: pairs of all levels. */
+#define DEPTH(levels)                              \
+    static void depth##levels(int pairs) {         \
+        PyGILState_STATE ensured[levels];          \
+        for (int i = 0; i < pairs; i += levels) {  \
+            for (int at = 0; at < levels; at++)    \
+                ensured[at] = PyGILState_Ensure(); \
+            for (int at = levels; at-- > 0;)       \
+                PyGILState_Release(ensured[at]);   \
+        }                                          \
+    }
+DEPTH(1)
+DEPTH(2)
+DEPTH(4)
+DEPTH(8)
+DEPTH(16)
+DEPTH(32)
+
 /* As pybind11 enters Python on a thread that has no state. */
 static void made(int pairs) {
     for (int i = 0; i < pairs; i++) {
@@ -121,6 +140,12 @@ static const struct bench {
     {"callback", callback, FOREIGN},
     {"made", made, FOREIGN},
     {"key", key, ATTACHED},
+    {"depth1", depth1, DETACHED},
+    {"depth2", depth2, DETACHED},
+    {"depth4", depth4, DETACHED},
+    {"depth8", depth8, DETACHED},
+    {"depth16", depth16, DETACHED},
+    {"depth32", depth32, DETACHED},
     {"second_nested", nested, SECOND}, /* as nested and save_restore; bare, the first hangs up to 3.11 */
     {"second_save", save_restore, SECOND},
 };
@@ -142,7 +167,7 @@ static void swap_out_second(PyThreadState *second, PyThreadState *own) {
 
 /* Nothing that batches have in common is in the measured time; a batch takes at most about 20 us. */
 static double measure(const struct bench *bench, int batches) {
-    int pairs = 1;
+    int pairs = 32; /* a multiple of each depth */
     for (;; pairs *= 2) {
         double start = now();
         bench->run(pairs);
@@ -207,6 +232,8 @@ static double answer(const char *line) {
     double seconds;
     if (sscanf(line, "threads %39s %d %lf", name, &number, &seconds) == 3)
         return throughput(name, number, seconds);
+    if (sscanf(line, "scale %39s %d", name, &number) == 2)
+        return at_scale(name, number);
     if (sscanf(line, "%9s %39s %d", how, name, &number) != 3)
         return -1;
     for (size_t i = 0; i < sizeof benches / sizeof *benches; i++) {

@@ -34,7 +34,7 @@ def compile_c(sources, output, *flags):
 def module_folder(interpreter):
     """Where this interpreter finds bench_api"""
     folder = interpreter.get("folder") or os.path.join(OUT, interpreter["tag"])
-    compile_c(["bench_api.c", "throughput.c"], os.path.join(folder, "bench_api.so"), "-isystem", interpreter["include"], "-Wl,-z,lazy")
+    compile_c(["bench_api.c", "throughput.c", "scale.c"], os.path.join(folder, "bench_api.so"), "-isystem", interpreter["include"], "-Wl,-z,lazy")
     return folder
 
 

@@ -1,6 +1,8 @@
 # What the shim costs. Included by the Makefile. BENCH='-p 3.12' and the like are for the program, see its -h.
-.PHONY: bench-instructions
+.PHONY: bench-instructions bench-programs
 bench: $(library)	## what the shim costs: pairs of calls, in time
 	$(Q)CC='$(CC)' tests/bench/run $(BENCH) $(library)
 bench-instructions: $(library)	## the same in instructions, which no busy machine changes
 	$(Q)CC='$(CC)' tests/bench/instructions $(BENCH) $(library)
+bench-programs: $(library)	## whole programs, many threads, many states (BENCH='--plot cost.svg')
+	$(Q)CC='$(CC)' tests/bench/programs $(BENCH) $(library)

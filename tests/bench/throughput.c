@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "bench_api.h"
 
@@ -49,6 +50,12 @@ static void *work(void *argument) {
     return NULL;
 }
 
+double spent(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
 double throughput(const char *name, int threads, double seconds) {
     void (*call)(void) = strcmp(name, "storm") == 0     ? storm
                          : strcmp(name, "busy") == 0    ? busy
@@ -71,12 +78,12 @@ double throughput(const char *name, int threads, double seconds) {
     }
     while (waiting < started)
         sched_yield();
-    double since = now();
+    double since = spent();
     begin = true;
     struct timespec pause = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
     nanosleep(&pause, NULL);
     end = true;
-    double took = now() - since;
+    double took = spent() - since;
     double calls = 0;
     for (int i = 0; i < started; i++) {
         pthread_join(workers[i].thread, NULL);
