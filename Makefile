@@ -85,6 +85,7 @@ check: $(library)	## every test on every interpreter of this machine (CHECK='-p 
 -include tests/stacks/rules.mk
 -include tests/noharm/rules.mk
 -include tests/pybind11/rules.mk
+-include tests/matrix/rules.mk
 
 # ---- lint
 
@@ -178,5 +179,6 @@ help:			## this list
 	@printf '  nest\tthe nesting suite in full: generated programs of GIL blocks; takes long\n' | expand -t 14
 	@printf "  noharm\tCPython's own tests with and without the shim; takes long (NOHARM='TAG...')\n" | expand -t 14
 	@printf "  pybind11-tests  pybind11's own tests with and without the shim; fetches and builds them\n"
+	@printf "  matrix\tthe tests with the interpreters of other Debians, in roots made by debootstrap (tests/matrix/run -h)\n" | expand -t 14
 	@printf '  stacks\tApache with mod_wsgi, PyGObject and others from Debian, where they are installed\n' | expand -t 14
 	@echo 'Variables: PREFIX LIBDIR BINDIR DATADIR DOCDIR MANDIR COMPDIR DESTDIR CC CFLAGS CPPFLAGS LDFLAGS V=1 WERROR=1 SANITIZE=address,undefined'
