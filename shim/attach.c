@@ -20,6 +20,7 @@ static void exchange(struct owner *me, PyThreadState *state, const void *caller)
     me->holds_gil_without_state = false;
     if (interp_slot_follows) {
         owner_take(me, state);
+        settle_slot_first(me, state, caller);
     } else {
         settle_slot(me, state, caller);
     }

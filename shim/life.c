@@ -1,3 +1,4 @@
+#include "bound.h"
 #include "counter.h"
 #include "leaving.h"
 #include "options.h"
@@ -78,6 +79,18 @@ void reconcile_state_ended(PyThreadState *state) {
     }
 }
 
+/* From 3.12 on a state that is in some slot takes whatever is in *this* thread's slot with it: that is put back, and true
+ * returned. Debug builds assert that it is the state itself that it takes out (unbind_gilstate_tstate). */
+static bool delete_state(PyThreadState *state) {
+    bool is_repaired = options_repairs(REPAIR_moved);
+    PyThreadState *in_slot = slot_get();
+    if (is_repaired && in_slot != state && bound_is_set(state)) {
+        slot_set(state);
+    }
+    real.PyThreadState_Delete(state);
+    return is_repaired && in_slot && in_slot != state && !slot_get() && slot_set(in_slot);
+}
+
 void reconcile_delete(PyThreadState *state, const void *caller) {
     struct owner *me = owner_enter();
     if (!me || !state) {
@@ -90,9 +103,7 @@ void reconcile_delete(PyThreadState *state, const void *caller) {
     }
     PyThreadState *in_slot = slot_get();
     reconcile_state_ends(state, is_known_elsewhere(me, state, in_slot == state));
-    real.PyThreadState_Delete(state);
-    /* From 3.12 on a state that is in some slot takes whatever is in *this* thread's slot with it. */
-    if (in_slot && in_slot != state && !slot_get() && options_repairs(REPAIR_moved) && slot_set(in_slot)) {
+    if (delete_state(state)) {
         report_repair_of(REPAIR_moved, caller, in_slot, state);
     }
     reconcile_state_ended(state);
@@ -114,7 +125,7 @@ void reconcile_delete_current(const void *caller) {
     bool is_detached = is_over && reconcile_resume_beneath(me, block, caller);
     reconcile_state_ends(current, false);
     if (is_detached) {
-        real.PyThreadState_Delete(current);
+        delete_state(current);
     } else {
         real.PyThreadState_DeleteCurrent();
     }

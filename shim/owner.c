@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "bound.h"
 #include "counter.h"
 #include "legacy.h"
 #include "options.h"
@@ -352,6 +353,9 @@ struct owner *owner_enter(void) {
         take_back(me);
     }
     slot_learn();
+    if (interp_is_debug && options_repairs(REPAIR_moved) && !interp_is_finalizing() && owner_attached(me)) {
+        bound_learn(owner_attached(me));
+    }
     if (me->has_forked && owner_attached(me)) {
         survivors_show();
         drop_dead_after_fork(me);

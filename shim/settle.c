@@ -1,5 +1,6 @@
 #include "settle.h"
 
+#include "bound.h"
 #include "options.h"
 #include "real.h"
 #include "registry.h"
@@ -65,8 +66,22 @@ void settle_before_attach(struct owner *me, PyThreadState *state, const void *ca
     }
     if (interp_slot_follows) {
         owner_take(me, state);
+        settle_slot_first(me, state, caller);
     } else {
         settle_slot(me, state, caller);
+    }
+}
+
+void settle_slot_first(struct owner *me, PyThreadState *state, const void *caller) {
+    if (!interp_is_debug || !interp_slot_follows || slot_get() == state || !options_repairs(REPAIR_moved)) {
+        return;
+    }
+    PyThreadState *in_slot = slot_get();
+    if (bound_is_set(state) && slot_set(state)) {
+        owner_unsettle();
+        me->home = me->override ? me->home : in_slot;
+        me->override = state;
+        report_repair_of(REPAIR_moved, caller, state, in_slot);
     }
 }
 

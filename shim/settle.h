@@ -13,6 +13,11 @@
  * it afterwards: the repair is switched off, or the slot can't be written. The GIL need not be held. */
 bool settle_slot(struct owner *me, PyThreadState *state, const void *caller);
 
+/* Debug builds from 3.12 on, before a real attach of `state`, in any case: if CPython notes that it is in some thread's
+ * slot (bound.h), it has to be in this thread's before the attach, or tstate_activate asserts. settle_before_attach does
+ * it, too. */
+void settle_slot_first(struct owner *me, PyThreadState *state, const void *caller);
+
 /* Before a real attach of `state` with nothing attached. */
 void settle_before_attach(struct owner *me, PyThreadState *state, const void *caller);
 

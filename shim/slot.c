@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stddef.h>
 
+#include "bound.h"
 #include "interp.h"
 #include "real.h"
 #include "tls.h"
@@ -159,6 +160,9 @@ static bool write_verified(PyThreadState *state) {
 }
 
 bool slot_set(PyThreadState *state) {
+    if (state && bound_is_clear(state)) {
+        state = NULL; /* CPython puts it there by itself at the next attach, and asserts that it is not there yet */
+    }
     if (slot_get() == state) {
         return true;
     }
