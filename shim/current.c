@@ -59,7 +59,7 @@ static void learn_from_tls(const PyThreadState *attached) {
         }
     }
     if (found) {
-        distance = (char *)found - (char *)__builtin_thread_pointer();
+        distance = (char *)found - (char *)tls_thread_pointer();
     }
 }
 
@@ -91,7 +91,7 @@ void current_learn_aside(void) {
         bool is_it = interp_current() == (PyThreadState *)(void *)&block.start[i];
         *word = before;
         if (is_it) {
-            distance = (char *)&block.start[i] - (char *)__builtin_thread_pointer();
+            distance = (char *)&block.start[i] - (char *)tls_thread_pointer();
             return;
         }
     }
@@ -101,7 +101,7 @@ current_place *current_find(void) {
     if (global_place || !distance) {
         return global_place;
     }
-    current_place *place = (current_place *)((char *)__builtin_thread_pointer() + distance);
+    current_place *place = (current_place *)((char *)tls_thread_pointer() + distance);
     return *place == interp_current() ? place : NULL;
 }
 
@@ -110,7 +110,7 @@ const void *current_place_of(uintptr_t pthread) {
     if (global_place || !distance) {
         return (const void *)global_place;
     }
-    uintptr_t apart = (uintptr_t)__builtin_thread_pointer() - (uintptr_t)pthread_self();
+    uintptr_t apart = (uintptr_t)tls_thread_pointer() - (uintptr_t)pthread_self();
     return (const void *)(pthread + apart + (uintptr_t)distance);
 }
 

@@ -13,3 +13,15 @@ struct tls_block {
  * for use inside dl_iterate_phdr. In every thread at the same distance from the thread pointer if the object was there
  * when the program started; on its own otherwise, and then perhaps not there yet. */
 struct tls_block tls_block_of(const void *address);
+
+/* The calling thread's thread pointer. gcc has __builtin_thread_pointer on x86-64 from 11 on only (Debian 11 has 10); the
+ * ABI keeps the pointer itself in its first word there. Async-signal-safe. */
+static inline void *tls_thread_pointer(void) {
+#if defined __x86_64__
+    void *pointer;
+    __asm__("mov %%fs:0, %0" : "=r"(pointer));
+    return pointer;
+#else
+    return __builtin_thread_pointer();
+#endif
+}
