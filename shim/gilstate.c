@@ -170,8 +170,14 @@ void reconcile_release(int gilstate, const void *caller) {
         me->unseen = NULL;
         return;
     }
-    if (me->override == current && !blocks_find(&me->blocks, BLOCK_DETACH, current)) {
-        blocks_push(&me->blocks, BLOCK_DETACH, current); /* not in the slot, but still the state it was in last */
+    /* Still the state that the thread was in last, though the slot does not name it, or from 3.12 on will cease to when
+     * another one is attached. One with no count but its maker's is left to CPython, which attaches unseen what it detached
+     * unseen (PyOS_Readline). */
+    bool may_leave_slot = me->override == current
+                              ? !blocks_find(&me->blocks, BLOCK_DETACH, current)
+                              : interp_slot_follows && count > 2 && !blocks_last_of(&me->blocks, current);
+    if (may_leave_slot) {
+        blocks_push(&me->blocks, BLOCK_DETACH, current);
     }
     settle_detach(me, current);
     owner_leave(me);

@@ -2,6 +2,7 @@
  * those who ask CPython instead of looking: where calls are recorded, and where nobody knows where to look. */
 #pragma once
 
+#include "counter.h"
 #include "owner.h"
 
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
@@ -52,6 +53,11 @@ static inline bool plain_may_release(int gilstate) {
         return true;
     }
     if (owner_fast.is_watched) {
+        return false;
+    }
+    /* Others count in it, besides its maker and this Ensure: it is kept to be attached again, which has to be known. */
+    PyThreadState *own = *owner_fast.slot;
+    if (UNLIKELY(own && counter_offset >= 0 && *counter_of(own) > 2)) {
         return false;
     }
     if (!owner_fast.parked) {

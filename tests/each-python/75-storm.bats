@@ -9,8 +9,13 @@ setup_file() {
     # Made by the host's Python, so that they are the same for each interpreter. What README says can't be told apart
     # (limits) is left out.
     PROGRAMS=$BATS_FILE_TMPDIR/programs
+    local without=keepA,keepB,detach
+    # Py_NewInterpreter exchanges the allocators for a moment, which with the debug allocator is no exchange of equals:
+    # PyThreadState_New on another thread, without the GIL as it may be called, then crashes or mixes up two allocators. So
+    # it does in CPython 3.11 alone, with nothing else about: four threads that only do that die within a minute.
+    [ "$PY_BUILD" != debug ] || without=$without,sub
     "$ROOT/tests/nesting/run" --tag "$PY_TAG" --list --random 200 --tree-depth 5 --size 10 --seed 75 \
-        --without keepA,keepB,detach >"$PROGRAMS"
+        --without "$without" >"$PROGRAMS"
     export PROGRAMS
 }
 

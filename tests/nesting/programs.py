@@ -72,16 +72,18 @@ SAVES = ("release", "relA", "relB", "relP", "disA", "disB", "disP", "pthread", "
 
 class Place:
     """Where a block stands: what the thread has there; which libraries keep a state; which may have one filed under their
-    key (used), and of these for which it is the attached one (here); and whether the attached state was attached by hand
-    over another one, and not counted up since: with AcquireThread (over), or with RestoreThread (own)."""
+    key (used), of these for which it is the attached one (here), and for which it is not the thread's first (apart); and
+    whether the attached state was attached by hand over another one, and not counted up since: with AcquireThread (over),
+    or with RestoreThread (own)."""
 
-    def __init__(self, holding, kept=frozenset(), used=frozenset(), here=frozenset(), over=False, own=False):
-        self.holding, self.kept, self.used, self.here, self.over, self.own = holding, kept, used, here, over, own
+    def __init__(self, holding, kept=frozenset(), used=frozenset(), here=frozenset(), apart=frozenset(), over=False, own=False):
+        self.holding, self.kept, self.used, self.here, self.apart = holding, kept, used, here, apart
+        self.over, self.own = over, own
 
     def after(self, block):
         """The same place, after a block."""
         inside = libraries(block)
-        return Place(self.holding, self.kept, self.used | inside, self.here - inside, self.over, self.own)
+        return Place(self.holding, self.kept, self.used | inside, self.here - inside, self.apart, self.over, self.own)
 
 
 def libraries(block):
@@ -137,7 +139,11 @@ class Rules:
         kept = place.kept | (library if keeps else frozenset())
         here = place.here if held and (keeps or name in KEEPS_STATE) else frozenset()
         here |= library if within == ATTACHED else frozenset()
-        return Place(within, kept, place.used | library, here, over, own)
+        apart = place.apart | (library if name.startswith("dis") else frozenset())
+        # ctypes lets go of the GIL, and up to 3.11 its call-back's Ensure attaches the thread's first state.
+        if name == "ctypes" and self.version < (3, 12):
+            here -= apart
+        return Place(within, kept, place.used | library, here, apart, over, own)
 
     def allow(self, program):
         start, blocks = program
