@@ -1,4 +1,5 @@
 /* owner.c against a CPython that is nothing but a slot per thread and a current state: no Python is needed. */
+#include "bound.h"
 #include "owner.h"
 
 #include <pthread.h>
@@ -19,6 +20,7 @@ uint32_t interp_epoch = 1;
 bool interp_slot_follows;
 bool interp_ensures_itself;
 bool interp_is_over;
+bool interp_is_debug;
 static PyThreadState *current;
 static __thread PyThreadState *slot;
 static const PyThreadState *dead_after_fork;
@@ -67,6 +69,9 @@ PyThreadState *slot_get(void) {
     return slot;
 }
 void slot_learn(void) {
+}
+void bound_learn(const PyThreadState *attached) {
+    (void)attached;
 }
 void slot_thread_ends(void) {
 }
