@@ -151,7 +151,8 @@ void foresee_attach(PyThreadState *state, const void *caller) {
             foretell_repair(real.PyThreadState_GetUnchecked ? REPORT_FATAL_FOLLOWS : REPORT_DEADLOCK_FOLLOWS,
                             REPAIR_held, caller, state, current);
         }
-    } else if (!interp_slot_follows && in_slot != state) {
+    } else if (!interp_slot_follows && in_slot != state && real.Py_IsInitialized()) {
+        /* 2.7 lets threads of its own go on when it has ended, and their slot is no more. */
         foretell_repair(REPORT_WOULD_REPAIR, kind_of(state, in_slot), caller, state, in_slot);
     }
 }

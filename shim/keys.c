@@ -99,7 +99,7 @@ static bool is_thread_state(struct owner *me, const void *value) {
 
 static void file(struct owner *me, const void *key, PyThreadState *state) {
     struct registry_entry entry;
-    bool is_new = registry_find(state, &entry) && !entry.owner && !entry.is_given_up;
+    bool is_new = registry_find(state, &entry) && !entry.owner && !entry.has_moved;
     bool is_parked = !is_new && state != owner_attached(me);
     struct known_key *known = learn(key);
     if (known && is_parked && blocks_find(&me->blocks, BLOCK_DETACH, state)) {

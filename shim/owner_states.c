@@ -15,7 +15,7 @@ void owner_take(struct owner *me, PyThreadState *state) {
         return;
     }
     /* Made here or by a thread that had a state of its own already, and never attached: it is in nobody's slot. */
-    bool is_fresh = is_known && !entry.owner && !entry.is_dead && !entry.is_given_up;
+    bool is_fresh = is_known && !entry.owner && !entry.has_moved && !entry.is_dead;
     bool has_moved = !is_fresh && slot_get() != state;
     uint32_t epoch = has_moved ? owner_tell_others() : __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
     registry_take(state, me, epoch, has_moved);

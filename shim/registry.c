@@ -177,15 +177,27 @@ void registry_remove_of(const void *state, const void *owner) {
     pthread_mutex_unlock(&lock);
 }
 
-void registry_remove_owner(const void *owner) {
+static void part_with_owner(const void *owner, bool keeps_moved) {
     pthread_mutex_lock(&lock);
     for (uint32_t i = 0; i < capacity; i++) {
         /* Vacating may move another entry into this place: look at it again. */
         while (table[i].state && table[i].owner == owner) {
-            remove_entry(&table[i]);
+            if (keeps_moved && table[i].has_moved) {
+                table[i].owner = NULL;
+            } else {
+                remove_entry(&table[i]);
+            }
         }
     }
     pthread_mutex_unlock(&lock);
+}
+
+void registry_remove_owner(const void *owner) {
+    part_with_owner(owner, false);
+}
+
+void registry_leave_owner(const void *owner) {
+    part_with_owner(owner, true);
 }
 
 void registry_clear(void) {

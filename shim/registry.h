@@ -10,14 +10,15 @@
 
 struct registry_entry {
     const void *state;
-    const void *owner; /* NULL: made, but never attached by anybody that was seen; or given up; or dead */
-    uint32_t taken;    /* epoch at which the owner took it */
-    uint32_t died;     /* epoch at which the last state at this address died that another thread may have in its slot */
-    uint32_t birth;    /* tells a state from a later one at the same address; 0: its making was not seen */
-    bool is_dead;      /* and so it was this one */
-    bool is_history;   /* nothing is known but that: there may be a later state here */
-    bool is_given_up;  /* its last owner has no more to do with it, and it lives */
-    bool has_moved; /* taken from another owner, or from nobody knows where: another thread may have it in its slot */
+    const void
+        *owner;       /* NULL: made, but never attached by anybody that was seen; given up; its thread ended; or dead */
+    uint32_t taken;   /* epoch at which the owner took it */
+    uint32_t died;    /* epoch at which the last state at this address died that another thread may have in its slot */
+    uint32_t birth;   /* tells a state from a later one at the same address; 0: its making was not seen */
+    bool is_dead;     /* and so it was this one */
+    bool is_history;  /* nothing is known but that: there may be a later state here */
+    bool is_given_up; /* its last owner has no more to do with it, and it lives */
+    bool has_moved;   /* taken from another owner, or from nobody knows where: another thread may have it in its slot */
 };
 
 /* Whether something is known of `state`; *entry is a copy of it, all 0 where there is none. Of an address where some
@@ -47,8 +48,12 @@ void registry_remove(const void *state);
 /* The same, if it is `owner`'s: there may be a new one at the address already, of somebody else. */
 void registry_remove_of(const void *state, const void *owner);
 
-/* The same for all entries of an owner (its OS thread ends). */
+/* The same for all entries of an owner (its OS thread is not there after fork). */
 void registry_remove_owner(const void *owner);
+
+/* The owner's OS thread ends. Its entries go; but one that has moved stays without an owner: the state may live on in other
+ * hands, and a thread that has it in its slot has to be told of its death. */
+void registry_leave_owner(const void *owner);
 
 /* All entries go (the interpreter is gone). */
 void registry_clear(void);

@@ -84,6 +84,19 @@ static void remembers_a_death_beyond_the_next_state_at_its_address(void) {
     CHECK(registry_count() == 0);
 }
 
+/* Who has it in a slot must be told of its death, whoever's thread ended meanwhile. */
+static void keeps_what_has_moved_when_its_owner_ends(void) {
+    struct registry_entry entry;
+    registry_add(at(4));
+    registry_take(at(4), &one, 1, false);
+    registry_take(at(4), &two, 2, true);
+    registry_take(at(5), &two, 2, false);
+    registry_leave_owner(&two);
+    CHECK(registry_find(at(4), &entry) && !entry.owner && entry.has_moved && !entry.is_given_up);
+    CHECK(!registry_find(at(5), &entry));
+    registry_clear();
+}
+
 static void forgets_an_owner(void) {
     struct registry_entry entry;
     for (uintptr_t i = 0; i < 1000; i++)
@@ -214,6 +227,7 @@ int main(void) {
     RUN(a_state_that_has_moved_can_be_given_up);
     RUN(tells_a_new_state_from_an_old_one_at_its_address);
     RUN(remembers_a_death_beyond_the_next_state_at_its_address);
+    RUN(keeps_what_has_moved_when_its_owner_ends);
     RUN(forgets_an_owner);
     RUN(behaves_like_a_simple_table);
     RUN(many_threads);
