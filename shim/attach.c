@@ -18,12 +18,7 @@ static void real_attach(PyThreadState *state, enum block_by by) {
  * it gives one interpreter's GIL back and takes the other's, also where both are the same. */
 static void exchange(struct owner *me, PyThreadState *state, const void *caller) {
     me->holds_gil_without_state = false;
-    if (interp_slot_follows) {
-        owner_take(me, state);
-        settle_slot_first(me, state, caller);
-    } else {
-        settle_slot(me, state, caller);
-    }
+    settle_take(me, state, caller);
     me->attached = state;
     real.PyThreadState_Swap(state);
     settle_after_attach(state, caller);

@@ -15,13 +15,9 @@
 #include "report.h"
 #include "slot.h"
 
-static bool looks_on(void) {
-    return options.mode == MODE_OBSERVE || options.mode == MODE_STRICT;
-}
-
 /* What this thread has attached: by the rules' own record where they are at work. */
 static PyThreadState *attached(void) {
-    struct owner *me = looks_on() ? NULL : owner_self();
+    struct owner *me = options_look_on() ? NULL : owner_self();
     return me && me->life == owner_life ? owner_attached(me) : here_attached();
 }
 
@@ -97,7 +93,7 @@ void foresee_ensure(const void *caller) {
         foretell(REPORT_ensure_uninitialized, caller, NULL, NULL);
         return;
     }
-    if (!looks_on()) {
+    if (!options_look_on()) {
         return;
     }
     PyThreadState *current = here_attached(), *in_slot = slot_get();
@@ -120,7 +116,7 @@ void foresee_release(int gilstate, const void *caller) {
         foretell(REPORT_release_without_ensure, caller, NULL, NULL);
     } else if (!current && interp_current() != in_slot) {
         foretell(REPORT_release_detached, caller, in_slot, NULL);
-    } else if (looks_on() && current && current != in_slot) {
+    } else if (options_look_on() && current && current != in_slot) {
         foretell_repair(REPORT_FATAL_FOLLOWS, kind_of(current, in_slot), caller, current, in_slot);
     }
 }
@@ -141,7 +137,7 @@ void foresee_attach(PyThreadState *state, const void *caller) {
         foretell(REPORT_attach_null, caller, NULL, NULL);
         return;
     }
-    if (!looks_on()) {
+    if (!options_look_on()) {
         return;
     }
     PyThreadState *current = here_attached(), *in_slot = slot_get();
@@ -158,7 +154,7 @@ void foresee_attach(PyThreadState *state, const void *caller) {
 }
 
 void foresee_attached(PyThreadState *state, const void *caller) {
-    if (looks_on() && interp_slot_follows && state && interp_current() == state && slot_get() != state) {
+    if (options_look_on() && interp_slot_follows && state && interp_current() == state && slot_get() != state) {
         foretell_repair(REPORT_WOULD_REPAIR, REPAIR_moved, caller, state, slot_get());
     }
 }
@@ -177,7 +173,7 @@ void foresee_release_thread(PyThreadState *state, const void *caller) {
 void foresee_swap(PyThreadState *state, const void *caller) {
     leaving_attached(state);
     PyThreadState *in_slot = slot_get();
-    if (looks_on() && state && !interp_slot_follows && state != in_slot && state != interp_current()) {
+    if (options_look_on() && state && !interp_slot_follows && state != in_slot && state != interp_current()) {
         foretell_repair(REPORT_WOULD_REPAIR, kind_of(state, in_slot), caller, state, in_slot);
     }
 }
@@ -208,7 +204,7 @@ void foresee_finalizes(bool is_inside) {
 
 void foresee_finalize(const void *caller) {
     struct journal_now now = journal_now();
-    if (looks_on() && interp_is_initialized() && here_is_detached() && !holds_gil_only(&now)) {
+    if (options_look_on() && interp_is_initialized() && here_is_detached() && !holds_gil_only(&now)) {
         foretell_repair(REPORT_FATAL_FOLLOWS, REPAIR_finalize, caller, NULL, NULL);
     }
 }
@@ -222,14 +218,14 @@ static unsigned dead_next;
 
 void foresee_died(const PyThreadState *state) {
     leaving_died(state);
-    if (looks_on() && state) {
+    if (options_look_on() && state) {
         unsigned place = __atomic_fetch_add(&dead_next, 1, __ATOMIC_RELAXED) % DEAD_COUNT;
         __atomic_store_n(&dead[place], (const void *)state, __ATOMIC_RELAXED);
     }
 }
 
 void foresee_made(const PyThreadState *state) {
-    for (unsigned i = 0; looks_on() && state && i < DEAD_COUNT; i++) {
+    for (unsigned i = 0; options_look_on() && state && i < DEAD_COUNT; i++) {
         const void *expected = state;
         __atomic_compare_exchange_n(&dead[i], &expected, NULL, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
     }
@@ -244,7 +240,7 @@ static uintptr_t object_of(const void *caller) {
 }
 
 void foresee_key_answers(const void *value, const void *caller) {
-    if (!looks_on()) {
+    if (!options_look_on()) {
         return;
     }
     empty_handed = value ? 0 : object_of(caller);
@@ -257,7 +253,7 @@ void foresee_key_answers(const void *value, const void *caller) {
 
 /* It makes a state, then, though the thread has one: pybind11 up to 2.2. */
 void foresee_new(const void *caller) {
-    PyThreadState *own = looks_on() && empty_handed ? slot_get() : NULL;
+    PyThreadState *own = options_look_on() && empty_handed ? slot_get() : NULL;
     if (own && empty_handed == object_of(caller)) {
         foretell_repair(REPORT_WOULD_REPAIR, REPAIR_share, caller, NULL, own);
     }

@@ -97,8 +97,7 @@ int reconcile_ensure(const void *caller) {
     }
     /* From 3.12 on the slot is not ours to write. Attach the state by hand; then Ensure finds it attached and only
      * counts. The caller is told UNLOCKED, so that its Release counts down and detaches. */
-    owner_take(me, state);
-    settle_slot_first(me, state, caller);
+    settle_take(me, state, caller);
     real.PyEval_RestoreThread(state);
     settle_after_attach(state, caller);
     real.PyGILState_Ensure();

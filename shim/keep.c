@@ -7,6 +7,7 @@
 #include "real.h"
 #include "reconcile.h"
 #include "registry.h"
+#include "settle.h"
 #include "slot.h"
 
 /* keep=1. A foreign thread that calls in again and again pays for a new thread state each time, and for its end. The state
@@ -38,17 +39,6 @@ void reconcile_leave_kept(struct owner *me) {
     }
 }
 
-/* From 3.12 on a state takes with it what is in the slot of the thread that deletes it, if it was in any slot; debug builds
- * insist that it is this one. */
-static void delete_state(PyThreadState *state) {
-    PyThreadState *in_slot = slot_get();
-    if (interp_slot_follows) {
-        slot_set(state);
-    }
-    real.PyThreadState_Delete(state);
-    slot_set(in_slot);
-}
-
 /* Clear runs what the destructors of a thread's objects are. Who comes here has just taken the GIL, so that other threads
  * might have run anything meanwhile. */
 void reconcile_free_legacy(void) {
@@ -61,7 +51,7 @@ void reconcile_free_legacy(void) {
         me->clearing = state;
         registry_remove(state);
         real.PyThreadState_Clear(state);
-        delete_state(state);
+        settle_delete(state, interp_slot_follows); /* it was in that of its thread */
         me = owner_enter();
         if (me) {
             me->clearing = NULL;

@@ -163,8 +163,7 @@ static bool holds_gil_only(const struct journal_now *now) {
 void leaving_thread_ends_observed(bool is_last) {
     static __thread PyThreadState *held __attribute__((tls_model("initial-exec")));
     leaving_thread_ends(is_last);
-    bool is_watching = options.mode == MODE_OBSERVE || options.mode == MODE_STRICT;
-    if (!is_watching || !interp_is_initialized() || interp_is_finalizing()) {
+    if (!options_look_on() || !interp_is_initialized() || interp_is_finalizing()) {
         return;
     }
     if (!is_last) {

@@ -79,16 +79,13 @@ void reconcile_state_ended(PyThreadState *state) {
     }
 }
 
-/* From 3.12 on a state that is in some slot takes whatever is in *this* thread's slot with it: that is put back, and true
- * returned. Debug builds assert that it is the state itself that it takes out (unbind_gilstate_tstate). */
+/* Whether the slot had to be put right. */
 static bool delete_state(PyThreadState *state) {
-    bool is_repaired = options_repairs(REPAIR_moved);
-    PyThreadState *in_slot = slot_get();
-    if (is_repaired && in_slot != state && bound_is_set(state)) {
-        slot_set(state);
+    if (options_repairs(REPAIR_moved)) {
+        return settle_delete(state, bound_is_set(state));
     }
     real.PyThreadState_Delete(state);
-    return is_repaired && in_slot && in_slot != state && !slot_get() && slot_set(in_slot);
+    return false;
 }
 
 void reconcile_delete(PyThreadState *state, const void *caller) {

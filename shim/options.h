@@ -68,6 +68,11 @@ void options_complain(options_complaint *complain);
 /* The text of help=1: each option with its default. `print` is called once per line, without newline. */
 void options_help(options_complaint *print);
 
+/* Whether nothing is changed and all is told: observe and strict. */
+static inline bool options_look_on(void) {
+    return options.mode == MODE_OBSERVE || options.mode == MODE_STRICT;
+}
+
 /* The repair's name; and whether it is switched on. */
 const char *options_repair_name(enum repair repair);
 static inline bool options_repairs(enum repair repair) {

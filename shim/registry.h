@@ -10,15 +10,14 @@
 
 struct registry_entry {
     const void *state;
-    const void
-        *owner;       /* NULL: made, but never attached by anybody that was seen; given up; its thread ended; or dead */
-    uint32_t taken;   /* epoch at which the owner took it */
-    uint32_t died;    /* epoch at which the last state at this address died that another thread may have in its slot */
-    uint32_t birth;   /* tells a state from a later one at the same address; 0: its making was not seen */
-    bool is_dead;     /* and so it was this one */
-    bool is_history;  /* nothing is known but that: there may be a later state here */
-    bool is_given_up; /* its last owner has no more to do with it, and it lives */
-    bool has_moved;   /* taken from another owner, or from nobody knows where: another thread may have it in its slot */
+    const void *owner; /* NULL: never attached by anybody that was seen; given up; its thread ended; or dead */
+    uint32_t taken;    /* epoch at which the owner took it */
+    uint32_t died;     /* epoch at which the last state at this address died that another thread may have in its slot */
+    uint32_t birth;    /* tells a state from a later one at the same address; 0: its making was not seen */
+    bool is_dead;      /* and so it was this one */
+    bool is_history;   /* nothing is known but that: there may be a later state here */
+    bool is_given_up;  /* its last owner has no more to do with it, and it lives */
+    bool has_moved; /* taken from another owner, or from nobody knows where: another thread may have it in its slot */
 };
 
 /* Whether something is known of `state`; *entry is a copy of it, all 0 where there is none. Of an address where some

@@ -33,6 +33,16 @@ static void learn_from_new_state(const PyThreadState *like) {
     }
 }
 
+/* The slot names `state` now, in place of `in_slot`. */
+static void note_override(struct owner *me, PyThreadState *state, PyThreadState *in_slot, enum repair kind,
+                          const void *caller) {
+    if (!me->override) {
+        me->home = in_slot;
+    }
+    me->override = state;
+    report_repair_of(kind, caller, state, in_slot);
+}
+
 bool settle_slot(struct owner *me, PyThreadState *state, const void *caller) {
     PyThreadState *in_slot = slot_get();
     if (in_slot == state) {
@@ -51,11 +61,7 @@ bool settle_slot(struct owner *me, PyThreadState *state, const void *caller) {
     if (!slot_set(state)) {
         return false;
     }
-    if (!me->override) {
-        me->home = in_slot;
-    }
-    me->override = state;
-    report_repair_of(kind, caller, state, in_slot);
+    note_override(me, state, in_slot, kind, caller);
     return true;
 }
 
@@ -64,25 +70,29 @@ void settle_before_attach(struct owner *me, PyThreadState *state, const void *ca
     if (slot_get() == state || (detached && detached->is_foreign)) {
         return;
     }
-    if (interp_slot_follows) {
-        owner_take(me, state);
-        settle_slot_first(me, state, caller);
-    } else {
+    settle_take(me, state, caller);
+}
+
+void settle_take(struct owner *me, PyThreadState *state, const void *caller) {
+    if (!interp_slot_follows) {
         settle_slot(me, state, caller);
+        return;
+    }
+    owner_take(me, state);
+    PyThreadState *in_slot = slot_get();
+    if (in_slot != state && bound_is_set(state) && options_repairs(REPAIR_moved) && slot_set(state)) {
+        owner_unsettle();
+        note_override(me, state, in_slot, REPAIR_moved, caller);
     }
 }
 
-void settle_slot_first(struct owner *me, PyThreadState *state, const void *caller) {
-    if (!interp_is_debug || !interp_slot_follows || slot_get() == state || !options_repairs(REPAIR_moved)) {
-        return;
-    }
+bool settle_delete(PyThreadState *state, bool is_in_some_slot) {
     PyThreadState *in_slot = slot_get();
-    if (bound_is_set(state) && slot_set(state)) {
-        owner_unsettle();
-        me->home = me->override ? me->home : in_slot;
-        me->override = state;
-        report_repair_of(REPAIR_moved, caller, state, in_slot);
+    if (is_in_some_slot && in_slot != state) {
+        slot_set(state);
     }
+    real.PyThreadState_Delete(state);
+    return in_slot != state && slot_get() != in_slot && slot_set(in_slot) && in_slot;
 }
 
 void settle_after_attach(PyThreadState *state, const void *caller) {

@@ -13,13 +13,17 @@
  * it afterwards: the repair is switched off, or the slot can't be written. The GIL need not be held. */
 bool settle_slot(struct owner *me, PyThreadState *state, const void *caller);
 
-/* Debug builds from 3.12 on, before a real attach of `state`, in any case: if CPython notes that it is in some thread's
- * slot (bound.h), it has to be in this thread's before the attach, or tstate_activate asserts. settle_before_attach does
- * it, too. */
-void settle_slot_first(struct owner *me, PyThreadState *state, const void *caller);
+/* Before a real attach of `state`, whatever is attached. In debug builds from 3.12 on: if CPython notes that it is in some
+ * thread's slot (bound.h), it has to be in this thread's before the attach, or tstate_activate asserts. */
+void settle_take(struct owner *me, PyThreadState *state, const void *caller);
 
-/* Before a real attach of `state` with nothing attached. */
+/* The same with nothing attached; not if the slot need not be looked after. */
 void settle_before_attach(struct owner *me, PyThreadState *state, const void *caller);
+
+/* Deletes `state` with another one attached. From 3.12 on a state that is in some slot takes whatever is in *this* thread's
+ * slot with it: that is put back, and true returned. `is_in_some_slot`: it is put into this one before, since debug builds
+ * assert that it is the state itself that it takes out (unbind_gilstate_tstate). */
+bool settle_delete(PyThreadState *state, bool is_in_some_slot);
 
 /* After a real attach: from 3.12 on looks whether the slot followed. Nothing to do before 3.12. */
 void settle_after_attach(PyThreadState *state, const void *caller);

@@ -159,10 +159,10 @@ __attribute__((constructor)) static void start(void) {
     }
     owner_before_end = reconcile_thread_ends;
     journal_before_end = options.mode == MODE_REPAIR ? NULL : leaving_thread_ends_observed;
-    bool is_watching = options.mode == MODE_OBSERVE || options.mode == MODE_STRICT;
     int history = options.timeline[0] && options.history < TIMELINE_EVENTS ? TIMELINE_EVENTS : options.history;
-    journal_start((unsigned)history, options.mode != MODE_OFF && (is_watching || options.history || options.summary ||
-                                                                  options.stall_ns || options.timeline[0]));
+    journal_start((unsigned)history,
+                  options.mode != MODE_OFF && (options_look_on() || options.history || options.summary ||
+                                               options.stall_ns || options.timeline[0]));
     owner_is_recorded = journal_is_on;
     leaving_prepare();
     fatal_start();
