@@ -1,3 +1,4 @@
+#include <pthread.h>
 #include <stddef.h>
 
 #include "options.h"
@@ -22,25 +23,51 @@ static struct known_key {
 } known_keys[KEYS_MAX];
 static unsigned known_count;
 
+/* What programs hold by value since 3.7 (Include/pythread.h), and so may copy: pybind11 from 2.11 on, before 3.0, has its
+ * gil_scoped_release(true) empty and fill the key through a copy on the stack (from Python 3.12 on). */
+struct Py_tss_t {
+    int is_initialized;
+    pthread_key_t number;
+};
+
+/* A name is the number and, in its last two bits, the kind. Never NULL. */
+enum { NAMES_NUMBER = 1, NAMES_TSS = 3 };
+
+static const void *name_of(unsigned number, unsigned kind) {
+    return (const void *)((uintptr_t)number * 4 + kind);
+}
+
 const void *keys_of_number(int number) {
-    return (const void *)((uintptr_t)(unsigned)number * 2 + 1); /* odd: never the address of a Py_tss_t */
+    return name_of((unsigned)number, NAMES_NUMBER);
+}
+
+const void *keys_of_tss(const Py_tss_t *key) {
+    return key && key->is_initialized ? name_of(key->number, NAMES_TSS) : NULL;
+}
+
+static bool is_tss(const void *name) {
+    return ((uintptr_t)name & 3) == NAMES_TSS;
+}
+
+static unsigned number_of(const void *name) {
+    return (unsigned)((uintptr_t)name >> 2);
 }
 
 static void *real_get(const void *key) {
-    return (uintptr_t)key & 1 ? real.PyThread_get_key_value((int)((uintptr_t)key >> 1))
-                              : real.PyThread_tss_get((Py_tss_t *)key);
+    Py_tss_t tss = {.is_initialized = 1, .number = number_of(key)};
+    return is_tss(key) ? real.PyThread_tss_get(&tss) : real.PyThread_get_key_value((int)number_of(key));
 }
 
 static int real_set(const void *key, void *value) {
-    return (uintptr_t)key & 1 ? real.PyThread_set_key_value((int)((uintptr_t)key >> 1), value)
-                              : real.PyThread_tss_set((Py_tss_t *)key, value);
+    Py_tss_t tss = {.is_initialized = 1, .number = number_of(key)};
+    return is_tss(key) ? real.PyThread_tss_set(&tss, value) : real.PyThread_set_key_value((int)number_of(key), value);
 }
 
 static void real_empty(const void *key) {
-    if ((uintptr_t)key & 1) {
-        real.PyThread_delete_key_value((int)((uintptr_t)key >> 1)); /* 2.7's set never overwrites */
+    if (is_tss(key)) {
+        real_set(key, NULL);
     } else {
-        real.PyThread_tss_set((Py_tss_t *)key, NULL);
+        real.PyThread_delete_key_value((int)number_of(key)); /* 2.7's set never overwrites */
     }
 }
 
@@ -247,7 +274,7 @@ void keys_thread_ends(struct owner *me) {
     const struct owner_filed *filed = me->filed.items;
     for (uint32_t i = 0; i < me->filed.count; i++) {
         bool is_dead = filed[i].state && (filed[i].state != slot_get() || filed[i].state == me->kept);
-        if (is_dead && (uintptr_t)filed[i].key & 1 && options_repairs(REPAIR_cached) && find_known(filed[i].key)) {
+        if (is_dead && !is_tss(filed[i].key) && options_repairs(REPAIR_cached) && find_known(filed[i].key)) {
             real_empty(filed[i].key);
         }
     }

@@ -162,13 +162,15 @@ void longway_PyOS_AfterFork(const void *caller) {
 
 int longway_PyThread_tss_set(Py_tss_t *key, void *value, const void *caller) {
     PASS(int, PyThread_tss_set, key, value);
-    return passing_by_rules() ? keys_set(key, value) : real.PyThread_tss_set(key, value);
+    const void *name = passing_by_rules() ? keys_of_tss(key) : NULL;
+    return name ? keys_set(name, value) : real.PyThread_tss_set(key, value);
 }
 
 void *longway_PyThread_tss_get(Py_tss_t *key, const void *caller) {
     PASS(void *, PyThread_tss_get, key);
-    if (passing_by_rules()) {
-        return keys_get(key, caller);
+    const void *name = passing_by_rules() ? keys_of_tss(key) : NULL;
+    if (name) {
+        return keys_get(name, caller);
     }
     void *value = real.PyThread_tss_get(key);
     foresee_key_answers(value, caller);
@@ -178,7 +180,7 @@ void *longway_PyThread_tss_get(Py_tss_t *key, const void *caller) {
 void longway_PyThread_tss_delete(Py_tss_t *key, const void *caller) {
     PASS_VOID(PyThread_tss_delete, key);
     if (passing_by_rules()) {
-        keys_gone(key);
+        keys_gone(keys_of_tss(key));
     }
     real.PyThread_tss_delete(key);
 }
@@ -186,7 +188,7 @@ void longway_PyThread_tss_delete(Py_tss_t *key, const void *caller) {
 void longway_PyThread_tss_free(Py_tss_t *key, const void *caller) {
     PASS_VOID(PyThread_tss_free, key);
     if (passing_by_rules()) {
-        keys_gone(key);
+        keys_gone(keys_of_tss(key));
     }
     real.PyThread_tss_free(key);
 }

@@ -139,8 +139,10 @@ void reconcile_thread_ends(struct owner *me, bool is_last);
 
 /* ---- keys.c: what libraries file under keys of their own ---------------------------------------------------------- */
 
-/* A key is named by the address of its Py_tss_t, or by this for an int key (PyThread_create_key). */
+/* The name of a key made by PyThread_create_key, and of one made by PyThread_tss_create; NULL if that is not initialized.
+ * Not the address of the Py_tss_t, of which there may be copies. Async-signal-safe. */
 const void *keys_of_number(int number);
+const void *keys_of_tss(const Py_tss_t *key);
 
 /* PyThread_tss_set, PyThread_set_key_value. Returns what the real one does. */
 int keys_set(const void *key, void *value);
