@@ -126,3 +126,16 @@ use_python() {
 python_before() {
     [ "$(printf '%s\n%s\n' "$PY_VERSION" "$1" | sort -V | head -n 1)" != "$1" ]
 }
+# Whether CPython lets a running script finalize it: from 3.13 on debug builds assert that the script's own state is not
+# freed meanwhile, with nothing mixed. finalizing_script_dies shows it.
+script_may_finalize() { [ "$PY_BUILD" != debug ] || python_before 3.13; }
+finalizing_script_dies() {
+    without "$PYTHON" -S -c 'import ctypes; ctypes.PyDLL(None).Py_FinalizeEx()'
+    has_line "*Assertion *_PyThreadState_IsRunningMain(tstate)' failed."
+}
+# True where the installed pybind11 is older than $1 (3.1).
+pybind_before() {
+    local version
+    version=$(sed -n 's/^#define PYBIND11_VERSION_M[AI][JN]OR //p' /usr/include/pybind11/detail/common.h | paste -sd.)
+    [ "$(printf '%s\n%s\n' "$version" "$1" | sort -V | head -n 1)" != "$1" ]
+}
