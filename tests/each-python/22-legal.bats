@@ -21,11 +21,15 @@ fails_from_3_12='cffi:1 foreign-greenlets:1 jep-interpreters:1 jep:1 nanogui:1 n
     returns-elsewhere:1 state-of-destructor:1 thread-greenlets:1 thread-jep:1 thread-returns-elsewhere:1 uwsgi-manager:1
     uwsgi-workers:1'
 plain_fails='thread-greenlets:1 foreign-greenlets:1'
-# Dies in debug builds up to 3.11, plain or mixed: they check, where a release build goes on, that a thread attaches no other
-# state of its interpreter than that of its slot ("Invalid thread state for this thread").
+# Dies in debug builds, plain or mixed: they check, where a release build goes on, that a thread attaches no other state of its
+# interpreter than that of its slot (up to 3.11, "Invalid thread state for this thread"), or that a state that is noted to be in a
+# slot is in this thread's (from 3.12 on, asserts).
 checked_before_3_12='ceph:1 edge:1 freeradius:1 jep:1 main-kodi:1 metrics:1 nanogui:1 nanogui:2 overlapping-releases:1
     overlapping-releases:2 returns-elsewhere:1 state-of-destructor:1 thread-edge:1 thread-felicia:1 thread-jep:1
     thread-metrics:1 thread-returns-elsewhere:1 uwsgi-manager:1'
+checked_from_3_12='ceph:1 cffi:1 foreign-greenlets:1 freeradius-interpreters:1 freeradius:1 jep-interpreters:1 jep:1 nanogui:1
+    nanogui:2 returns-elsewhere:1 state-of-destructor:1 thread-greenlets:1 thread-jep:1 thread-returns-elsewhere:1
+    uwsgi-manager:1 uwsgi-workers:1'
 
 is_among() {
     local word
@@ -35,23 +39,19 @@ is_among() {
 
 # fails_bare HOW SHAPE GENERATION
 fails_bare() {
-    if [ "$PY_BUILD" = debug ] && python_before 3.12 && is_among "$2:$3" "$checked_before_3_12"; then
-        return 0
-    elif [ "$1" = plain ]; then
-        is_among "$2:$3" "$plain_fails"
-    elif python_before 3.12; then
-        is_among "$2:$3" "$fails_before_3_12"
-    else
-        is_among "$2:$3" "$fails_from_3_12"
-    fi
+    local mixed=$fails_from_3_12 checked=$checked_from_3_12
+    ! python_before 3.12 || mixed=$fails_before_3_12 checked=$checked_before_3_12
+    is_among "$2:$3" "$plain_fails" || { [ "$1" = mixed ] && is_among "$2:$3" "$mixed"; } ||
+        { [ "$PY_BUILD" = debug ] && is_among "$2:$3" "$checked"; }
 }
 
 may_fail_bare() {
     # 2.7 keeps a thread's slot by its ident: the next thread of that ident finds a state that was freed. And its locks,
     # mixed with Ensure, hang or not as it happens.
-    case $PY_VERSION:$2 in 2.7:cffi | 2.7:freeradius* | 2.7:uwsgi-* | 2.7:state-of-destructor | 2.7:destructors | 2.7:duckdb | 2.7:lock-and-*) return 0 ;; esac
-    # Not known of debug builds from 3.12 on, whose asserts are others.
-    [ "$PY_BUILD" = debug ] && ! python_before 3.12
+    case $PY_VERSION:$2 in
+    2.7:cffi | 2.7:freeradius* | 2.7:uwsgi-* | 2.7:state-of-destructor | 2.7:destructors | 2.7:duckdb | 2.7:lock-and-*) ;;
+    *) false ;;
+    esac
 }
 
 generations() {
