@@ -191,6 +191,21 @@ void reconcile_after_initialize(void) {
     owner_leave(me);
 }
 
+void reconcile_before_fork(void) {
+    struct owner *me = owner_enter(); /* before it: bound_learn */
+    if (me) {
+        me->is_forking = true;
+        owner_leave(me);
+    }
+}
+
+void reconcile_after_fork(void) {
+    struct owner *me = owner_self();
+    if (me) {
+        me->is_forking = false;
+    }
+}
+
 void reconcile_before_freeing_others(void) {
     struct owner *me = owner_enter();
     if (me) {

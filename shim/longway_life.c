@@ -137,12 +137,16 @@ void longway_Py_EndInterpreter(PyThreadState *state, const void *caller) {
 
 void longway_PyOS_BeforeFork(const void *caller) {
     PASS_VOID(PyOS_BeforeFork);
+    if (passing_by_rules()) {
+        reconcile_before_fork();
+    }
     real.PyOS_BeforeFork();
 }
 
 void longway_PyOS_AfterFork_Parent(const void *caller) {
     PASS_VOID(PyOS_AfterFork_Parent);
     real.PyOS_AfterFork_Parent();
+    reconcile_after_fork();
 }
 
 /* Called by hand also in a process that has not forked (collectd's init hook). */
@@ -150,12 +154,14 @@ void longway_PyOS_AfterFork_Child(const void *caller) {
     PASS_VOID(PyOS_AfterFork_Child);
     before_freeing_others();
     real.PyOS_AfterFork_Child();
+    reconcile_after_fork();
 }
 
 void longway_PyOS_AfterFork(const void *caller) {
     PASS_VOID(PyOS_AfterFork);
     before_freeing_others();
     real.PyOS_AfterFork();
+    reconcile_after_fork();
 }
 
 /* ---- libraries' keys -------------------------------------------------------------------------------------------- */

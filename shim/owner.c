@@ -353,7 +353,8 @@ struct owner *owner_enter(void) {
         take_back(me);
     }
     slot_learn();
-    if (interp_is_debug && options_repairs(REPAIR_moved) && !interp_is_finalizing() && owner_attached(me)) {
+    if (interp_is_debug && options_repairs(REPAIR_moved) && !me->is_forking && !interp_is_finalizing() &&
+        owner_attached(me)) {
         bound_learn(owner_attached(me));
     }
     if (me->has_forked && owner_attached(me)) {

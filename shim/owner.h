@@ -52,6 +52,7 @@ struct owner {
     bool
         holds_gil_without_state; /* up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock */
     bool has_forked;             /* of what it names, only the attached state is sure to have survived */
+    bool is_forking;             /* between PyOS_BeforeFork and PyOS_AfterFork: CPython's lock on its states is held */
     uint8_t exit_rounds;
     struct list blocks; /* of struct block: those that are open, innermost last */
     struct list filed;  /* of struct owner_filed */

@@ -84,6 +84,10 @@ void reconcile_after_initialize(void);
 /* The interpreter's life is over, or another CPython is here: nothing remembered counts. */
 void reconcile_forget_interpreter(void);
 
+/* Around PyOS_BeforeFork ... PyOS_AfterFork_*, between which CPython holds its lock on its states: none can be made then. */
+void reconcile_before_fork(void);
+void reconcile_after_fork(void);
+
 /* PyOS_AfterFork_Child is about to free every state but the attached one. */
 void reconcile_before_freeing_others(void);
 
