@@ -17,8 +17,13 @@ import sys, sysconfig
 v = sysconfig.get_config_var
 version = "%d.%d" % sys.version_info[:2]
 build = "debug" if hasattr(sys, "gettotalrefcount") else "release"
-ld = v("LDVERSION") or v("VERSION")
-sys.stdout.write("%s\t%s\t%s\t%s\t%s\n" % (version, build, sysconfig.get_paths()["include"], v("LIBDIR"), "python" + ld))
+include = sysconfig.get_paths()["include"]
+library = "python%s" % v("LDVERSION")
+if sys.version_info[0] == 2: # has no LDVERSION, and Debian has its paths in distutils
+    from distutils.sysconfig import get_python_inc
+    include = get_python_inc()
+    library = v("LDLIBRARY").split(".so")[0][len("lib"):]
+sys.stdout.write("%s\t%s\t%s\t%s\t%s\n" % (version, build, include, v("LIBDIR"), library))
 '
 
 # $1 tag prefix, $2 python program
