@@ -115,8 +115,9 @@ void leaving_forget(void) {
 static void add_own(void) {
     const PyThreadState *own = slot_get();
     struct journal_now now = journal_now();
-    if (own && !find(own)) {
-        bool is_known = now.state == own;
+    bool is_known = now.state == own;
+    bool may_be_left = options_look_on() && slot_goes_by_ident(); /* by an earlier thread: nobody has emptied it */
+    if (own && !find(own) && (is_known || !may_be_left)) {
         add(own, is_known ? now.call : (uint16_t)JOURNAL_NO_CALL, is_known ? now.caller : NULL);
     }
 }

@@ -123,6 +123,10 @@ slot_place *slot_find(void) {
     return bytes && *at_distance(bytes) == slot_get() ? at_distance(bytes) : NULL;
 }
 
+bool slot_goes_by_ident(void) {
+    return real._PyThreadState_Current && !real._PyThreadState_UncheckedGet;
+}
+
 void slot_learn(void) {
     PyThreadState *state = slot_is_known() ? NULL : slot_get();
     if (!state) {
@@ -133,9 +137,8 @@ void slot_learn(void) {
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    bool is_python27 = real._PyThreadState_Current && !real._PyThreadState_UncheckedGet;
     if (!find_among(KIND_PTHREAD_KEY, 0, PTHREAD_KEYS_MAX, state)) {
-        if (is_python27) {
+        if (slot_goes_by_ident()) {
             find_among(KIND_PYTHON_KEY, 1, PYTHON_KEYS_TRIED, state);
         } else if (interp_slot_follows) {
             find_among(KIND_THREAD_LOCAL, 0, (int)tls_block_of((const void *)real.Py_IsInitialized).words, state);

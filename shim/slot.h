@@ -30,6 +30,9 @@ slot_place *slot_find(void);
  * CPython does not see the write (re-initialized meanwhile: the place is looked for again, once). */
 bool slot_set(PyThreadState *state);
 
+/* 2.7: an ended thread's slot is the next thread's of the same ident, if nobody empties it; its state may be freed. */
+bool slot_goes_by_ident(void);
+
 /* The calling thread ends. 2.7's slot would outlive it and be the next thread's of the same ident. */
 void slot_thread_ends(void);
 

@@ -11,6 +11,11 @@ export GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.perturb=165
 dying='during-destructor during-catch-all during-noexcept'
 late='after-destructor after-ensure-fresh after-ensure-known after-acquire after-ensure-again'
 
+# From 3.8 to 3.11 CPython minds that it is a second state of its thread; a debug build does so before, too.
+own_new_works() {
+    ! python_before 3.12 || { python_before 3.8 && [ "$PY_BUILD" = release ]; }
+}
+
 setup_file() {
     local program
     if ! python_before 3.0; then
@@ -25,8 +30,8 @@ setup_file() {
     if ! python_before 3.8; then
         for program in own-existing own-deleted own-acquire; do ahead bare module "$program"; done
         ahead repair=all,-finalize module own-existing
-        ! python_before 3.12 || ahead bare module own-new
     fi
+    own_new_works || ahead bare module own-new
     ahead_end
 }
 
@@ -110,7 +115,7 @@ own() {
 }
 @test "the finalizing thread attaches a state that existed before, and deletes it" { own own-deleted; }
 @test "the finalizing thread makes a state and attaches it" {
-    if python_before 3.8 || ! python_before 3.12; then works_bare module own-new; else failed_ahead bare module own-new; fi
+    if own_new_works; then works_bare module own-new; else failed_ahead bare module own-new; fi
     works module own-new
     works embed own-new
 }
