@@ -29,12 +29,6 @@ static inline bool is_seen_parked(const PyThreadState *state) {
            plain_has_parked(owner_is_settled() && owner_fast.current, state);
 }
 
-static void look_at_record(void) {
-    if (passing_by_rules()) {
-        owner_leave(owner_enter());
-    }
-}
-
 static void stop_if_late(const void *caller) {
     if (interp_is_over && passing_by_rules()) {
         reconcile_stop_if_late(caller);
@@ -166,23 +160,37 @@ PyThreadState *longway_PyThreadState_Swap(PyThreadState *state, const void *call
     return RULE(swap)(state, caller);
 }
 
-/* PEP 788 goes by what is attached and needs the slot only to be right: looking at the record sees to that. */
 void *longway_PyThreadState_Ensure(void *guard, const void *caller) {
     PASS(void *, PyThreadState_Ensure, guard);
-    look_at_record();
-    return real.PyThreadState_Ensure(guard);
+    if (!passing_by_rules()) {
+        return real.PyThreadState_Ensure(guard);
+    }
+    struct token_view before = reconcile_before_token();
+    void *token = real.PyThreadState_Ensure(guard);
+    reconcile_token_began(before);
+    return token;
 }
 
 void *longway_PyThreadState_EnsureFromView(void *view, const void *caller) {
     PASS(void *, PyThreadState_EnsureFromView, view);
-    look_at_record();
-    return real.PyThreadState_EnsureFromView(view);
+    if (!passing_by_rules()) {
+        return real.PyThreadState_EnsureFromView(view);
+    }
+    struct token_view before = reconcile_before_token();
+    void *token = real.PyThreadState_EnsureFromView(view);
+    reconcile_token_began(before);
+    return token;
 }
 
 void longway_PyThreadState_Release(void *token, const void *caller) {
     PASS_VOID(PyThreadState_Release, token);
-    look_at_record();
+    if (!passing_by_rules()) {
+        real.PyThreadState_Release(token);
+        return;
+    }
+    struct token_view before = reconcile_before_token();
     real.PyThreadState_Release(token);
+    reconcile_token_ended(before);
 }
 
 /* ---- states and interpreters come and go ------------------------------------------------------------------------ */

@@ -49,14 +49,14 @@ static inline bool plain_is_own(const void *value) {
 
 /* Before a real PyGILState_Release on a plain thread. False: it has to go by the rules. */
 static inline bool plain_may_release(int gilstate) {
-    if (gilstate == GILSTATE_LOCKED) {
-        return true;
+    PyThreadState *own = *owner_fast.slot;
+    if (gilstate == GILSTATE_LOCKED) { /* must not free it: its Ensure may have found another one attached (I-4) */
+        return LIKELY(!own || counter_offset < 0 || *counter_of(own) > 1);
     }
     if (owner_fast.is_watched) {
         return false;
     }
     /* Others count in it, besides its maker and this Ensure: it is kept to be attached again, which has to be known. */
-    PyThreadState *own = *owner_fast.slot;
     if (UNLIKELY(own && counter_offset >= 0 && *counter_of(own) > 2)) {
         return false;
     }

@@ -51,6 +51,21 @@ int reconcile_check(const void *caller);
 /* PyGILState_GetThisThreadState: the state that Ensure would use. Async-signal-safe: faulthandler's handler asks. */
 PyThreadState *reconcile_this_thread_state(void);
 
+/* ---- token.c: 3.15's PyThreadState_Ensure and Release (PEP 788), which go by what is attached ------------------------- */
+
+/* What the thread has before one of them: nothing need be put right for them, but what they do is to be known. */
+struct token_view {
+    PyThreadState *attached;
+    PyThreadState *in_slot;
+};
+struct token_view reconcile_before_token(void);
+
+/* PyThreadState_Ensure (or EnsureFromView) has returned: notes what it has attached, if it did. */
+void reconcile_token_began(struct token_view before);
+
+/* PyThreadState_Release has returned: notes what it has detached, or freed. */
+void reconcile_token_ended(struct token_view before);
+
 /* ---- life.c: states and interpreters come and go ------------------------------------------------------------------ */
 
 /* PyThreadState_New. */
