@@ -73,12 +73,25 @@ static void learn(PyInterpreterState *interp) {
     __atomic_store_n(&mask, found, __ATOMIC_RELEASE); /* not before: slot_set goes by it */
 }
 
+/* Its hook calls PyGILState_Ensure in every allocation (3.12 to 3.14, not any more where the slot is a thread-local), a new state's included: with an empty slot that would be
+ * fatal. There is no other way to ask; a trace that it takes is taken back. */
+static bool is_tracemalloc_on(void) {
+    enum { DOMAIN = 0x67696c };
+    if (!real.PyTraceMalloc_Track || !real.PyTraceMalloc_Untrack ||
+        real.PyTraceMalloc_Track(DOMAIN, (uintptr_t)&mask, 0) == -2) {
+        return false;
+    }
+    real.PyTraceMalloc_Untrack(DOMAIN, (uintptr_t)&mask);
+    return true;
+}
+
 void bound_learn(const PyThreadState *attached) {
     if (!interp_slot_follows || !interp_is_debug || bound_is_known() || !slot_is_known()) {
         return;
     }
     PyInterpreterState *interp = interp_of(attached);
-    if (!interp || __atomic_fetch_add(&tries, 1, __ATOMIC_RELAXED) >= TRIES) {
+    if (!interp || (!slot_in_tls() && is_tracemalloc_on()) ||
+        __atomic_fetch_add(&tries, 1, __ATOMIC_RELAXED) >= TRIES) {
         return;
     }
     sigset_t all;

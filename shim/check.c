@@ -1,4 +1,5 @@
 #include "check.h"
+#include "bound.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -6,6 +7,7 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "bound.h"
 #include "counter.h"
 #include "hooks.h"
 #include "interp.h"
@@ -59,6 +61,9 @@ static const char *why_not(enum repair repair) {
     if (!options_repairs(repair)) {
         return "switched off";
     }
+    if (repair == REPAIR_moved && interp_slot_follows && interp_is_debug && !bound_is_known()) {
+        return "the place of bound_gilstate was not found, and this debug build would assert without it";
+    }
     return writes_slot && !slot_is_known() ? "the place of this CPython's gilstate slot was not found" : NULL;
 }
 
@@ -91,8 +96,7 @@ static void name_program(void) {
     for (ssize_t i = 0; i <= length; i++) {
         wide[i] = (unsigned char)path[i];
     }
-    bool is_python27 = real._PyThreadState_Current && !real._PyThreadState_UncheckedGet;
-    real.Py_SetProgramName(is_python27 ? (const void *)path : (const void *)wide);
+    real.Py_SetProgramName(slot_goes_by_ident() ? (const void *)path : (const void *)wide);
 }
 
 /* In a child, since an interpreter that can't find its library ends the process (up to 3.7 in any case). */

@@ -82,7 +82,15 @@ void settle_take(struct owner *me, PyThreadState *state, const void *caller) {
     PyThreadState *in_slot = slot_get();
     if (in_slot != state && bound_is_set(state) && options_repairs(REPAIR_moved) && slot_set(state)) {
         owner_unsettle();
-        note_override(me, state, in_slot, REPAIR_moved, caller);
+        if (state != me->clearing) {
+            note_override(me, state, in_slot, REPAIR_moved, caller);
+        }
+        return;
+    }
+    /* A state in the middle of its Clear can't get into a slot again (debug builds assert tstate_is_alive). It stays noted as
+     * being in one if CPython finds none there when the other one comes. */
+    if (me->clearing && in_slot == me->clearing && in_slot != state && bound_is_set(in_slot)) {
+        slot_set(NULL);
     }
 }
 

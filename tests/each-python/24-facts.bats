@@ -5,7 +5,7 @@
 # thread state included).
 #
 # Not here:
-#   I-3   3.15's slot is no key at all: tests/fixtures/binding has none of it, and no 3.15 is at hand
+#   I-3   3.15's slot is no key at all: `moved` is shown there by 30-repairs.bats, on a machine that has a 3.15 (make matrix)
 #   I-8   the finalizing thread attaches another state: 32-finalize.bats
 #   I-17  fork with a second state attached: 38-fork.bats
 #   I-18  a key number that is used again by another library after Py_Finalize: every write is checked with CPython's own
@@ -30,7 +30,11 @@ played() {
 # Up to 3.11 tracemalloc's Ensure and Release come from inside CPython, where no shim sees them, and go by the slot alone.
 # Where the slot can't be right at that moment (a sub-interpreter being made, the GIL held without a state, a state in the
 # middle of its Clear, on 3.12 too) CPython hangs, and so it does without the shim; the last test here sees to that.
+# Debug builds of 3.12 to 3.14 can't be asked where bound_gilstate is while tracemalloc is on (shim/bound.c).
 is_beyond_tracemalloc() {
+    if [ "$PY_BUILD" = debug ] && ! python_before 3.12 && python_before 3.15; then
+        case $1 in I-2 | I-4 | I-5 | I-11 | I-12 | I-13 | I-15) return 0 ;; esac
+    fi
     case $1 in
     I-13) python_before 3.13 ;;
     I-16 | I-20) python_before 3.12 ;;

@@ -36,15 +36,29 @@ repaired_before_3_12() {
 @test "daemonising: two forks in a block" { same fork-daemon; }
 @test "os.fork in a program with 16 busy threads" { same fork-busy; }
 
+# In the child of a fork with a second state attached, the script's own state is none for CPython's record of who runs the
+# script (interp->threads.main), and debug builds from 3.14 on assert at the script's end that it is.
+script_ends_well() { [ "$PY_BUILD" != debug ] || python_before 3.14; }
+works_in_script() {
+    local command
+    if script_ends_well; then
+        works module "$1"
+    else
+        life_command module "$1"
+        with_shim "${command[@]}"
+        has_line "*_PyInterpreterState_SetNotRunningMain: Assertion *"
+    fi
+}
+
 # From 3.7 on CPython frees the first state in the child, to which the thread goes back: 3.12 survives that by luck.
 @test "os.fork with a second state attached, the first saved" {
     if python_before 3.12 || ! python_before 3.13; then failed_ahead bare module fork-duplicate; fi
-    works module fork-duplicate
+    works_in_script fork-duplicate
     works embed fork-duplicate
 }
 @test "os.fork with a second state attached over the first" {
     failed_ahead bare module fork-held
-    works module fork-held
+    works_in_script fork-held
     works embed fork-held
 }
 # What is freed is overwritten. Up to 3.9.2, CPython itself dies of a plain os.fork under this allocator.
@@ -57,6 +71,7 @@ repaired_before_3_12() {
         [ "$status" -eq 0 ] || return 0
     fi
     for program in fork-plain fork-duplicate fork-held; do
+        [ "$program" = fork-plain ] || script_ends_well || continue
         life_command module "$program"
         with_shim env PYTHONMALLOC=debug "${command[@]}"
         is_status 0
