@@ -12,6 +12,7 @@
 #include "elf.h"
 #include "ending.h"
 #include "fatal.h"
+#include "fatal_text.h"
 #include "frames.h"
 #include "interp.h"
 #include "journal.h"
@@ -169,9 +170,12 @@ static void tell_end(const void *frame) {
     follow(frames, count, is_guess, &course);
     bool is_asked = journal_is_on || options.verbosity >= 1;
     if (course.is_fatal && (course.culprit || is_asked)) {
-        report_fatal(REPORT_fatal, course.culprit, course.entry);
+        char said[300];
+        struct text text = text_start(said, sizeof said);
+        fatal_text_add(&text, frames, count, course.culprit, frame);
+        report_fatal(REPORT_fatal, course.culprit, course.entry, text_end(&text));
     } else if (course.is_terminate && (is_asked || course.has_entry || interp_is_finalizing())) {
-        report_fatal(REPORT_terminate, course.culprit, course.entry);
+        report_fatal(REPORT_terminate, course.culprit, course.entry, "");
     }
 }
 

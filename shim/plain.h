@@ -50,8 +50,10 @@ static inline bool plain_is_own(const void *value) {
 /* Before a real PyGILState_Release on a plain thread. False: it has to go by the rules. */
 static inline bool plain_may_release(int gilstate) {
     PyThreadState *own = *owner_fast.slot;
-    if (gilstate == GILSTATE_LOCKED) { /* must not free it: its Ensure may have found another one attached (I-4) */
-        return LIKELY(!own || counter_offset < 0 || *counter_of(own) > 1);
+    if (gilstate == GILSTATE_LOCKED) {
+        /* Its Ensure may have found the other one attached; then it must not free this one (I-4). */
+        bool has_another = owner_fast.parked && owner_fast.parked != own;
+        return LIKELY(!has_another || !own || counter_offset < 0 || *counter_of(own) > 1);
     }
     if (owner_fast.is_watched) {
         return false;

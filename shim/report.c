@@ -67,9 +67,11 @@ unsigned report_count(void) {
  * but its place in the counts. */
 static __thread bool is_reporting __attribute__((tls_model("initial-exec")));
 
+/* What only some reports have. */
 struct subject {
     pid_t tid; /* 0: the calling thread */
     const char *name;
+    const char *said; /* by CPython, of its fatal error; NULL */
 };
 
 static void name_thread(struct report *report) {
@@ -113,6 +115,7 @@ static void write_report(enum report_grade grade, enum report_kind kind, const v
                          const PyThreadState *state, const PyThreadState *other, struct subject subject) {
     struct report report = {
         .grade = grade, .kind = kind, .caller = caller, .call = call, .state = state, .other = other};
+    report.said = subject.said ? subject.said : "";
     report.tid = subject.tid ? subject.tid : (pid_t)syscall(SYS_gettid);
     report.now = ticks_now();
     report.is_whole =
@@ -222,10 +225,10 @@ void report_tell(enum report_grade grade, enum report_kind kind, const void *cal
 
 void report_tell_of(enum report_kind kind, const struct report_call *call, const PyThreadState *state, pid_t tid,
                     const char *thread) {
-    tell(REPORT_WARNING, kind, call, state, NULL, (struct subject){tid, thread}, tells_warnings());
+    tell(REPORT_WARNING, kind, call, state, NULL, (struct subject){.tid = tid, .name = thread}, tells_warnings());
 }
 
-void report_fatal(enum report_kind kind, const void *caller, const char *entry) {
+void report_fatal(enum report_kind kind, const void *caller, const char *entry, const char *said) {
     sites_count(kind, caller);
     if (suppress_matches(report_name(kind), caller)) {
         sites_suppress(kind, caller);
@@ -233,6 +236,6 @@ void report_fatal(enum report_kind kind, const void *caller, const char *entry) 
     }
     __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);
     is_reporting = true;
-    write_report(REPORT_FATAL, kind, caller, entry, NULL, NULL, (struct subject){0});
+    write_report(REPORT_FATAL, kind, caller, entry, NULL, NULL, (struct subject){.said = said});
     is_reporting = false;
 }

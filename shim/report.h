@@ -55,8 +55,8 @@ void report_tell_of(enum report_kind kind, const struct report_call *call, const
                     const char *thread);
 
 /* The process is being ended (abort), led to by `caller` (NULL: not known), which called `entry` of CPython's (NULL: not
- * known). Async-signal-safe. Short, where the same was foretold on this thread. */
-void report_fatal(enum report_kind kind, const void *caller, const char *entry);
+ * known); `said`: CPython's own words ("": not known). Async-signal-safe. Short, where the same was foretold on this thread. */
+void report_fatal(enum report_kind kind, const void *caller, const char *entry, const char *said);
 
 /* Its name; what it means; one line of advice. */
 const char *report_name(enum report_kind kind);

@@ -15,6 +15,7 @@ struct report {
     const void *caller;
     const char *call; /* name of the API function; NULL: not known */
     const PyThreadState *state, *other;
+    const char *said; /* by CPython, of its fatal error; "" */
     pid_t tid;
     char thread_name[32];        /* its Python name, or the OS's; "" */
     bool is_whole;               /* all that is known, not only the first line */

@@ -140,6 +140,9 @@ void report_write_json(const struct report *report) {
     struct json json = log_json(is_mine ? large : small, is_mine ? sizeof large : sizeof small, grades[report->grade]);
     json_string(&json, "name", report_name(report->kind));
     json_string(&json, "what", report_what(report->kind));
+    if (report->said[0]) {
+        json_string(&json, "said", report->said);
+    }
     if (report->tid != (pid_t)syscall(SYS_gettid)) {
         json_number(&json, "of_tid", (uint64_t)report->tid);
     }

@@ -112,6 +112,11 @@ static void put_first(const struct report *report) {
         text_add(&text, ": ");
         text_add(&text, report_what(report->kind));
     }
+    if (report->said[0]) {
+        text_add(&text, ": \"");
+        text_add(&text, report->said);
+        text_add(&text, "\"");
+    }
     if (report->kind == REPORT_two_libpythons) {
         for (size_t i = 0; real_path(i); i++) {
             text_add(&text, i ? ", " : ": ");

@@ -42,3 +42,25 @@ commit() {
     # An unharmed suite would show nothing.
     [ "$deaths" -ge 12 ]
 }
+
+# The report's words are taken from the stack or from the code that calls Py_FatalError: never others than CPython's.
+@test "the report of a fatal error has CPython's own words" {
+    local name text said reported=0 silent=0
+    for name in $("$PYTHON" -S -c 'import gilmisuse; gilmisuse.names()'); do
+        LIMIT=20 SHIM_OPTIONS=history=8:log_format=json with_shim "$PYTHON" -S -c "import gilmisuse; gilmisuse.run('$name')"
+        text=$(sed -n 's/^Fatal Python error: //p' <<<"$output" | head -n 1 | sed 's/0x[0-9a-f]*/.../')
+        [ -n "$text" ] && grep -q '"type": "fatal"' <<<"$output" || continue
+        said=$(sed -n 's/.*"type": "fatal".*"said": "\([^"]*\)".*/\1/p' <<<"$output")
+        case $text in
+        *"${said:-unsaid}") reported=$((reported + 1)) ;;
+        *)
+            echo "$name: CPython said: $text"
+            echo "$name: reported:     $said"
+            [ -z "$said" ]
+            silent=$((silent + 1))
+            ;;
+        esac
+    done
+    [ "$reported" -ge 10 ]
+    [ "$silent" -eq 0 ]
+}

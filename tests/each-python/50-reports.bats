@@ -59,7 +59,7 @@ LIST
 @test "a fatal error of CPython names who led to it" {
     misuse thread-get
     dies_with
-    has_line "==*== gilshim: FATAL: PyThreadState_Get by misuse.so!misuse_get+0x* on tid *"
+    has_line "==*== gilshim: FATAL: PyThreadState_Get by misuse.so!misuse_get+0x* on tid *: \"*\""
     misuse release-saved
     dies_with
     has_line "==*== gilshim: FATAL*: PyGILState_Release by misuse.so!misuse_release_saved+0x* on tid *"
