@@ -80,6 +80,8 @@ LIST
 @test "mode=observe: told before it happens, nothing is changed, exitcode= ends what would hang" {
     local name
     for name in held moved; do
+        # Debug builds from 3.12 on assert at the attach; to know which states they note as moved takes a probe that writes.
+        [ "$name$PY_BUILD" != moveddebug ] || python_before 3.12 || continue
         shape "$name"
         fails_without "${command[@]}"
         local bare=$status
