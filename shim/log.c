@@ -5,23 +5,20 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "descriptor.h"
 #include "json.h"
 #include "options.h"
 #include "path.h"
 
-/* The log file, while it is open: which file it was, since daemons close descriptors they did not open and get the
- * number again for something else. */
+/* The log file, while it is open, and whose it is. */
 static struct {
-    int fd;
+    struct descriptor to;
     pid_t pid;
-    dev_t device;
-    ino_t inode;
-} log_file = {.fd = -1};
+} log_file = {.to.fd = -1};
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
@@ -130,21 +127,16 @@ static void put_after_loss(int fd) {
 }
 
 void log_open(void) {
-    if (!options_log_is_file() || (log_file.fd >= 0 && log_file.pid == getpid())) {
+    if (!options_log_is_file() || (log_file.pid == getpid() && descriptor_is_ours(&log_file.to))) {
         return;
     }
     int saved_errno = errno;
+    descriptor_close(&log_file.to);
     char path[sizeof options.log_path + 300];
     struct text text = text_start(path, sizeof path);
     path_expand(&text, options.log_path);
     text_end(&text);
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0644);
-    struct stat status;
-    if (fd >= 0 && fstat(fd, &status) == 0) {
-        log_file.fd = fd;
-        log_file.device = status.st_dev;
-        log_file.inode = status.st_ino;
-    } else {
+    if (!descriptor_open(&log_file.to, path, O_WRONLY | O_CREAT | O_APPEND)) {
         char line[sizeof path + 100];
         text = text_start(line, sizeof line);
         text_add(&text, "warning: can't write the log file \"");
@@ -153,7 +145,7 @@ void log_open(void) {
         text_add_decimal(&text, (uint64_t)errno);
         text_add(&text, "); stderr is used");
         put_message(STDERR_FILENO, text_end(&text));
-        log_file.fd = -1;
+        log_file.to.fd = -1;
         options.log_path[0] = '\0';
     }
     log_file.pid = getpid();
@@ -168,13 +160,8 @@ static int destination(void) {
     if (!options_log_is_file()) {
         return STDERR_FILENO;
     }
-    struct stat status;
-    if (log_file.pid != getpid()) {
-        log_open();
-    }
-    bool is_ours = log_file.fd >= 0 && fstat(log_file.fd, &status) == 0 && status.st_dev == log_file.device &&
-                   status.st_ino == log_file.inode;
-    return is_ours ? log_file.fd : STDERR_FILENO;
+    log_open(); /* a fork child's, or again if the program has closed it */
+    return log_file.to.fd >= 0 ? log_file.to.fd : STDERR_FILENO;
 }
 
 int log_descriptor(void) {

@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "descriptor.h"
 #include "path.h"
 #include "report.h"
 
@@ -23,7 +23,7 @@ static struct {
     size_t length;
     char buffer[CAPACITY + sizeof CLOSING];
 } file;
-static int fd = -1; /* apart from the buffer, which else would be data of the library's file */
+static struct descriptor out = {.fd = -1}; /* apart from the buffer, which else would be data of the library's file */
 
 static void complain(const char *what) {
     char buffer[sizeof file.path + 100];
@@ -40,17 +40,22 @@ static void complain(const char *what) {
 
 /* Writes all or nothing: what came out of a line by half is cut off again. */
 static bool write_out(const char *bytes, size_t size) {
+    if (!descriptor_is_ours(&out) && !(file.can_seek && descriptor_open_again(&out, file.path, O_WRONLY))) {
+        complain("the program has closed the file of");
+        out.fd = -1;
+        return false;
+    }
     size_t done = 0;
     while (done < size) {
-        ssize_t count = file.can_seek ? pwrite(fd, bytes + done, size - done, (off_t)(file.size + done))
-                                      : write(fd, bytes + done, size - done);
+        ssize_t count = file.can_seek ? pwrite(out.fd, bytes + done, size - done, (off_t)(file.size + done))
+                                      : write(out.fd, bytes + done, size - done);
         if (count < 0 && errno != EINTR) {
             complain("can't write on");
-            if (ftruncate(fd, (off_t)file.size) != 0 || pwrite(fd, CLOSING, strlen(CLOSING), (off_t)file.size) < 0) {
+            if (ftruncate(out.fd, (off_t)file.size) != 0 ||
+                pwrite(out.fd, CLOSING, strlen(CLOSING), (off_t)file.size) < 0) {
                 errno = 0; /* not a file that can be cut: a pipe, /dev/full */
             }
-            close(fd);
-            fd = -1;
+            descriptor_close(&out);
             return false;
         }
         done += count > 0 ? (size_t)count : 0;
@@ -72,13 +77,12 @@ static bool put_buffer(bool is_last) {
 }
 
 static bool begin(void) {
-    int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY;
-    fd = open(file.path, flags, 0644);
-    if (fd < 0) {
+    if (!descriptor_open(&out, file.path, O_WRONLY | O_CREAT | O_TRUNC)) {
+        out.fd = -1;
         complain("can't write");
         return false;
     }
-    file.can_seek = lseek(fd, 0, SEEK_CUR) == 0;
+    file.can_seek = lseek(out.fd, 0, SEEK_CUR) == 0;
     file.size = 0;
     file.is_first = true;
     file.buffer[0] = '[';
@@ -96,27 +100,23 @@ bool timeline_file_open(const char *pattern, uint64_t limit) {
 }
 
 bool timeline_file_is_open(void) {
-    return fd >= 0;
+    return out.fd >= 0;
 }
 
 void timeline_file_flush(void) {
-    if (fd >= 0 && file.length) {
+    if (out.fd >= 0 && file.length) {
         put_buffer(false);
     }
 }
 
 void timeline_file_close(void) {
-    if (fd >= 0 && ((file.can_seek && !file.length) || put_buffer(true))) {
-        close(fd);
-        fd = -1;
+    if (out.fd >= 0 && ((file.can_seek && !file.length) || put_buffer(true))) {
+        descriptor_close(&out);
     }
 }
 
 void timeline_file_forget(void) {
-    if (fd >= 0) {
-        close(fd);
-    }
-    fd = -1;
+    descriptor_close(&out);
     file.length = 0;
 }
 
@@ -134,20 +134,20 @@ static bool rotate(void) {
 
 /* The comma stands in front of a line, so that the last needs none: the array can be closed at any time. */
 bool timeline_file_add(const struct text *event) {
-    if (fd < 0 || event->length >= event->capacity) {
+    if (out.fd < 0 || event->length >= event->capacity) {
         return true; /* cut: half an object would spoil the file */
     }
     if (file.length + event->length + 2 > CAPACITY) {
         timeline_file_flush();
     }
-    if (fd >= 0 && !file.is_first) {
+    if (out.fd >= 0 && !file.is_first) {
         memcpy(file.buffer + file.length, ",\n", 2);
         file.length += 2;
     }
     memcpy(file.buffer + file.length, event->buffer, event->length);
     file.length += event->length;
     file.is_first = false;
-    if (fd >= 0 && file.size + file.length > file.half) {
+    if (out.fd >= 0 && file.size + file.length > file.half) {
         rotate();
         return false;
     }

@@ -156,6 +156,47 @@ killed() {
     done
 }
 
+# A daemon closes what it has not opened, and its own files may get the numbers.
+closing_program() {
+    cat >closing.py <<'PY'
+import os, sys, threading, time
+before = [int(fd) for fd in os.listdir("/proc/self/fd")]
+os.closerange(3, 4096)
+mine = os.open("mine", os.O_WRONLY | os.O_CREAT, 0o644)
+os.write(mine, b"mine\n")
+for fd in before:
+    if fd > 2 and fd != mine: os.dup2(mine, fd)
+def work():
+    for i in range(50): time.sleep(0.002)
+threads = [threading.Thread(target=work) for i in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+PY
+}
+closing_all() {
+    closing_program
+    rm -f mine log.*
+    command=("$PYTHON" -S closing.py)
+    OPTIONS=summary=1:log_path=$PWD/log traced
+    is_status 0
+    [ "$(cat mine)" = mine ] || told "the program's own file: $(cat mine)"
+    judge t.*
+    [ "$(count 'state attached')" -gt 20 ]
+    grep -q 'gilshim: summary' log.*
+}
+@test "a program closes all descriptors and opens files: none of them is written to, the timeline goes on" {
+    for_each_kind closing_all
+}
+
+@test "a program finds the lowest descriptors free" {
+    use_python static || use_python shared
+    command=("$PYTHON" -S -c 'import os; print("next is", os.open("/dev/null", os.O_RDONLY))')
+    without "${command[@]}"
+    local bare=$output
+    OPTIONS=log_path=$PWD/log traced
+    [ "$output" = "$bare" ] || told "without the shim: $bare"
+}
+
 @test "a repair is an instant with the module's name" {
     use_python static || use_python shared
     "$ROOT/tests/demo/build" "$PYTHON" modules
