@@ -22,8 +22,8 @@ goes_on_as_bare() {
 
     SHIM_OPTIONS=verbosity=1 with_shim "$@"
     [ "$status" = "$bare_status" ] || told "status without the shim: $bare_status, of: $*"
-    [ "$(count_lines '*gilshim*')" -le 1 ] || told "more than one line of the shim's own"
-    [ "$(grep -v gilshim <<<"$output" || true)" = "$bare" ] || told "output without the shim: $bare"
+    [ "$(count_lines '*== gilshim: *')" -le 1 ] || told "more than one line of the shim's own"
+    [ "$(grep -v '== gilshim: ' <<<"$output" || true)" = "$bare" ] || told "output without the shim: $bare"
 }
 
 # Runs CMD with SHIM_OPTIONS: ends well, its own output is DONE, and exactly one line is the shim's and matches PATTERN.
@@ -32,7 +32,7 @@ one_complaint() {
     shift
     works_with "$@"
     has_line DONE
-    [ "$(count_lines '*gilshim*')" = 1 ] || told "expected one line of the shim's own"
+    [ "$(count_lines '*== gilshim: *')" = 1 ] || told "expected one line of the shim's own"
     has_line "$pattern"
 }
 
