@@ -1,5 +1,4 @@
 #include "check.h"
-#include "bound.h"
 
 #include <stddef.h>
 #include <string.h>
