@@ -277,6 +277,18 @@ obstacle() {
 
 # ---- --check
 
+# Sets $started to the first Python that the text of the shell script $1 names and that is there; fails if there is none.
+named_python() {
+    words=$(sed 's/^[[:space:]]*#.*//' "$1" 2>/dev/null | LC_ALL=C grep -Eaow '[A-Za-z0-9_./+@%-]*python[0-9.]*(-dbg|d|t)?') || :
+    for word in $words; do
+        case $word in */*) started=$word ;; *) if look_up "$word"; then started=$file; else continue; fi ;; esac
+        if [ -f "$started" ] && [ -x "$started" ] && [ "$(resolved "$started")" != "$(resolved "$1")" ]; then
+            return 0
+        fi
+    done
+    return 1
+}
+
 tell() { printf 'gilshim: %s\n' "$*"; }
 cannot() {
     tell "can't be served: $*"
@@ -328,6 +340,19 @@ check() {
         tell 'it names libpython: if it opens that later, it is served from then on'
         exit 0
     fi
+    # A shell has no CPython, but is there to start one.
+    case $script-${real##*/} in
+    -*) ;;
+    *-sh | *-dash | *-bash | *-ksh* | *-zsh* | *-busybox)
+        if LC_ALL=C grep -q 'pyenv" exec ' -- "$script" 2>/dev/null; then
+            tell "it is a shim of pyenv's, which looks up what to start: check what \`pyenv which ${script##*/}\` prints"
+            exit 1
+        elif named_python "$script"; then
+            tell "the script names $started: if it starts that, it is served there as follows"
+            exec "$self" --check -- "$started"
+        fi
+        ;;
+    esac
     tell 'nothing to serve: no CPython is in it when it starts'
     tell 'programs that it starts, and a libpython that it opens later, are served where they can be; check those programs'
     exit 1

@@ -268,12 +268,37 @@ C
     wrapped --check /bin/true
     is_status 1
     has_line "gilshim: nothing to serve: *"
-    printf '#!/bin/sh\nexec python3 "$@"\n' >wrapped-python
-    chmod +x wrapped-python
-    wrapped --check ./wrapped-python
+    printf '#!/bin/sh\nexec "$@"\n' >any
+    chmod +x any
+    wrapped --check ./any
     is_status 1
-    has_line "gilshim: program: ./wrapped-python (a script, run by /bin/sh)"
+    has_line "gilshim: program: ./any (a script, run by /bin/sh)"
     has_line "gilshim: nothing to serve: *"
+}
+
+@test "--check of a shell script that names a Python goes on with that Python" {
+    require "needs a shared interpreter" use_python shared
+    printf '#!/bin/sh\n# not /nowhere/python3, nor %s/other/python\nA=/nowhere/python3\nexec "%s" "$@"\n' "$PWD" "$PYTHON" >by-path
+    printf '#!/bin/sh\n%s -V\n' "${PYTHON##*/}" >by-name
+    mkdir bin
+    ln -s "$PYTHON" "bin/${PYTHON##*/}"
+    chmod +x by-path by-name
+    wrapped --check ./by-path
+    check_is_complete
+    has_line "gilshim: the script names $PYTHON: if it starts that, *"
+    has_line "gilshim: interpreter: CPython $PY_VERSION*"
+    PATH=$PWD/bin:$PATH wrapped --check ./by-name
+    check_is_complete
+    has_line "gilshim: the script names $PWD/bin/${PYTHON##*/}: *"
+    # One that names itself does not go round in circles, and one of pyenv's says how to find what it starts.
+    printf '#!/bin/sh\nexec "$PWD/python3.99" "$PWD/python"\n' >python3.99
+    printf '#!/bin/sh\nexec "/opt/pyenv/libexec/pyenv" exec "$program" "$@"\n' >python
+    chmod +x python3.99 python
+    PATH=$PWD:$PATH wrapped --check ./python3.99
+    is_status 1
+    PATH=$PWD:$PATH wrapped --check python
+    is_status 1
+    has_line "*shim of pyenv's*\`pyenv which python\`*"
 }
 
 @test "--check of a program that names libpython, which it may open later" {
