@@ -73,8 +73,8 @@ static void learn(PyInterpreterState *interp) {
     __atomic_store_n(&mask, found, __ATOMIC_RELEASE); /* not before: slot_set goes by it */
 }
 
-/* Its hook calls PyGILState_Ensure in every allocation (3.12 to 3.14, not any more where the slot is a thread-local), a new state's included: with an empty slot that would be
- * fatal. There is no other way to ask; a trace that it takes is taken back. */
+/* From 3.12 to 3.14 its hook calls PyGILState_Ensure in every allocation, a new state's included: with an empty slot that
+ * would be fatal. There is no other way to ask; a trace that it takes is taken back. */
 static bool is_tracemalloc_on(void) {
     enum { DOMAIN = 0x67696c };
     if (!real.PyTraceMalloc_Track || !real.PyTraceMalloc_Untrack ||
