@@ -47,6 +47,10 @@ bool reconcile_resume_beneath(struct owner *me, const struct block *over, const 
         return false;
     }
     if (ended.beneath && ended.beneath != ended.state) {
+        if (interp_slot_follows) {
+            settle_detach(
+                me, ended.state); /* CPython takes out of the slot what stands there, and notes it in that state */
+        }
         exchange(me, ended.beneath, caller);
     } else if (!ended.beneath) {
         settle_detach(me, ended.state);

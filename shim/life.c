@@ -1,6 +1,7 @@
 #include "bound.h"
 #include "counter.h"
 #include "leaving.h"
+#include "nesting.h"
 #include "options.h"
 #include "real.h"
 #include "reconcile.h"
@@ -131,7 +132,14 @@ void reconcile_delete_current(const void *caller) {
 
 /* ---- interpreters ----------------------------------------------------------------------------------------------- */
 
-void reconcile_after_new_interpreter(PyThreadState *state, const void *caller) {
+PyThreadState *reconcile_before_new_interpreter(void) {
+    struct owner *me = owner_enter();
+    PyThreadState *current = me ? owner_attached(me) : NULL;
+    owner_leave(me);
+    return current;
+}
+
+void reconcile_after_new_interpreter(PyThreadState *before, PyThreadState *state, const void *caller) {
     if (!state) {
         return;
     }
@@ -148,6 +156,9 @@ void reconcile_after_new_interpreter(PyThreadState *state, const void *caller) {
         settle_slot(me, state, caller);
     }
     owner_take(me, state);
+    if (before) {
+        nesting_swap(me, before, state); /* who swaps back to it and in again has not left the block beneath */
+    }
     me->attached = state;
     settle_after_attach(state, caller);
     owner_leave(me);

@@ -352,6 +352,10 @@ struct owner *owner_enter(void) {
     if (me->lent) {
         take_back(me);
     }
+    PyThreadState *in_slot = slot_get();
+    if (me->override && !me->home && interp_slot_follows && in_slot && in_slot != me->override) {
+        me->override = NULL; /* CPython has put another one there, and noted in the state that it is in no slot any more */
+    }
     slot_learn();
     if (interp_is_debug && options_repairs(REPAIR_moved) && !me->is_forking && !interp_is_finalizing() &&
         owner_attached(me)) {

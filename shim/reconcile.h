@@ -57,6 +57,7 @@ PyThreadState *reconcile_this_thread_state(void);
 struct token_view {
     PyThreadState *attached;
     PyThreadState *in_slot;
+    int counter; /* gilstate_counter of the attached one */
 };
 struct token_view reconcile_before_token(void);
 
@@ -86,8 +87,11 @@ void reconcile_delete(PyThreadState *state, const void *caller);
 /* PyThreadState_DeleteCurrent, which also may be the end of a block over a held GIL. */
 void reconcile_delete_current(const void *caller);
 
+/* Before Py_NewInterpreter: the attached state, which it puts its own in the place of. NULL: none. */
+PyThreadState *reconcile_before_new_interpreter(void);
+
 /* Py_NewInterpreter has returned `state`, attached; NULL: it failed. */
-void reconcile_after_new_interpreter(PyThreadState *state, const void *caller);
+void reconcile_after_new_interpreter(PyThreadState *before, PyThreadState *state, const void *caller);
 
 /* Py_EndInterpreter. */
 void reconcile_end_interpreter(PyThreadState *state);

@@ -1,18 +1,22 @@
 #include "counter.h"
 #include "nesting.h"
 #include "reconcile.h"
+#include "settle.h"
 #include "slot.h"
 
+/* The thread is not left as a plain one before the real call: the release block that the state is in would be taken for one
+ * that a PyGILState_Ensure, which counts in the state, has ended for a while. */
 struct token_view reconcile_before_token(void) {
     struct owner *me = owner_enter();
-    struct token_view before = {.attached = me ? owner_attached(me) : NULL, .in_slot = slot_get()};
-    owner_leave(me);
-    return before;
+    PyThreadState *attached = me ? owner_attached(me) : NULL;
+    int counter = attached ? counter_read(attached) : COUNTER_UNKNOWN;
+    return (struct token_view){.attached = attached, .in_slot = slot_get(), .counter = counter};
 }
 
 void reconcile_token_began(struct token_view before) {
     PyThreadState *in_slot = slot_get();
-    if (!before.in_slot && in_slot) {
+    bool is_new = in_slot && in_slot != before.in_slot; /* CPython takes the slot's state, or makes one */
+    if (is_new) {
         owner_state_appeared(in_slot);
     }
     struct owner *me = owner_enter();
@@ -20,6 +24,9 @@ void reconcile_token_began(struct token_view before) {
     if (!state || state == before.attached) {
         owner_leave(me);
         return; /* it only counts */
+    }
+    if (is_new) {
+        blocks_forget(&me->blocks, state); /* an earlier one at the same address */
     }
     struct block *block = before.attached ? NULL : blocks_push(&me->blocks, BLOCK_ATTACH, state);
     if (block) {
@@ -33,24 +40,37 @@ void reconcile_token_began(struct token_view before) {
     owner_leave(me);
 }
 
-void reconcile_token_ended(struct token_view before) {
-    if (before.in_slot && before.in_slot == before.attached && !slot_get()) {
-        reconcile_state_ended(before.attached); /* was made for the block */
-        return;
-    }
-    struct owner *me = owner_enter();
-    PyThreadState *state = me ? owner_attached(me) : NULL;
-    if (!me || !before.attached || state == before.attached) {
-        owner_leave(me);
-        return;
-    }
-    if (state) {
-        nesting_swap(me, before.attached, state);
-    }
-    const struct block *block = state ? NULL : blocks_last_of(&me->blocks, before.attached);
+/* A state that was attached and is saved away again stays the one to come back to if others count in it, though the slot will
+ * cease to name it when another one is attached (as in reconcile_release). */
+static void note_detached(struct owner *me, PyThreadState *state, int counter) {
+    const struct block *block = blocks_last_of(&me->blocks, state);
     if (block && block->kind == BLOCK_ATTACH && block->by == BLOCK_BY_ENSURE) {
         blocks_remove(&me->blocks, block);
     }
-    me->attached = state;
+    if (counter > 1 && !blocks_last_of(&me->blocks, state) && !owner_last_saved(me)) {
+        blocks_push(&me->blocks, BLOCK_DETACH, state);
+    }
+    settle_detach(me, state);
+}
+
+void reconcile_token_ended(struct token_view before) {
+    struct owner *me = owner_enter();
+    PyThreadState *state = before.attached;
+    PyThreadState *now = me ? owner_attached(me) : NULL;
+    if (!me || !state || now == state) {
+        owner_leave(me);
+        return; /* it only counts */
+    }
+    /* It goes back to another one only from a state that it has made. */
+    bool is_freed = now || (before.in_slot == state && !slot_get());
+    if (is_freed) {
+        reconcile_state_ended(state);
+        me = owner_enter();
+    } else {
+        note_detached(me, state, before.counter);
+    }
+    if (me) {
+        me->attached = now;
+    }
     owner_leave(me);
 }

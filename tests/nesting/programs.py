@@ -14,6 +14,7 @@ STARTS = {"main": ATTACHED, "thread": ATTACHED, "foreign": DETACHED, "sub": ATTA
 
 EVER = ((0, 0), (9, 9))
 PYBIND = ((3, 0), (9, 9))
+PEP788 = ((3, 15), (9, 9))
 
 # name: where it is legal, what is inside, for which versions. tests/fixtures/nesting/blocks.c says what each does.
 BLOCKS = {
@@ -46,7 +47,9 @@ BLOCKS = {
     "keepA": ((DETACHED, NULL), DETACHED, EVER),
     "keepB": ((DETACHED, NULL), DETACHED, EVER),
     "cached": ((ATTACHED, DETACHED, NULL), ATTACHED, EVER),
-    "token": ((ATTACHED, DETACHED, NULL), ATTACHED, ((3, 15), (9, 9))),
+    "token": ((ATTACHED, DETACHED, NULL), ATTACHED, PEP788),
+    "view": ((ATTACHED, DETACHED, NULL), ATTACHED, PEP788),
+    "tokensub": ((ATTACHED, NULL), ATTACHED, PEP788),
     "oldP": ((ATTACHED, DETACHED, NULL), ATTACHED, PYBIND),
     "relP": ((ATTACHED,), DETACHED, PYBIND),
     "disP": ((ATTACHED,), DETACHED, PYBIND),
@@ -132,7 +135,7 @@ class Rules:
             within = NULL
         over, own = held and name in BY_HAND, held and name == "own"
         # A Python frame shows nothing of itself, and PEP 788 counts in a place of its own, where the rules don't look.
-        if name in ("py", "token") and held:
+        if name in ("py", "token", "view") and held:
             over, own = place.over, place.own
         if name in ELSEWHERE:
             return Place(within, used=library, here=library)
