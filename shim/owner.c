@@ -354,7 +354,7 @@ struct owner *owner_enter(void) {
     }
     PyThreadState *in_slot = slot_get();
     if (me->override && !me->home && interp_slot_follows && in_slot && in_slot != me->override) {
-        me->override = NULL; /* CPython has put another one there, and noted in the state that it is in no slot any more */
+        me->override = NULL; /* CPython has put another one there, and noted that in the one that it took out */
     }
     slot_learn();
     if (interp_is_debug && options_repairs(REPAIR_moved) && !me->is_forking && !interp_is_finalizing() &&
