@@ -210,7 +210,7 @@ void journal_start(unsigned events, bool is_on) {
 
 NO_TSAN static inline void write_event(struct journal_record *record, enum journal_kind kind, uint16_t call,
                                        uint8_t detail, const void *state, const void *interp, const void *caller,
-                                       uint64_t time, uint64_t waited) {
+                                       uint64_t time, uint64_t waited, bool is_later) {
     uint64_t number = record->next;
     /* First: a signal handler that comes in between has the next place. */
     __atomic_store_n(&record->next, number + 1, __ATOMIC_RELAXED);
@@ -225,20 +225,38 @@ NO_TSAN static inline void write_event(struct journal_record *record, enum journ
     event->call = call;
     event->kind = (uint8_t)kind;
     event->detail = detail;
+    event->is_later = is_later;
     __atomic_store_n(&event->number, number, __ATOMIC_RELEASE);
 }
 
 void journal_note(enum journal_kind kind, uint16_t call, uint8_t detail, const void *state, const void *caller) {
     struct journal_record *record = my_record();
     if (record) {
-        write_event(record, kind, call, detail, state, NULL, caller, ticks_now(), 0);
+        write_event(record, kind, call, detail, state, NULL, caller, ticks_now(), 0, false);
     }
+}
+
+NO_TSAN void journal_note_later(enum journal_kind kind, uint16_t call, uint8_t detail, const void *state,
+                                const void *caller) {
+    struct journal_record *record = my_record();
+    if (!record) {
+        return;
+    }
+    uint64_t mask = journal_store.ring_size - 1;
+    uint64_t number = record->next;
+    const struct journal_event *before = &record->ring[(number - 1) & mask];
+    bool is_whole = __atomic_load_n(&before->number, __ATOMIC_RELAXED) == number - 1 && before->time;
+    if (!is_whole) { /* the first, or in a signal handler that came into the writing of one */
+        journal_note(kind, call, detail, state, caller);
+        return;
+    }
+    write_event(record, kind, call, detail, state, NULL, caller, before->time, 0, true);
 }
 
 void journal_made(enum journal_kind kind, uint16_t call, const void *state, const void *interp, const void *caller) {
     struct journal_record *record = my_record();
     if (record) {
-        write_event(record, kind, call, 0, state, interp, caller, ticks_now(), 0);
+        write_event(record, kind, call, 0, state, interp, caller, ticks_now(), 0, false);
     }
 }
 
@@ -284,7 +302,7 @@ NO_TSAN void journal_attached(enum journal_kind kind, uint16_t call, uint8_t det
     }
     uint64_t now = ticks_now();
     uint64_t waited = begun ? ticks_between(begun, now) : 0;
-    write_event(record, kind, call, detail, state, interp, caller, now, waited);
+    write_event(record, kind, call, detail, state, interp, caller, now, waited, false);
     begin_writing(record);
     if (record->module_caller != caller) {
         record->module_caller = caller;
@@ -307,7 +325,7 @@ NO_TSAN void journal_found(enum journal_kind kind, uint16_t call, uint8_t detail
         return;
     }
     uint64_t now = ticks_now();
-    write_event(record, kind, call, detail, state, NULL, caller, now, 0);
+    write_event(record, kind, call, detail, state, NULL, caller, now, 0, false);
     if (record->thread.now.phase != JOURNAL_HOLDS) {
         begin_writing(record);
         record->thread.now =
@@ -323,7 +341,7 @@ NO_TSAN void journal_detaches(enum journal_kind kind, uint16_t call, uint8_t det
         return;
     }
     uint64_t now = ticks_now();
-    write_event(record, kind, call, detail, state, NULL, caller, now, 0);
+    write_event(record, kind, call, detail, state, NULL, caller, now, 0, false);
     begin_writing(record);
     if (record->thread.now.phase == JOURNAL_HOLDS) {
         uint64_t held = ticks_between(record->thread.now.since, now);

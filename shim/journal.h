@@ -35,7 +35,7 @@ enum { JOURNAL_NO_CALL = 0xffff };
 
 struct journal_event {
     uint64_t number; /* counts the thread's events, from 1 */
-    uint64_t time;   /* ticks (ticks.h) at its end */
+    uint64_t time;   /* ticks (ticks.h) at its end; of the thread's event before it where is_later */
     uint64_t waited; /* ticks that an attaching call took */
     const void *state;
     const void *interp; /* NULL: not known */
@@ -43,6 +43,7 @@ struct journal_event {
     uint16_t call;      /* the API function, by its index in real_api_names; or JOURNAL_NO_CALL */
     uint8_t kind;       /* enum journal_kind */
     uint8_t detail;
+    bool is_later; /* no clock was read: it was at `time` or later, and before the thread's next event */
 };
 
 enum journal_phase {
@@ -95,6 +96,10 @@ extern void (*journal_before_end)(bool is_last);
 
 /* An event that changes nothing about what is attached. */
 void journal_note(enum journal_kind kind, uint16_t call, uint8_t detail, const void *state, const void *caller);
+
+/* The same without reading the clock, which is most of what an event costs: for the ends of nested blocks, which nobody
+ * waits for and which end no hold. */
+void journal_note_later(enum journal_kind kind, uint16_t call, uint8_t detail, const void *state, const void *caller);
 
 /* The thread is about to make a call that attaches `state` and may wait for the GIL. Returns the moment, for
  * journal_attached. */

@@ -56,7 +56,7 @@ int record_ensure(const void *caller) {
 void record_release(int gilstate, const void *caller) {
     bool is_straight = goes_straight();
     if (gilstate == GILSTATE_LOCKED) {
-        journal_note(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_LOCKED, interp_current(), caller);
+        journal_note_later(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_LOCKED, interp_current(), caller);
     } else {
         journal_detaches(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_UNLOCKED, interp_current(), caller);
     }
@@ -80,7 +80,7 @@ int record_ensure_again(PyThreadState *own, const void *caller) {
 }
 
 void record_release_again(PyThreadState *own, const void *caller) {
-    journal_note(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_LOCKED, own, caller);
+    journal_note_later(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_LOCKED, own, caller);
     real.PyGILState_Release(GILSTATE_LOCKED);
 }
 

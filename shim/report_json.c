@@ -22,7 +22,7 @@ static void add_event(struct json *json, const struct report *report, const stru
         return;
     }
     json_number(json, "number", event->number);
-    json_seconds(json, "ago", ticks_span_ns(ticks_between(event->time, report->now)));
+    json_seconds(json, event->is_later ? "ago_at_most" : "ago", ticks_span_ns(ticks_between(event->time, report->now)));
     json_string(json, "event", journal_kind_name((enum journal_kind)event->kind));
     if (event->kind == JOURNAL_REPAIR || event->kind == JOURNAL_MISUSE) {
         json_string(json, "name", event->detail < REPORT_KINDS ? report_name((enum report_kind)event->detail) : NULL);

@@ -169,7 +169,7 @@ static void put_event(const struct report *report, const struct journal_event *e
     struct text text = line_start(buffer, sizeof buffer, "    ");
     text_add(&text, "-");
     text_add_seconds(&text, ticks_span_ns(ticks_between(event->time, report->now)), 6);
-    text_add(&text, " s ");
+    text_add(&text, event->is_later ? " s or later: " : " s ");
     text_add(&text, journal_kind_name((enum journal_kind)event->kind));
     if (event->kind == JOURNAL_REPAIR || event->kind == JOURNAL_MISUSE) {
         text_add(&text, " ");

@@ -67,6 +67,32 @@ json_lines() {
 }
 @test "log_format=json: every line is an object" { on_each json_lines; }
 
+# A nested Release reads no clock: it was after the Ensure before it, the pause was after both, and the report must not say
+# more than that. The pairs' Ensures have their own times.
+nested_pairs() {
+    command=("$PYTHON" -S -c "
+import sys, ctypes, time
+sys.path.insert(0, '$FIXTURES')
+import misuse
+api = ctypes.PyDLL(None)
+for i in range(2):
+    api.PyGILState_Release(api.PyGILState_Ensure())
+    time.sleep(.2)
+misuse.run('mix-in-handler')")
+    rm -f log.*
+    SHIM_OPTIONS=verbosity=2:history=16 works_with "${command[@]}"
+    has_line '==*== gilshim:     -0.[2-9]* s ensure (LOCKED) tstate 0x*'
+    has_line '==*== gilshim:     -0.[2-9]* s or later: release (LOCKED) tstate 0x*'
+    has_no_line '* s release (LOCKED)*'
+    SHIM_OPTIONS=verbosity=2:history=16:log_format=json:log_path=$PWD/log works_with "${command[@]}"
+    json_holds log.* '(lambda events: [e["event"] for e in events].count("release") == 2
+        and all(a["event"] == "ensure" and 0.2 < a["ago"] < 30 for a, b in zip(events, events[1:]) if b["event"] == "release")
+        and all(("ago_at_most" in e and "ago" not in e) == (e["event"] == "release") for e in events)
+        and all(abs(b["ago_at_most"] - a["ago"]) < 1e-5 for a, b in zip(events, events[1:]) if b["event"] == "release"))(
+            [e for r in reports if r.get("name") == "held" for t in r["threads"] for e in t["events"]])'
+}
+@test "a nested release has no time of its own, and says so" { on_each nested_pairs; }
+
 @test "summary=1 fits 80 columns, and counts" {
     program mix-1000
     SHIM_OPTIONS=summary=1 works_with "${command[@]}"
@@ -110,7 +136,7 @@ json_lines() {
     has_line '*gilshim: suppressed 1 held:misuse.so!mi\*'
     has_no_line '*suppressed*nothing*'
     echo 'called_from_lib:^misuse.so$' >rules
-    SHIM_OPTIONS=mode=strict:suppressions=$PWD/rules with_shim "${command[@]}"
+    LIMIT=5 SHIM_OPTIONS=mode=strict:suppressions=$PWD/rules with_shim "${command[@]}"
     has_no_line '*would follow*'
     SHIM_OPTIONS=suppressions=$PWD/none works_with "${command[@]}"
     has_line "*warning: *suppressions*"
