@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "counter.h"
 #include "cpython.h"
 #include "list.h"
 
@@ -36,6 +37,16 @@ struct block *blocks_top(const struct list *blocks);
 
 /* Opens a block inside the others. NULL without memory. */
 struct block *blocks_push(struct list *blocks, enum block_kind kind, PyThreadState *state);
+
+/* A release block, as blocks_push would; false if that needs memory. */
+static inline bool blocks_push_detach(struct list *blocks, PyThreadState *state) {
+    if (blocks->count == blocks->capacity) {
+        return false;
+    }
+    ((struct block *)blocks->items)[blocks->count++] =
+        (struct block){.kind = BLOCK_DETACH, .state = state, .counter = COUNTER_UNKNOWN};
+    return true;
+}
 
 /* Takes one out, wherever it is. */
 void blocks_remove(struct list *blocks, const struct block *block);

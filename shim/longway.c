@@ -9,6 +9,7 @@
 #include "real.h"
 #include "reconcile.h"
 #include "record.h"
+#include "second.h"
 
 /* Where calls are recorded, the recorder asks the rules. */
 #define RULE(name) (journal_is_on ? record_##name : reconcile_##name)
@@ -88,6 +89,9 @@ PyThreadState *longway_PyGILState_GetThisThreadState(const void *caller) {
 /* ---- attach and detach ------------------------------------------------------------------------------------------ */
 
 PyThreadState *longway_PyEval_SaveThread(const void *caller) {
+    if (second_save()) {
+        return real.PyEval_SaveThread();
+    }
     PASS(PyThreadState *, PyEval_SaveThread);
     if (seen_attached()) {
         return record_save(caller);
@@ -102,6 +106,10 @@ PyThreadState *longway_PyEval_SaveThread(const void *caller) {
 }
 
 void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
+    if (second_restore(state, caller)) {
+        real.PyEval_RestoreThread(state);
+        return;
+    }
     PASS_VOID(PyEval_RestoreThread, state);
     if (is_seen_parked(state)) {
         record_attach(state, BLOCK_BY_RESTORE, caller);

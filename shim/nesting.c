@@ -98,6 +98,32 @@ const struct block *nesting_detach(struct owner *me, PyThreadState *current, boo
     return NULL;
 }
 
+bool nesting_is_release(struct owner *me, const PyThreadState *current, int counter) {
+    const struct block *blocks = me->blocks.items;
+    bool is_last = true;
+    for (uint32_t i = me->blocks.count; i-- > 0;) {
+        const struct block *block = &blocks[i];
+        if (block->state != current) {
+            continue;
+        }
+        if (block->kind == BLOCK_ATTACH && block->counter >= counter) {
+            return false; /* at its end */
+        }
+        if (is_last && block->kind == BLOCK_DETACH) {
+            return false; /* attached again unseen */
+        }
+        is_last = false;
+    }
+    const struct block *top = blocks_top(&me->blocks);
+    if (!top || top->state != current || is_counted_up(top, counter)) {
+        return true;
+    }
+    if (top->kind == BLOCK_OVER) {
+        return top->by == BLOCK_BY_ENSURE || top->by == BLOCK_BY_ACQUIRE;
+    }
+    return top->kind != BLOCK_ATTACH || top->by != BLOCK_BY_LIBRARY;
+}
+
 void nesting_swap(struct owner *me, PyThreadState *current, PyThreadState *state) {
     struct list *blocks = &me->blocks;
     if (!current || !state) {

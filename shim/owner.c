@@ -8,6 +8,7 @@
 #include "options.h"
 #include "owner_pool.h"
 #include "registry.h"
+#include "second.h"
 #include "slot.h"
 #include "survivors.h"
 
@@ -371,9 +372,18 @@ struct owner *owner_enter(void) {
     return me;
 }
 
+/* Something is to be done at the next visit, or is being done. */
+static bool is_busy(struct owner *me) {
+    return me->clearing || me->loan || me->holds_gil_without_state || me->has_forked || me->exit_rounds ||
+           interp_is_over || is_lent_free(me) || legacy_is_there();
+}
+
 void owner_leave(struct owner *me) {
-    if (!me || me != owner_fast.record || me->override || me->clearing || me->loan || me->holds_gil_without_state ||
-        me->has_forked || me->exit_rounds || interp_is_over || is_lent_free(me) || legacy_is_there()) {
+    if (!me || me != owner_fast.record || is_busy(me)) {
+        return;
+    }
+    if (me->override) {
+        second_begin(me);
         return;
     }
     PyThreadState *own = slot_get();

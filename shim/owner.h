@@ -36,6 +36,7 @@ struct owner {
     PyThreadState *attached; /* attached here last, as far as seen: a hint for the truth test up to 3.11 */
     PyThreadState *override; /* what we wrote into the slot, while it stands there */
     PyThreadState *home;     /* what the slot held before that, and gets back at the detach */
+    uint8_t override_as;     /* enum repair: which one it was */
     PyThreadState
         *unseen;      /* in the slot by our hand, detached by CPython itself, and attached by Ensure meanwhile ... */
     int unseen_count; /* ... when this was its count: the Release that gets back to it leaves the slot alone */
@@ -72,6 +73,10 @@ struct owner_fast {
     slot_place *counted;    /* where its slot is, if nested Ensures may be counted by the wrapper; else a NULL */
     slot_place *slot;       /* plain: where its slot is; or that of `own`, if only CPython knows */
     PyThreadState *own;     /* plain: the state in its slot, as long as it can't have been freed */
+    uint32_t second;        /* epoch at which the record was left with the slot moved, and nothing else (second.h) */
+    int saved_count;        /* second: the count of ... */
+    PyThreadState *saved;   /* ... the state that was saved away since, and for which the slot is to be moved again */
+    PyThreadState *home;    /* what the slot holds meanwhile */
     struct owner *record;
 };
 extern __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -88,7 +93,7 @@ static inline bool owner_is_settled(void) {
 
 /* From now on the calling thread takes the long way, until owner_leave says otherwise. */
 static inline void owner_unsettle(void) {
-    owner_fast.epoch = owner_fast.settled = 0;
+    owner_fast.epoch = owner_fast.settled = owner_fast.second = 0;
 }
 
 /* Constructor: every call is recorded, so that no wrapper may take its short way. */

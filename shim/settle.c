@@ -40,6 +40,7 @@ static void note_override(struct owner *me, PyThreadState *state, PyThreadState 
         me->home = in_slot;
     }
     me->override = state;
+    me->override_as = (uint8_t)kind;
     report_repair_of(kind, caller, state, in_slot);
 }
 
@@ -118,6 +119,7 @@ void settle_after_attach(PyThreadState *state, const void *caller) {
         owner_unsettle();
         me->home = in_slot;
         me->override = state;
+        me->override_as = REPAIR_moved;
         report_repair_of(REPAIR_moved, caller, state, in_slot);
     }
 }

@@ -44,6 +44,7 @@ duplicate                 1   hangs   dies    ok      ok
 main-duplicate            1   hangs   dies    ok      ok
 held                      1   hangs   hangs   hangs   dies
 swapped                   1   hangs   dies    ok      ok
+swapped-in-turns          1   hangs   dies    ok      ok
 thread-local              1   breaks  dies    breaks  breaks
 cached                    1   fails   fails   fails   fails
 cached-at-once            1   fails   fails   fails   fails
@@ -214,6 +215,7 @@ setup() {
 @test "main-duplicate, pybind11 <= 2.2" { plays main-duplicate 1; }
 @test "held, pybind11 <= 2.2" { plays held 1; }
 @test "swapped, pybind11 <= 2.2" { plays swapped 1; }
+@test "swapped-in-turns, pybind11 <= 2.2" { plays swapped-in-turns 1; }
 @test "thread-local, pybind11 <= 2.2" { plays thread-local 1; }
 @test "cached, pybind11 <= 2.2" { plays cached 1; }
 @test "cached-at-once, pybind11 <= 2.2" { plays cached-at-once 1; }
