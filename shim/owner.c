@@ -330,6 +330,19 @@ static void find_places(void) {
     owner_fast.counted = can_count ? slot : &nothing;
 }
 
+/* The thread comes from a former life of the interpreter. Up to 3.14 its slot went with the key; from 3.15 on it is a thread-local
+ * that CPython leaves as it is, and names a state that has been freed: Ensure would attach that one. Who initialized this life was
+ * here at once, with its state attached. */
+static void empty_slot_of_former_life(void) {
+    if (interp_is_over || !options_repairs(REPAIR_finalize)) {
+        return;
+    }
+    slot_learn();
+    if (slot_in_tls() && slot_get() != interp_current()) {
+        slot_set(NULL);
+    }
+}
+
 struct owner *owner_enter(void) {
     owner_unsettle();
     struct owner *me = demand_record();
@@ -342,6 +355,7 @@ struct owner *owner_enter(void) {
         me->life = owner_life;
         owner_fast.own = owner_fast.parked = NULL;
         owner_fast.is_watched = false;
+        empty_slot_of_former_life();
     }
     unpark(me);
     uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);

@@ -10,8 +10,9 @@
 
 typedef void dump_function(int fd, PyThreadState *state);
 
-/* Exported by 3.6 to 3.8 and by 3.11, 3.12; hidden in 3.9, 3.10 and from 3.13 on, where the .symtab of the file has it
- * unless it is stripped. 2.7 has nothing of the kind. */
+/* Exported by 3.6 to 3.8 and by 3.11, 3.12; hidden in 3.9, 3.10, 3.13 and 3.14, where the .symtab of the file has it
+ * unless it is stripped. From 3.15 on it is public, and returns what went wrong, which nobody needs here. 2.7 has nothing of the
+ * kind. */
 static dump_function *find_dump(void) {
     static dump_function *found;
     static unsigned sought_in; /* generation of the binding */
@@ -19,7 +20,8 @@ static dump_function *find_dump(void) {
         return found;
     }
     sought_in = real_status.generation;
-    found = real._Py_DumpTraceback;
+    found =
+        real.PyUnstable_DumpTraceback ? (dump_function *)(void *)real.PyUnstable_DumpTraceback : real._Py_DumpTraceback;
     struct elf_object object;
     if (!found && elf_find_by_address((const void *)real.Py_IsInitialized, &object)) {
         void *address = symbol_find_hidden(&object, "_Py_DumpTraceback");

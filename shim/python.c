@@ -127,14 +127,15 @@ bool python_thread_name(char *name, size_t capacity) {
 
 /* ---- the Python stack ------------------------------------------------------------------------------------------- */
 
-/* Exported in some versions only (3.6 to 3.8, 3.11, 3.12), hidden in others; not in 2.7. */
+/* Exported in some versions only (3.6 to 3.8, 3.11, 3.12), hidden in others, public from 3.15 on; not in 2.7. */
 static void (*traceback_dumper(void))(int, PyThreadState *) {
     static void *found;
     static bool is_looked_up;
     if (!__atomic_load_n(&is_looked_up, __ATOMIC_ACQUIRE)) {
         struct elf_object cpython;
         if (real.PyThreadState_Next && elf_find_by_address((const void *)real.PyThreadState_Next, &cpython)) {
-            void *address = find(&cpython, "_Py_DumpTraceback");
+            void *address = find(&cpython, "PyUnstable_DumpTraceback");
+            address = address ? address : find(&cpython, "_Py_DumpTraceback");
             address = address ? address : symbol_find_hidden(&cpython, "_Py_DumpTraceback");
             __atomic_store_n(&found, address, __ATOMIC_RELAXED);
         }

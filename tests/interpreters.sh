@@ -1,7 +1,7 @@
 #!/bin/sh
 # Lists the CPython interpreters of this machine, one a line, fields separated by tabs:
 #   tag  kind  version  build  python  include  libdir  ldlib
-# tag      short name used for folders and test names: 3.8, deb3.11, deb3.11-dbg, deb3.11-shared
+# tag      short name used for folders and test names: 3.8, deb3.11, deb3.11-dbg, deb3.11-shared; 3.13t: built without the GIL
 # kind     static (the executable contains CPython and exports it) or shared (it is linked to libpython)
 # version  2.7, 3.6, ...
 # build    release or debug
@@ -9,13 +9,15 @@
 # include  directory of Python.h
 # libdir   directory of libpython (shared or static)
 # ldlib    what to give to -l: python3.8, python3.6m; for kind static the name of the .a, or "-" where there is none
-# GILSHIM_TEST_PYTHONS="tag tag ..." restricts the list.
+# GILSHIM_TEST_PYTHONS="tag tag ..." restricts the list. One without the GIL is only listed if it is named there: most tests
+# are about the GIL.
 set -eu
 
 query='
 import sys, sysconfig
 v = sysconfig.get_config_var
 version = "%d.%d" % sys.version_info[:2]
+version += "t" if v("Py_GIL_DISABLED") else ""
 build = "debug" if hasattr(sys, "gettotalrefcount") else "release"
 include = sysconfig.get_paths()["include"]
 library = "python%s" % v("LDVERSION")
@@ -37,6 +39,12 @@ LINE
     # Debian's sysconfig describes the build of its libpython, not of its executable: ask the executable itself.
     if readelf -d "$(readlink -f "$python")" | grep -q 'NEEDED.*libpython'; then kind=shared; else kind=static; fi
     tag=$1$version
+    case $version in
+    *t)
+        [ -n "${GILSHIM_TEST_PYTHONS:-}" ] || return 0
+        version=${version%t}
+        ;;
+    esac
     [ "$build" = release ] || tag=$tag-dbg
     emit "$tag" "$kind" "$version" "$build" "$python" "$include" "$libdir" "$ldlib"
     # Debian's interpreter is static, and its libpython package has the shared twin of the same build.
