@@ -10,6 +10,7 @@
 #include "counter.h"
 #include "options.h"
 #include "registry.h"
+#include "second.h"
 #include "slot.h"
 #include "survivors.h"
 #include "test.h"
@@ -23,6 +24,7 @@ bool interp_is_over;
 bool interp_is_debug;
 static PyThreadState *current;
 static __thread PyThreadState *slot;
+static bool slot_is_thread_local; /* 3.15 */
 static const PyThreadState *dead_after_fork;
 
 uint32_t interp_next_epoch(void) {
@@ -70,6 +72,9 @@ PyThreadState *slot_get(void) {
 }
 void slot_learn(void) {
 }
+const void *slot_in_tls(void) {
+    return slot_is_thread_local ? &slot : NULL;
+}
 void bound_learn(const PyThreadState *attached) {
     (void)attached;
 }
@@ -78,6 +83,12 @@ void slot_thread_ends(void) {
 bool slot_set(PyThreadState *state) {
     slot = state;
     return true;
+}
+
+/* second.c itself is tried by whole programs. */
+static const struct owner *begun_as_second;
+void second_begin(struct owner *me) {
+    begun_as_second = me;
 }
 
 static char memory[64 * 16];
@@ -165,6 +176,26 @@ static void two_states_body(void) {
 }
 static void a_thread_with_two_states_is_not(void) {
     on_new_thread(two_states_body);
+}
+
+/* Where the slot was moved to the second state, the rules may give way to second.c; never while something is pending. */
+static void moved_slot_body(void) {
+    slot = state(1);
+    struct owner *me = owner_enter();
+    me->home = state(1);
+    me->override = me->attached = slot = current = state(2);
+    begun_as_second = NULL;
+    me->clearing = state(3);
+    owner_leave(me);
+    CHECK(!begun_as_second && !owner_is_plain());
+    me = owner_enter();
+    me->clearing = NULL;
+    owner_leave(me);
+    CHECK(begun_as_second == me && !owner_is_plain());
+    current = NULL;
+}
+static void a_thread_whose_slot_was_moved_is_no_plain_one(void) {
+    on_new_thread(moved_slot_body);
 }
 
 /* Blocks over a held GIL keep a thread from being plain; so does a state that was attached unseen. */
@@ -494,6 +525,29 @@ static void a_new_interpreter_begins_with_empty_records(void) {
     on_new_thread(life_body);
 }
 
+/* Keys die with the interpreter, 3.15's thread-local does not. */
+static void stale_slot_body(void) {
+    slot_is_thread_local = true;
+    slot = current = state(11);
+    owner_leave(owner_enter());
+    owner_new_life();
+    current = state(12); /* of another thread that holds the GIL */
+    owner_leave(owner_enter());
+    CHECK(!slot);
+    owner_new_life();
+    slot = current = state(12); /* who initialized it */
+    owner_leave(owner_enter());
+    CHECK(slot == state(12));
+    slot_is_thread_local = false;
+    owner_new_life();
+    current = NULL;
+    owner_leave(owner_enter());
+    CHECK(slot == state(12));
+}
+static void a_slot_of_a_former_life_is_emptied(void) {
+    on_new_thread(stale_slot_body);
+}
+
 /* A library's key whose destructor calls in late, after ours may have run for the last time. */
 static pthread_key_t late_key;
 static int late_calls;
@@ -611,6 +665,7 @@ int main(void) {
     CHECK(owner_start());
     RUN(a_thread_with_one_state_is_plain);
     RUN(a_thread_with_two_states_is_not);
+    RUN(a_thread_whose_slot_was_moved_is_no_plain_one);
     RUN(open_blocks_are_not_plain);
     RUN(another_threads_state_is_not_taken_for_ours);
     RUN(lists_grow);
@@ -619,6 +674,7 @@ int main(void) {
     RUN(a_state_that_was_given_up_comes_back);
     RUN(a_lent_state_that_died_is_forgotten);
     RUN(a_new_interpreter_begins_with_empty_records);
+    RUN(a_slot_of_a_former_life_is_emptied);
     RUN(destructors_may_still_call);
     if (!under_asan) {
         RUN(nothing_is_left_of_threads);
