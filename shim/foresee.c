@@ -172,8 +172,11 @@ void foresee_release_thread(PyThreadState *state, const void *caller) {
 
 void foresee_swap(PyThreadState *state, const void *caller) {
     leaving_attached(state);
+    if (!options_look_on() || !state || interp_slot_follows || state == interp_current()) {
+        return;
+    }
     PyThreadState *in_slot = slot_get();
-    if (options_look_on() && state && !interp_slot_follows && state != in_slot && state != interp_current()) {
+    if (state != in_slot) {
         foretell_repair(REPORT_WOULD_REPAIR, kind_of(state, in_slot), caller, state, in_slot);
     }
 }

@@ -17,16 +17,13 @@ PyThreadState *reconcile_new(PyInterpreterState *interp) {
     if (!state) {
         return NULL;
     }
-    owner_state_made(state);
     /* A thread without a state gets the new one into its slot at once, whoever it was made for. */
     bool is_in_slot = slot_get() == state;
-    if (is_in_slot) {
-        owner_state_appeared(state);
-    }
+    bool is_ours = owner_state_made(state, is_in_slot);
     struct owner *me = owner_enter();
     if (me) {
         blocks_forget(&me->blocks, state); /* an earlier one at the same address, whose end was not seen */
-        if (is_in_slot) {
+        if (is_in_slot && !is_ours) {
             owner_take(me, state);
         }
         owner_leave(me);
@@ -143,10 +140,7 @@ void reconcile_after_new_interpreter(PyThreadState *before, PyThreadState *state
     if (!state) {
         return;
     }
-    owner_state_made(state);
-    if (slot_get() == state) {
-        owner_state_appeared(state);
-    }
+    owner_state_made(state, slot_get() == state);
     struct owner *me = owner_enter();
     if (!me) {
         return;

@@ -322,8 +322,8 @@ static void unpark(struct owner *me) {
 }
 
 /* Where the wrappers look on this thread. */
-static void find_places(void) {
-    slot_place *slot = slot_find();
+static void find_places(const PyThreadState *in_slot) {
+    slot_place *slot = slot_find(in_slot);
     owner_fast.current = current_find();
     owner_fast.slot = slot ? slot : &owner_fast.own;
     bool can_count = slot && owner_fast.current && counter_is_known() && interp_ensures_itself && !owner_is_recorded;
@@ -340,6 +340,14 @@ static void empty_slot_of_former_life(void) {
     slot_learn();
     if (slot_in_tls() && slot_get() != interp_current()) {
         slot_set(NULL);
+    }
+}
+
+/* CPython may have put another one there, and noted that in the one that it took out. */
+static void drop_replaced_override(struct owner *me) {
+    PyThreadState *in_slot = slot_get();
+    if (in_slot && in_slot != me->override) {
+        me->override = NULL;
     }
 }
 
@@ -367,9 +375,8 @@ struct owner *owner_enter(void) {
     if (me->lent) {
         take_back(me);
     }
-    PyThreadState *in_slot = slot_get();
-    if (me->override && !me->home && interp_slot_follows && in_slot && in_slot != me->override) {
-        me->override = NULL; /* CPython has put another one there, and noted that in the one that it took out */
+    if (me->override && !me->home && interp_slot_follows) {
+        drop_replaced_override(me);
     }
     slot_learn();
     if (interp_is_debug && options_repairs(REPAIR_moved) && !me->is_forking && !interp_is_finalizing() &&
@@ -381,7 +388,7 @@ struct owner *owner_enter(void) {
         drop_dead_after_fork(me);
     }
     if (owner_fast.counted == &nothing && !me->has_forked) {
-        find_places();
+        find_places(slot_get());
     }
     return me;
 }
@@ -416,7 +423,7 @@ void owner_leave(struct owner *me) {
         counter_learn(own); /* what ends a block is guessed without it */
         interp_learn_from(own);
     }
-    find_places();
+    find_places(own);
     owner_fast.own = own;
     owner_fast.settled = owner_fast.verified;
     owner_fast.epoch = owner_is_recorded || !owner_fast.current ? 0 : owner_fast.verified;

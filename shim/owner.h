@@ -136,8 +136,9 @@ void owner_take(struct owner *me, PyThreadState *state);
  * nothing happens. */
 void owner_give_up(struct owner *me, const PyThreadState *state);
 
-/* A state was made by PyThreadState_New. */
-void owner_state_made(PyThreadState *state);
+/* A state was made, and CPython has put it into this thread's slot, or not. Before the next owner_enter, as with
+ * owner_state_appeared. True: it is this thread's; false if it isn't, or the thread has no record yet. */
+bool owner_state_made(PyThreadState *state, bool is_in_slot);
 
 /* A state is about to be freed: no block of this thread names it any more, and the registry knows. Before the call that
  * frees it: from then on another thread may have a new state at the same address. `may_be_elsewhere`: another thread may

@@ -4,13 +4,18 @@
 #include "registry.h"
 #include "slot.h"
 
-void owner_take(struct owner *me, PyThreadState *state) {
-    struct registry_entry entry;
-    bool is_known = registry_find(state, &entry);
+/* The registry has, or gets, an entry of `state` as this thread's. */
+static void note_taken(struct owner *me, const PyThreadState *state) {
     owner_fast.is_watched = true;
     if (me->lent == state) {
         me->lent = NULL;
     }
+}
+
+void owner_take(struct owner *me, PyThreadState *state) {
+    struct registry_entry entry;
+    bool is_known = registry_find(state, &entry);
+    note_taken(me, state);
     if (is_known && entry.owner == me) {
         return;
     }
@@ -28,8 +33,13 @@ void owner_give_up(struct owner *me, const PyThreadState *state) {
     }
 }
 
-void owner_state_made(PyThreadState *state) {
-    registry_add(state);
+bool owner_state_made(PyThreadState *state, bool is_in_slot) {
+    struct owner *me = is_in_slot ? owner_fast.record : NULL;
+    if (me) {
+        note_taken(me, state);
+    }
+    registry_add(state, me, __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE));
+    return me;
 }
 
 void owner_state_appeared(PyThreadState *state) {
@@ -38,8 +48,7 @@ void owner_state_appeared(PyThreadState *state) {
     if (!me || !state || (!registry_find(state, &entry) && !entry.died) || entry.owner == me) {
         return;
     }
-    registry_add(state); /* what was known of another one at this address is history */
-    owner_take(me, state);
+    owner_state_made(state, true); /* what was known of another one at this address is history */
 }
 
 static void forget(struct owner *me, const PyThreadState *state) {
@@ -56,24 +65,19 @@ static void forget(struct owner *me, const PyThreadState *state) {
 }
 
 void owner_state_ends(struct owner *me, PyThreadState *state, bool may_be_elsewhere) {
-    struct registry_entry entry;
     me->clearing = state;
-    if (may_be_elsewhere || (registry_find(state, &entry) && entry.has_moved)) {
+    if (may_be_elsewhere || !registry_remove_unmoved(state)) {
         registry_bury(state, interp_next_epoch());
-    } else {
-        registry_remove(state);
     }
     forget(me, state);
 }
 
 void owner_state_ended(struct owner *me, PyThreadState *state) {
-    struct registry_entry entry;
     me->clearing = NULL;
     /* Whether a Release would free it could not be told before. */
-    if (registry_find(state, &entry) && entry.owner == me && entry.has_moved) {
+    if (!registry_remove_unmoved_of(state, me)) {
         registry_bury(state, interp_next_epoch());
     }
-    registry_remove_of(state, me);
     if (me->attached == state) {
         me->attached = NULL;
     }

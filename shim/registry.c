@@ -103,11 +103,12 @@ bool registry_find(const void *state, struct registry_entry *entry) {
     return entry->state && !entry->is_history;
 }
 
-void registry_add(const void *state) {
+void registry_add(const void *state, const void *owner, uint32_t epoch) {
     pthread_mutex_lock(&lock);
     struct registry_entry *entry = demand(state);
     if (entry) {
-        *entry = (struct registry_entry){.state = state, .died = entry->died, .birth = ++births};
+        *entry = (struct registry_entry){
+            .state = state, .owner = owner, .taken = epoch, .died = entry->died, .birth = ++births};
     }
     pthread_mutex_unlock(&lock);
 }
@@ -168,13 +169,28 @@ void registry_remove(const void *state) {
     pthread_mutex_unlock(&lock);
 }
 
-void registry_remove_of(const void *state, const void *owner) {
+bool registry_remove_unmoved(const void *state) {
     pthread_mutex_lock(&lock);
     struct registry_entry *entry = place_of(state);
-    if (entry && entry->state && entry->owner == owner) {
+    bool is_there = entry && entry->state;
+    bool has_moved = is_there && entry->has_moved;
+    if (is_there && !has_moved) {
         remove_entry(entry);
     }
     pthread_mutex_unlock(&lock);
+    return !has_moved;
+}
+
+bool registry_remove_unmoved_of(const void *state, const void *owner) {
+    pthread_mutex_lock(&lock);
+    struct registry_entry *entry = place_of(state);
+    bool is_its_own = entry && entry->state && entry->owner == owner;
+    bool has_moved = is_its_own && entry->has_moved;
+    if (is_its_own && !has_moved) {
+        remove_entry(entry);
+    }
+    pthread_mutex_unlock(&lock);
+    return !has_moved;
 }
 
 static void part_with_owner(const void *owner, bool keeps_moved) {

@@ -24,8 +24,8 @@ struct registry_entry {
  * thread may still believe its dead state to be, `died` is told also when the answer is no. */
 bool registry_find(const void *state, struct registry_entry *entry);
 
-/* A new state was made: no owner, a birth number of its own. */
-void registry_add(const void *state);
+/* A new state was made: it gets a birth number of its own. `owner` has it from `epoch` on; NULL: nobody yet. */
+void registry_add(const void *state, const void *owner, uint32_t epoch);
 
 /* `owner` has it from `epoch` on. Adds the entry where there is none. `has_moved` stays once it is said. False if memory
  * could not be had. */
@@ -44,8 +44,11 @@ void registry_bury(const void *state, uint32_t epoch);
 /* It is gone and nobody else can know it. What is known of an earlier one at its address stays. */
 void registry_remove(const void *state);
 
-/* The same, if it is `owner`'s: there may be a new one at the address already, of somebody else. */
-void registry_remove_of(const void *state, const void *owner);
+/* The same, unless it has moved: false, and nothing was done. */
+bool registry_remove_unmoved(const void *state);
+
+/* The same, of `owner`'s only: there may be a new one at the address already, of somebody else. */
+bool registry_remove_unmoved_of(const void *state, const void *owner);
 
 /* The same for all entries of an owner (its OS thread is not there after fork). */
 void registry_remove_owner(const void *owner);

@@ -118,9 +118,9 @@ static ptrdiff_t find_distance(PyThreadState *state) {
     return 0;
 }
 
-slot_place *slot_find(void) {
+slot_place *slot_find(const PyThreadState *in_slot) {
     ptrdiff_t bytes = __atomic_load_n(&distance, __ATOMIC_ACQUIRE);
-    return bytes && *at_distance(bytes) == slot_get() ? at_distance(bytes) : NULL;
+    return bytes && *at_distance(bytes) == in_slot ? at_distance(bytes) : NULL;
 }
 
 bool slot_goes_by_ident(void) {

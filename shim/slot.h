@@ -22,9 +22,9 @@ const void *slot_in_tls(void);
 /* A word that holds what slot_get() answers on the calling thread. */
 typedef PyThreadState *const volatile slot_place;
 
-/* Such a word, checked against slot_get(): glibc's own of the key (up to 3.14), or CPython's. NULL if it is not known
- * (2.7; more keys in use than glibc has at hand). */
-slot_place *slot_find(void);
+/* Such a word, checked against `in_slot`, what slot_get() has answered just now: glibc's own of the key (up to 3.14), or
+ * CPython's. NULL if it is not known (2.7; more keys in use than glibc has at hand). */
+slot_place *slot_find(const PyThreadState *in_slot);
 
 /* Makes this thread's slot `state` (NULL: empty). False, and nothing changed, if the slot's place is not known or
  * CPython does not see the write (re-initialized meanwhile: the place is looked for again, once). */

@@ -61,7 +61,8 @@ void interp_learn_from(const PyThreadState *attached) {
 current_place *current_find(void) {
     return &current;
 }
-slot_place *slot_find(void) {
+slot_place *slot_find(const PyThreadState *in_slot) {
+    CHECK(in_slot == slot);
     return &slot;
 }
 bool interp_is_alive(const PyThreadState *state) {
@@ -269,7 +270,7 @@ static void lists_grow(void) {
 
 static void death_body(void) {
     struct owner *me = owner_enter();
-    registry_add(state(3));
+    registry_add(state(3), NULL, 0);
     owner_take(me, state(3));
     struct registry_entry entry;
     CHECK(registry_find(state(3), &entry) && entry.owner == me);
@@ -397,7 +398,7 @@ static void lender_body(void) {
 /* One that has another state meanwhile gets it back when that is gone, and is not plain until then. */
 static void busy_lender_body(void) {
     struct owner *me = begins_and_lends();
-    registry_add(state(9));
+    registry_add(state(9), NULL, 0);
     slot = state(9);
     owner_take(me, state(9));
     owner_leave(me);
