@@ -112,11 +112,6 @@ void keys_forget_all(void) {
     }
 }
 
-static uint32_t birth_of(const PyThreadState *state) {
-    struct registry_entry entry;
-    return registry_find(state, &entry) ? entry.birth : 0;
-}
-
 /* Pointers are compared, not followed: the value may be anything. */
 static bool is_thread_state(struct owner *me, const void *value) {
     struct registry_entry entry;
@@ -126,7 +121,8 @@ static bool is_thread_state(struct owner *me, const void *value) {
 
 static void file(struct owner *me, const void *key, PyThreadState *state) {
     struct registry_entry entry;
-    bool is_new = registry_find(state, &entry) && !entry.owner && !entry.has_moved;
+    bool is_registered = registry_find(state, &entry);
+    bool is_new = is_registered && !entry.owner && !entry.has_moved;
     bool is_parked = !is_new && state != owner_attached(me);
     struct known_key *known = learn(key);
     if (known && is_parked && blocks_find(&me->blocks, BLOCK_DETACH, state)) {
@@ -134,7 +130,7 @@ static void file(struct owner *me, const void *key, PyThreadState *state) {
     }
     struct owner_filed *filed = known ? owner_demand_filed(me, key) : NULL;
     if (filed) {
-        *filed = (struct owner_filed){.key = key, .state = state, .birth = birth_of(state)};
+        *filed = (struct owner_filed){.key = key, .state = state, .birth = is_registered ? entry.birth : 0};
         owner_fast.is_watched = true;
     }
 }

@@ -35,8 +35,14 @@ bool leaving_is_on;
 /* States that this thread has made, and seen no end of. A thread that has made none need not look through the table. */
 static __thread unsigned made_here __attribute__((tls_model("initial-exec")));
 
+/* Asked of the kernel once: a state made, attached and freed is three questions. */
+static __thread pid_t tid_here __attribute__((tls_model("initial-exec")));
+
 static pid_t this_thread(void) {
-    return (pid_t)syscall(SYS_gettid);
+    if (!tid_here) {
+        tid_here = (pid_t)syscall(SYS_gettid);
+    }
+    return tid_here;
 }
 
 /* ---- the table -------------------------------------------------------------------------------------------------- */
@@ -107,6 +113,11 @@ void leaving_forget(void) {
             remove_place(&table[i]);
         }
     }
+}
+
+static void after_fork_in_child(void) {
+    tid_here = 0;
+    leaving_forget();
 }
 
 /* ---- a thread ends ---------------------------------------------------------------------------------------------- */
@@ -200,7 +211,7 @@ void leaving_tell(void) {
 void leaving_prepare(void) {
     leaving_is_on = options.mode != MODE_OFF &&
                     (journal_is_on || options.verbosity >= 1 || options.exitcode != EXITCODE_NONE) &&
-                    pthread_atfork(NULL, NULL, leaving_forget) == 0;
+                    pthread_atfork(NULL, NULL, after_fork_in_child) == 0;
     if (leaving_is_on) {
         ending_call(leaving_tell);
     }

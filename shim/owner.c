@@ -367,7 +367,8 @@ struct owner *owner_enter(void) {
     }
     unpark(me);
     uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
-    if (owner_fast.verified != epoch) {
+    bool is_new_epoch = owner_fast.verified != epoch;
+    if (is_new_epoch) {
         drop_lost(me);
         owner_fast.verified = epoch;
         owner_fast.counted = &nothing;
@@ -387,7 +388,8 @@ struct owner *owner_enter(void) {
         survivors_show();
         drop_dead_after_fork(me);
     }
-    if (owner_fast.counted == &nothing && !me->has_forked) {
+    bool may_count = owner_fast.counted == &nothing && !owner_is_recorded;
+    if ((is_new_epoch || may_count) && !me->has_forked) {
         find_places(slot_get());
     }
     return me;
@@ -423,7 +425,9 @@ void owner_leave(struct owner *me) {
         counter_learn(own); /* what ends a block is guessed without it */
         interp_learn_from(own);
     }
-    find_places(own);
+    if (owner_fast.counted == &nothing || *owner_fast.counted != own) {
+        find_places(own);
+    }
     owner_fast.own = own;
     owner_fast.settled = owner_fast.verified;
     owner_fast.epoch = owner_is_recorded || !owner_fast.current ? 0 : owner_fast.verified;

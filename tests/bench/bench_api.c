@@ -92,7 +92,7 @@ DEPTH(8)
 DEPTH(16)
 DEPTH(32)
 
-/* As pybind11 enters Python on a thread that has no state. */
+/* A state of a thread's own, made and ended by hand. */
 static void made(int pairs) {
     for (int i = 0; i < pairs; i++) {
         PyThreadState *state = PyThreadState_New(PyInterpreterState_Head());
@@ -100,6 +100,27 @@ static void made(int pairs) {
         PyThreadState_Clear(state);
         PyThreadState_DeleteCurrent();
     }
+}
+
+/* As pybind11's gil_scoped_acquire enters Python on a thread that has no state: the same, filed under its key. */
+static void made_filed(int pairs) {
+#if PY_VERSION_HEX >= 0x03070000
+    static Py_tss_t tss = Py_tss_NEEDS_INIT;
+    PyThread_tss_create(&tss);
+    for (int i = 0; i < pairs; i++) {
+        PyThreadState *state = PyThread_tss_get(&tss);
+        if (!state && !PyGILState_GetThisThreadState()) {
+            state = PyThreadState_New(PyInterpreterState_Head());
+            PyThread_tss_set(&tss, state);
+        }
+        PyEval_AcquireThread(state);
+        PyThreadState_Clear(state);
+        PyThreadState_DeleteCurrent();
+        PyThread_tss_set(&tss, NULL);
+    }
+#else
+    made(pairs);
+#endif
 }
 
 /* How it looks for the state of a thread: its own key, in which the attached one is. */
@@ -139,6 +160,7 @@ static const struct bench {
     {"foreign", nested, FOREIGN}, /* Ensure/Release on a thread without: a new state each time */
     {"callback", callback, FOREIGN},
     {"made", made, FOREIGN},
+    {"made_filed", made_filed, FOREIGN},
     {"key", key, ATTACHED},
     {"depth1", depth1, DETACHED},
     {"depth2", depth2, DETACHED},
