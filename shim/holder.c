@@ -13,7 +13,7 @@
 #include "stacks.h"
 #include "thread.h"
 
-enum { ASKED_AT_MOST = 256, TCB_WORDS = 512, STATE_WORDS = 24 /* it is at 144 to 176 bytes */, STATES_MAX = 512 };
+enum { ASKED_AT_MOST = 256, TCB_WORDS = 512, STATE_WORDS = 24 /* it is at 144 to 176 bytes */, FOUND_MAX = 512 };
 
 /* Where glibc's thread descriptor keeps the tid: looked up in this thread's own. 0: not found. */
 static size_t find_tid_offset(void) {
@@ -96,33 +96,39 @@ static bool is_swapping(const struct journal_thread *thread) {
     return thread->now.phase == JOURNAL_WAITS && thread->now.call == REAL_INDEX_PyThreadState_Swap;
 }
 
+/* What the thread has attached, by its thread-local. NULL: nothing, or that can't be read. */
+static PyThreadState *attached_by(uintptr_t pthread) {
+    PyThreadState *state = NULL;
+    const void *place = current_place_of(pthread);
+    return place && thread_read_memory(place, &state, sizeof(PyThreadState *)) ? state : NULL;
+}
+
 /* Threads whose thread-local can be read. Returns whether the holder is among them. */
 static bool find_by_place(pid_t waiter, struct holder *holder) {
     struct journal_thread thread;
     for (unsigned i = 0; i < journal_count(); i++) {
-        PyThreadState *state = NULL;
-        const void *place;
         if (!journal_read_thread(i, &thread) || thread.has_ended || !thread_exists(thread.tid) ||
-            is_swapping(&thread) || !(place = current_place_of(thread.pthread)) ||
-            !thread_read_memory(place, &state, sizeof(PyThreadState *)) || !state) {
+            is_swapping(&thread)) {
             continue;
         }
+        PyThreadState *state = attached_by(thread.pthread);
         bool is_better = holder->kind != HOLDER_THREAD || holder->tid == waiter;
-        if (is_better) {
+        if (state && is_better) {
             *holder = (struct holder){HOLDER_THREAD, thread.tid, state};
         }
     }
     return holder->kind == HOLDER_THREAD && holder->tid != waiter;
 }
 
-/* In a copy of the process: the threads that made the states there are. */
-static void write_creators(int fd, void *unused) {
+/* In a copy of the process: of the threads that made the states there are, those that have one attached. That of the holder
+ * may be behind thousands of states of threads that wait. */
+static void write_attachers(int fd, void *unused) {
     (void)unused;
     for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
          interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
         for (PyThreadState *at = real.PyInterpreterState_ThreadHead(interp); at; at = real.PyThreadState_Next(at)) {
             uintptr_t creator = creator_of(at);
-            if (creator && write(fd, &creator, sizeof creator) != sizeof creator) {
+            if (creator && attached_by(creator) && write(fd, &creator, sizeof creator) != sizeof creator) {
                 return;
             }
         }
@@ -131,16 +137,15 @@ static void write_creators(int fd, void *unused) {
 
 /* Python threads that the shim has not met: found by the states they have made. */
 static bool find_by_states(pid_t waiter, struct holder *holder) {
-    static uintptr_t creators[STATES_MAX];
+    static uintptr_t found[FOUND_MAX];
     if (!current_place_of((uintptr_t)pthread_self())) {
         return false;
     }
-    long length = snapshot_run(write_creators, NULL, (char *)creators, sizeof creators);
-    for (long i = 0; i < length / (long)sizeof creators[0]; i++) {
-        PyThreadState *state = NULL;
-        pid_t tid = holder_tid_of(creators[i]);
-        if (tid && tid != waiter &&
-            thread_read_memory(current_place_of(creators[i]), &state, sizeof(PyThreadState *)) && state) {
+    long length = snapshot_run(write_attachers, NULL, (char *)found, sizeof found);
+    for (long i = 0; i < length / (long)sizeof found[0]; i++) {
+        PyThreadState *state = attached_by(found[i]);
+        pid_t tid = holder_tid_of(found[i]);
+        if (tid && tid != waiter && state) {
             *holder = (struct holder){HOLDER_THREAD, tid, state};
             return true;
         }

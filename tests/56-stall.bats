@@ -137,11 +137,15 @@ is_well() {
     for_each_kind is_well
 }
 
-@test "a thousand threads that wait: counted, not listed" {
-    use_python static || use_python shared
+counts_crowd() {
     KIND_ARGUMENTS=1000 stalls crowd 'gilshim:   advice:'
+    has_line '*stall: thread * has waited for the GIL *; thread * holds it (in libstore.so!store_sleep+0x*)*'
     has_line '*  waits: *[0-9] threads in all'
     [ "$(count_lines '*  waits: thread *')" -le $((6 * $(count_lines '*gilshim: stall: *'))) ]
+}
+
+@test "a thousand threads that wait: counted, not listed, and the holder found" {
+    for_each_kind counts_crowd
 }
 
 @test "with stderr closed or full the program goes on" {
