@@ -200,6 +200,7 @@ ${command[3]}"
 
 # tracemalloc takes the GIL state inside every malloc.
 @test "reports inside malloc" {
+    require "2.7 has no tracemalloc" python_from 3
     SHIM_OPTIONS=verbosity=2:history=16 works_with "$PYTHON" -S -c "
 import sys, tracemalloc
 sys.path.insert(0, '$FIXTURES')

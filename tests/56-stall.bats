@@ -6,13 +6,19 @@ load stalls
 
 setup() { cd "$BATS_TEST_TMPDIR" || return; }
 
-# For a static and a shared CPython: runs the function after use_python.
+# For a static and a shared CPython: runs the function after use_python. Of 2.7 less can be told (each-python/52-stall.bats).
 for_each_kind() {
     local kind
+    require_python3
     for kind in static shared; do
         use_python "$kind" || continue
+        python_from 3 || continue
         "$@" || told "with $PY_TAG" || return
     done
+}
+require_python3() {
+    use_python static || use_python shared
+    require "of 2.7 less can be told" python_from 3
 }
 
 names_deadlock() {
@@ -79,7 +85,7 @@ names_itself() {
 }
 
 @test "log_format=json: one object, with both sides and the stacks" {
-    use_python static || use_python shared
+    require_python3
     SHIM_OPTIONS=log_format=json stalls lock_order '"type": "stall"'
     without python3 -c '
 import json, sys

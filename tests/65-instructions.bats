@@ -4,6 +4,12 @@
 
 load helpers
 
+# Prints one of the interpreters here whose instructions are in the baseline.
+interpreter_on_record() {
+    printf '%s\n' "${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}" |
+        awk -F '\t' '$1 ~ /^(3\.8|3\.12|deb3\.11)$/ { print $1; exit }'
+}
+
 # no_longer_than_they_were COMPILER
 no_longer_than_they_were() {
     local compiler=$1 key
@@ -11,6 +17,7 @@ no_longer_than_they_were() {
     key=$compiler-$("$compiler" -dumpversion | cut -d . -f 1)
     require "no instructions are on record for this compiler" grep -q "^$key " "$ROOT/tests/bench/instructions.baseline"
     require "no valgrind with its headers here" [ -e /usr/include/valgrind/callgrind.h ]
+    require "none of the interpreters here is on record" [ -n "$(interpreter_on_record)" ]
     make -s -C "$ROOT" WERROR=1 CC="$compiler" CFLAGS='-O2 -g' BUILD="build/ci-$compiler" >&2
     LIMIT=300 without "$ROOT/tests/bench/instructions" --check "$key" "$ROOT/build/ci-$compiler/libgilshim.so"
     is_status 0
@@ -28,8 +35,7 @@ no_longer_than_they_were() {
 @test "a shim that has grown is noticed" {
     local interpreter
     require "no valgrind with its headers here" [ -e /usr/include/valgrind/callgrind.h ]
-    interpreter=$(printf '%s\n' "${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}" |
-        awk -F '\t' '$1 ~ /^(3\.8|3\.12|deb3\.11)$/ { print $1; exit }')
+    interpreter=$(interpreter_on_record)
     require "none of the interpreters here is on record" [ -n "$interpreter" ]
     # Recording takes the long way for each call.
     LIMIT=100 without env GILSHIM_BENCH_OPTIONS=history=32 \

@@ -126,6 +126,8 @@ use_python() {
 python_before() {
     [ "$(printf '%s\n%s\n' "$PY_VERSION" "$1" | sort -V | head -n 1)" != "$1" ]
 }
+# For `require`: the interpreter under test is $1 or newer.
+python_from() { ! python_before "$1"; }
 # Whether CPython lets a running script finalize it: from 3.13 on debug builds assert that the script's own state is not
 # freed meanwhile, with nothing mixed. finalizing_script_dies shows it.
 script_may_finalize() { [ "$PY_BUILD" != debug ] || python_before 3.13; }
