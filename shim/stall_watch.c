@@ -48,7 +48,7 @@ static void look_at_journal(struct waiter *waiters, size_t capacity, size_t *cou
 
 /* ---- unseen waits ----------------------------------------------------------------------------------------------- */
 
-enum { UNSEEN_MAX = 512, LOOKS_AT_LEAST = 4 };
+enum { THREADS_MAX = 16384, SUSPECTS_MAX = 512, LOOKS_AT_LEAST = 4 };
 
 /* A thread that was found waiting in CPython's own loop at the last look, and at those before. */
 static struct suspect {
@@ -57,7 +57,7 @@ static struct suspect {
     unsigned round;
     uint64_t since;
     uint64_t cpu_time;
-} suspects[UNSEEN_MAX];
+} suspects[SUSPECTS_MAX];
 static size_t suspect_count;
 
 static struct suspect *find_suspect(pid_t tid) {
@@ -81,7 +81,7 @@ static void suspect_thread(pid_t tid, unsigned round, uint64_t now) {
         return; /* not carried on to this round: forgotten */
     }
     uint64_t cpu_time = thread_cpu_time(tid);
-    if (!suspect && suspect_count < UNSEEN_MAX) {
+    if (!suspect && suspect_count < SUSPECTS_MAX) {
         suspect = &suspects[suspect_count++];
         *suspect = (struct suspect){.tid = tid, .since = now, .cpu_time = cpu_time};
     } else if (suspect && has_worked(suspect, cpu_time, now)) {
@@ -105,14 +105,14 @@ static bool waits_seen(pid_t tid) {
 static void look_at_threads(uint64_t now) {
     static uint64_t next;
     static unsigned round;
-    pid_t tids[UNSEEN_MAX];
+    static pid_t tids[THREADS_MAX];
     pid_t me = (pid_t)syscall(SYS_gettid);
     if (now < next) {
         return;
     }
     round++;
-    size_t count = thread_list(tids, UNSEEN_MAX);
-    for (size_t i = 0; i < count && i < UNSEEN_MAX; i++) {
+    size_t count = thread_list(tids, THREADS_MAX);
+    for (size_t i = 0; i < count && i < THREADS_MAX; i++) {
         if (tids[i] != me && !waits_seen(tids[i])) {
             suspect_thread(tids[i], round, now);
         }

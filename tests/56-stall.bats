@@ -45,12 +45,16 @@ names_deadlock() {
 }
 
 names_unseen() {
-    stalls unseen 'gilshim:   advice:'
+    stalls "$1" 'gilshim:   advice:'
     first_line "*stall: deadlock between libengine.so and libstore.so: thread * waits for the GIL (in CPython's own loop, below libengine.so!run_callback+0x*) and has the mutex that thread *, which holds the GIL, waits for (in libstore.so!store_lock+0x*)"
 }
 
 @test "a thread that lost the GIL in CPython's own loop, with a mutex in its hands" {
-    for_each_kind names_unseen
+    for_each_kind names_unseen unseen
+}
+
+@test "the same behind 600 other threads" {
+    for_each_kind names_unseen unseen_in_crowd
 }
 
 names_never() {
