@@ -199,11 +199,38 @@ static PyThreadState *attached_instead_of(struct owner *me, const struct owner_f
     return attached && attached != value && !was_made_by_library ? attached : NULL;
 }
 
+/* The key is empty on a plain thread: what the rules below come to then is what its slot says, its own state or none. Each
+ * gil_scoped_acquire of pybind11's on a thread of Python's own is such a case. */
+static bool answer_from_slot(const struct known_key *known, const void *caller, PyThreadState **answer) {
+    slot_place *slot = owner_is_plain() ? plain_slot() : NULL;
+    if (!slot || known->holds_saved_states || options.verbosity >= 1 || !options_repairs(REPAIR_share)) {
+        return false;
+    }
+    struct owner *me = owner_fast.record;
+    PyThreadState *own = *slot;
+    PyThreadState *current = interp_slot_follows ? *owner_fast.current : NULL;
+    const struct owner_filed *filed = owner_find_filed(me, known->key);
+    bool is_pending = filed && (filed->state || filed->is_cut || filed->is_emptied);
+    if (is_pending || (current && current != own) || (owner_fast.parked && owner_fast.parked != own)) {
+        return false;
+    }
+    if (own) {
+        report_repair_untold(REPAIR_share, caller, own);
+    }
+    owner_note_answer(me, own);
+    *answer = own;
+    return true;
+}
+
 void *keys_get(const void *key, const void *caller) {
     void *value = real_get(key);
     const struct known_key *known = find_known(key);
     if (!known || (owner_is_settled() && plain_is_own(value))) {
         return value; /* a plain thread can have another one in its key: Swap and Py_NewInterpreter are no blocks */
+    }
+    PyThreadState *answer;
+    if (!value && answer_from_slot(known, caller, &answer)) {
+        return answer;
     }
     struct owner *me = owner_enter();
     if (!me) {

@@ -42,6 +42,11 @@ static inline bool settled_has_parked(const PyThreadState *state) {
     return owner_is_settled() && state && owner_fast.parked == state && interp_current() != state;
 }
 
+/* Where a settled thread has its slot; NULL: that is not known. */
+static inline slot_place *plain_slot(void) {
+    return owner_fast.slot != &owner_fast.own ? owner_fast.slot : NULL;
+}
+
 /* Whether it is the state of a settled thread. */
 static inline bool plain_is_own(const void *value) {
     return value && value == *owner_fast.slot;

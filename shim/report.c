@@ -206,6 +206,12 @@ void report_repair_of(enum repair repair, const void *caller, const PyThreadStat
     tell(REPORT_REPAIRED, (enum report_kind)repair, &call, state, other, (struct subject){0}, options.verbosity >= 1);
 }
 
+void report_repair_untold(enum repair repair, const void *caller, const PyThreadState *state) {
+    if (sites_count((enum report_kind)repair, caller)) {
+        journal_note(JOURNAL_REPAIR, call_from(caller).call, (uint8_t)repair, state, caller);
+    }
+}
+
 void report_repair(enum repair repair, const void *caller) {
     report_repair_of(repair, caller, NULL, NULL);
 }

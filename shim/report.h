@@ -40,10 +40,14 @@ enum report_grade {
 };
 
 /* A repair at work: the one entry for the rules. Told once per repair and calling site, with verbosity 1 and up;
- * counted always. `caller`: NULL where there is none. `state` and `other`, where known: the state that the call is about and the one it met; they are only
- * compared and printed. */
+ * counted always. `caller`: NULL where there is none. `state` and `other`, where known: the state that the call is about and
+ * the one it met; they are only compared and printed. */
 void report_repair(enum repair repair, const void *caller);
 void report_repair_of(enum repair repair, const void *caller, const PyThreadState *state, const PyThreadState *other);
+
+/* The same for a short way, where calls are not recorded and the verbosity is 0: counted, and an event if it is the first at
+ * its site. */
+void report_repair_untold(enum repair repair, const void *caller, const PyThreadState *state);
 
 /* Anything else. Told once per kind and calling site, whatever the verbosity if the process is about to die of it, else
  * from verbosity 1 on. Ends the process in mode=strict, and by exitcode= where the call would wait for ever. */

@@ -137,6 +137,34 @@ static void key(int pairs) {
 #endif
 }
 
+/* The same on a thread that has filed nothing in it: one of Python's own. */
+#if PY_VERSION_HEX >= 0x03070000
+static Py_tss_t unfiled_tss = Py_tss_NEEDS_INIT;
+static void *file_elsewhere(void *unused) {
+    PyGILState_STATE ensured = PyGILState_Ensure();
+    PyThread_tss_set(&unfiled_tss, PyGILState_GetThisThreadState());
+    PyThread_tss_set(&unfiled_tss, NULL);
+    PyGILState_Release(ensured);
+    return unused;
+}
+#endif
+static void key_unfiled(int pairs) {
+#if PY_VERSION_HEX >= 0x03070000
+    if (!PyThread_tss_is_created(&unfiled_tss)) {
+        pthread_t thread;
+        PyThread_tss_create(&unfiled_tss);
+        Py_BEGIN_ALLOW_THREADS
+        pthread_create(&thread, NULL, file_elsewhere, NULL);
+        pthread_join(thread, NULL);
+        Py_END_ALLOW_THREADS
+    }
+    for (int i = 0; i < pairs; i++)
+        PyThread_tss_get(&unfiled_tss);
+#else
+    (void)pairs;
+#endif
+}
+
 /* ---- the condition of the thread around them ----------------------------------------------------------------------- */
 
 enum condition {
@@ -162,6 +190,7 @@ static const struct bench {
     {"made", made, FOREIGN},
     {"made_filed", made_filed, FOREIGN},
     {"key", key, ATTACHED},
+    {"key_unfiled", key_unfiled, ATTACHED},
     {"depth1", depth1, DETACHED},
     {"depth2", depth2, DETACHED},
     {"depth4", depth4, DETACHED},
