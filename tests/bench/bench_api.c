@@ -153,10 +153,10 @@ static void key_unfiled(int pairs) {
     if (!PyThread_tss_is_created(&unfiled_tss)) {
         pthread_t thread;
         PyThread_tss_create(&unfiled_tss);
-        Py_BEGIN_ALLOW_THREADS
+        PyThreadState *saved = PyEval_SaveThread();
         pthread_create(&thread, NULL, file_elsewhere, NULL);
         pthread_join(thread, NULL);
-        Py_END_ALLOW_THREADS
+        PyEval_RestoreThread(saved);
     }
     for (int i = 0; i < pairs; i++)
         PyThread_tss_get(&unfiled_tss);
