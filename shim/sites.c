@@ -49,6 +49,21 @@ bool sites_count(unsigned kind, const void *caller) {
     return is_new;
 }
 
+static void remember(struct sites_last *last, unsigned kind, const void *caller) {
+    static uint32_t without_room;
+    bool is_new;
+    struct entry *entry = entry_of(kind, caller, &is_new);
+    *last = (struct sites_last){caller, kind, &totals[kind & (KIND_COUNT - 1)], entry ? &entry->count : &without_room};
+}
+
+void sites_count_again(struct sites_last *last, unsigned kind, const void *caller) {
+    if (!last->total || last->caller != caller || last->kind != kind) {
+        remember(last, kind, caller);
+    }
+    count(last->total);
+    count(last->here);
+}
+
 void sites_suppress(unsigned kind, const void *caller) {
     struct entry *entry = entry_of(kind, caller, NULL);
     if (entry) {
