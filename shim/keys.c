@@ -210,7 +210,7 @@ static bool answer_from_slot(const struct known_key *known, const void *caller, 
     PyThreadState *own = *slot;
     PyThreadState *current = interp_slot_follows ? *owner_fast.current : NULL;
     const struct owner_filed *filed = owner_find_filed(me, known->key);
-    bool is_pending = filed && (filed->state || filed->is_cut || filed->is_emptied);
+    bool is_pending = filed && (filed->is_cut || filed->is_emptied);
     if (is_pending || (current && current != own) || (owner_fast.parked && owner_fast.parked != own)) {
         return false;
     }

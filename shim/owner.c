@@ -388,6 +388,7 @@ struct owner *owner_enter(void) {
         survivors_show();
         drop_dead_after_fork(me);
     }
+    /* Recorded calls are not counted by the wrappers, and need the places once an epoch. */
     bool may_count = owner_fast.counted == &nothing && !owner_is_recorded;
     if ((is_new_epoch || may_count) && !me->has_forked) {
         find_places(slot_get());

@@ -160,37 +160,29 @@ void registry_bury(const void *state, uint32_t epoch) {
     pthread_mutex_unlock(&lock);
 }
 
-void registry_remove(const void *state) {
+/* `owner`: only if it is that one's; NULL: whoever's. False: it has moved, and is kept. */
+static bool part_with(const void *state, const void *owner, bool keeps_moved) {
     pthread_mutex_lock(&lock);
     struct registry_entry *entry = place_of(state);
-    if (entry && entry->state) {
+    bool is_meant = entry && entry->state && (!owner || entry->owner == owner);
+    bool is_kept = is_meant && keeps_moved && entry->has_moved;
+    if (is_meant && !is_kept) {
         remove_entry(entry);
     }
     pthread_mutex_unlock(&lock);
+    return !is_kept;
+}
+
+void registry_remove(const void *state) {
+    part_with(state, NULL, false);
 }
 
 bool registry_remove_unmoved(const void *state) {
-    pthread_mutex_lock(&lock);
-    struct registry_entry *entry = place_of(state);
-    bool is_there = entry && entry->state;
-    bool has_moved = is_there && entry->has_moved;
-    if (is_there && !has_moved) {
-        remove_entry(entry);
-    }
-    pthread_mutex_unlock(&lock);
-    return !has_moved;
+    return part_with(state, NULL, true);
 }
 
 bool registry_remove_unmoved_of(const void *state, const void *owner) {
-    pthread_mutex_lock(&lock);
-    struct registry_entry *entry = place_of(state);
-    bool is_its_own = entry && entry->state && entry->owner == owner;
-    bool has_moved = is_its_own && entry->has_moved;
-    if (is_its_own && !has_moved) {
-        remove_entry(entry);
-    }
-    pthread_mutex_unlock(&lock);
-    return !has_moved;
+    return part_with(state, owner, true);
 }
 
 static void part_with_owner(const void *owner, bool keeps_moved) {

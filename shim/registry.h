@@ -47,7 +47,7 @@ void registry_remove(const void *state);
 /* The same, unless it has moved: false, and nothing was done. */
 bool registry_remove_unmoved(const void *state);
 
-/* The same, of `owner`'s only: there may be a new one at the address already, of somebody else. */
+/* The same, of `owner`'s (not NULL) only: there may be a new one at the address already, of somebody else. */
 bool registry_remove_unmoved_of(const void *state, const void *owner);
 
 /* The same for all entries of an owner (its OS thread is not there after fork). */

@@ -5,8 +5,6 @@
 #include "options.h"
 #include "sites.h"
 
-static __thread struct sites_last last_told __attribute__((tls_model("initial-exec")));
-
 /* slot_place is for who only looks. */
 static void move_slot(PyThreadState *state) {
     *(PyThreadState *volatile *)owner_fast.counted = state;
@@ -62,6 +60,6 @@ bool second_restore(PyThreadState *state, const void *caller) {
     me->override = me->attached = state;
     owner_fast.saved = NULL;
     move_slot(state);
-    sites_count_again(&last_told, me->override_as, caller);
+    sites_count(me->override_as, caller);
     return true;
 }

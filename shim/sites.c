@@ -5,16 +5,24 @@
 enum { SITE_COUNT = 1024, KIND_COUNT = 64 };
 
 static struct entry {
-    uintptr_t key; /* caller << 6 | kind; 0: free */
+    uintptr_t key; /* caller << 6 | kind, and the highest bit; 0: free */
     uint32_t count;
     bool is_suppressed;
 } entries[SITE_COUNT];
 
 static uint32_t totals[KIND_COUNT];
 
+/* The one that this thread counted last: a repair that is part of every call is at the same site again and again. One word,
+ * so that a signal handler that counts finds it whole. */
+static __thread struct entry *last_counted __attribute__((tls_model("initial-exec")));
+
+static inline uintptr_t key_of(unsigned kind, const void *caller) {
+    return ((uintptr_t)caller << 6) | (kind & (KIND_COUNT - 1)) | (uintptr_t)1 << 63;
+}
+
 /* The site's entry, made if there is none and `is_new` is given; NULL: none, or no room. */
 static struct entry *entry_of(unsigned kind, const void *caller, bool *is_new) {
-    uintptr_t key = ((uintptr_t)caller << 6) | (kind & (KIND_COUNT - 1)) | (caller ? 0 : (uintptr_t)1 << 63);
+    uintptr_t key = key_of(kind, caller);
     unsigned at = (unsigned)((uintptr_t)caller * 31 + kind) % SITE_COUNT;
     for (unsigned i = 0; i < SITE_COUNT; i++, at = (at + 1) % SITE_COUNT) {
         uintptr_t found = __atomic_load_n(&entries[at].key, __ATOMIC_ACQUIRE);
@@ -39,29 +47,24 @@ static void count(uint32_t *number) {
     __atomic_store_n(number, __atomic_load_n(number, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
 }
 
-bool sites_count(unsigned kind, const void *caller) {
+static bool count_another(unsigned kind, const void *caller) {
     bool is_new = false;
-    count(&totals[kind & (KIND_COUNT - 1)]);
     struct entry *entry = entry_of(kind, caller, &is_new);
     if (entry) {
         count(&entry->count);
+        last_counted = entry;
     }
     return is_new;
 }
 
-static void remember(struct sites_last *last, unsigned kind, const void *caller) {
-    static uint32_t without_room;
-    bool is_new;
-    struct entry *entry = entry_of(kind, caller, &is_new);
-    *last = (struct sites_last){caller, kind, &totals[kind & (KIND_COUNT - 1)], entry ? &entry->count : &without_room};
-}
-
-void sites_count_again(struct sites_last *last, unsigned kind, const void *caller) {
-    if (!last->total || last->caller != caller || last->kind != kind) {
-        remember(last, kind, caller);
+bool sites_count(unsigned kind, const void *caller) {
+    struct entry *last = last_counted;
+    count(&totals[kind & (KIND_COUNT - 1)]);
+    if (last && last->key == key_of(kind, caller)) {
+        count(&last->count);
+        return false;
     }
-    count(last->total);
-    count(last->here);
+    return count_another(kind, caller);
 }
 
 void sites_suppress(unsigned kind, const void *caller) {

@@ -8,17 +8,6 @@
 /* Counts one more. True: the first of this kind at that site. With no room for another site only the kind is counted. */
 bool sites_count(unsigned kind, const void *caller);
 
-/* What a short way keeps on its thread of the site that it counted last; all 0 at first. */
-struct sites_last {
-    const void *caller;
-    unsigned kind;
-    uint32_t *total; /* NULL: none yet */
-    uint32_t *here;
-};
-
-/* As sites_count, for the same site again and again: it is looked for only when it has changed. */
-void sites_count_again(struct sites_last *last, unsigned kind, const void *caller);
-
 /* The site's report was left out because of a suppression. */
 void sites_suppress(unsigned kind, const void *caller);
 

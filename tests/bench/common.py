@@ -7,6 +7,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 OUT = os.path.join(ROOT, "build", "bench")
 LIBRARY = os.path.join(ROOT, "build", "libgilshim.so")
+RECORDING = "history=32:summary=1:log_path=/dev/null"  # options: each call is recorded
 
 
 def interpreters(tags):
