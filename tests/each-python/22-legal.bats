@@ -150,6 +150,7 @@ plays() {
 # States kept by their counter.
 @test "mod_wsgi: the counter is poked, Release is told UNLOCKED whatever Ensure said" { plays mod_wsgi-counter; }
 @test "cffi: an Ensure of its own, a state that lives as long as its thread" { plays cffi; }
+@test "Subversion's bindings: what SaveThread gave is under a key, where nothing was saved there is nothing" { plays subversion; }
 @test "DuckDB: the counter is bumped once, a thread_local's destructor takes it back" { plays duckdb; }
 @test "xlOil: a pool thread's state lives from task to task" { plays xloil; }
 @test "felicia: a state is kept in a release block" { plays felicia; }
