@@ -194,7 +194,7 @@ int reconcile_check(const void *caller) {
 
 /* Called in signal handlers (faulthandler), so it takes no lock and changes nothing but a hint. */
 PyThreadState *reconcile_this_thread_state(void) {
-    PyThreadState *in_slot = slot_get();
+    PyThreadState *in_slot = owner_fast.is_slot_late ? owner_fast.home : slot_get();
     struct owner *me = owner_self();
     if (!me || me->life != owner_life || me->has_forked) {
         return in_slot;

@@ -1,5 +1,6 @@
 /* The exported wrappers. Each does one of two things: where the thread is plain (it has only ever had one state) it
- * jumps to the real function; otherwise it takes the long way (longway.h), to the rules.
+ * jumps to the real function, or does the little that is to be noted (shortway.h); otherwise it takes the long way
+ * (longway.h), to the rules.
  *
  * They are defined under hidden names and exported as aliases: a reference to PyGILState_Ensure in here would be bound
  * to whatever comes first in the process, an executable that contains CPython for one. */
@@ -13,6 +14,7 @@
 #include "longway.h"
 #include "plain.h"
 #include "real.h"
+#include "shortway.h"
 
 #define CALLER __builtin_return_address(0)
 
@@ -115,7 +117,7 @@ void gilshim_PyEval_ReleaseLock(void) {
 }
 
 PyThreadState *gilshim_PyThreadState_Swap(PyThreadState *state) {
-    return longway_PyThreadState_Swap(state, CALLER);
+    return shortway_swap(state) ? real.PyThreadState_Swap(state) : longway_PyThreadState_Swap(state, CALLER);
 }
 
 void *gilshim_PyThreadState_Ensure(void *guard) {
@@ -133,11 +135,14 @@ void gilshim_PyThreadState_Release(void *token) {
 /* ---- states and interpreters come and go ------------------------------------------------------------------------ */
 
 PyThreadState *gilshim_PyThreadState_New(PyInterpreterState *interp) {
-    return longway_PyThreadState_New(interp, CALLER);
+    PyThreadState *made;
+    return shortway_new(interp, &made) ? made : longway_PyThreadState_New(interp, CALLER);
 }
 
 void gilshim_PyThreadState_Clear(PyThreadState *state) {
-    longway_PyThreadState_Clear(state, CALLER);
+    if (!shortway_clear(state)) {
+        longway_PyThreadState_Clear(state, CALLER);
+    }
 }
 
 void gilshim_PyThreadState_Delete(PyThreadState *state) {
@@ -145,7 +150,9 @@ void gilshim_PyThreadState_Delete(PyThreadState *state) {
 }
 
 void gilshim_PyThreadState_DeleteCurrent(void) {
-    longway_PyThreadState_DeleteCurrent(CALLER);
+    if (!shortway_delete_current()) {
+        longway_PyThreadState_DeleteCurrent(CALLER);
+    }
 }
 
 void gilshim_Py_Initialize(void) {

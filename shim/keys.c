@@ -119,13 +119,13 @@ static bool is_thread_state(struct owner *me, const void *value) {
            blocks_find(&me->blocks, BLOCK_DETACH, value);
 }
 
-static void file(struct owner *me, const void *key, PyThreadState *state) {
+/* `is_saved_away`: it was detached, and is to be attached again. */
+static void file(struct owner *me, const void *key, PyThreadState *state, bool is_saved_away) {
     struct registry_entry entry;
     bool is_registered = registry_find(state, &entry);
     bool is_new = is_registered && !entry.owner && !entry.has_moved;
-    bool is_parked = !is_new && state != owner_attached(me);
     struct known_key *known = learn(key);
-    if (known && is_parked && blocks_find(&me->blocks, BLOCK_DETACH, state)) {
+    if (known && is_saved_away && !is_new) {
         known->holds_saved_states = true;
     }
     struct owner_filed *filed = known ? owner_demand_filed(me, key) : NULL;
@@ -150,6 +150,22 @@ static void unfile(struct owner *me, const void *key) {
     }
 }
 
+/* What a library sets on a plain thread: the thread's own state, or its key back to nothing after that has died. */
+static bool set_on_plain(const void *key, PyThreadState *value) {
+    slot_place *slot = owner_is_plain() ? plain_slot() : NULL;
+    struct owner *me = owner_fast.record;
+    struct owner_filed *filed = slot && !value ? owner_find_filed(me, key) : NULL;
+    if (filed && filed->is_emptied) {
+        filed->is_emptied = filed->is_cut = false;
+    } else if (slot && value && value == *slot) {
+        file(me, key, value, owner_fast.parked == value && *owner_fast.current != value);
+    } else {
+        return false;
+    }
+    me->visits++;
+    return true;
+}
+
 static void note_emptied(const void *key) {
     struct owner *me = find_known(key) ? owner_enter() : NULL;
     if (me) {
@@ -160,8 +176,11 @@ static void note_emptied(const void *key) {
 
 int keys_set(const void *key, void *value) {
     int result = real_set(key, value);
-    if (real_get(key) != value) {
-        return result; /* 2.7 keeps what is there, and takes no NULL */
+    if (is_tss(key) ? result != 0 : real_get(key) != value) {
+        return result; /* no memory; or 2.7, which keeps what is there, and takes no NULL */
+    }
+    if (set_on_plain(key, value)) {
+        return result;
     }
     if (!value) {
         note_emptied(key);
@@ -169,7 +188,8 @@ int keys_set(const void *key, void *value) {
     }
     struct owner *me = owner_enter();
     if (me && is_thread_state(me, value)) {
-        file(me, key, value);
+        bool is_saved_away = value != owner_attached(me) && blocks_find(&me->blocks, BLOCK_DETACH, value);
+        file(me, key, value, is_saved_away);
     } else if (me) {
         keys_gone(key); /* the library keeps something else under it */
     }

@@ -14,9 +14,13 @@
 
 PyThreadState *reconcile_new(PyInterpreterState *interp) {
     PyThreadState *state = real.PyThreadState_New(interp);
-    if (!state) {
-        return NULL;
+    if (state) {
+        reconcile_made(state);
     }
+    return state;
+}
+
+void reconcile_made(PyThreadState *state) {
     /* A thread without a state gets the new one into its slot at once, whoever it was made for. */
     bool is_in_slot = slot_get() == state;
     bool is_ours = owner_state_made(state, is_in_slot);
@@ -28,7 +32,6 @@ PyThreadState *reconcile_new(PyInterpreterState *interp) {
         }
         owner_leave(me);
     }
-    return state;
 }
 
 /* Clear runs arbitrary destructors, and pybind11 calls it with a count of 0: no plain Ensure/Release meanwhile. */
@@ -42,7 +45,11 @@ void reconcile_clear(PyThreadState *state) {
         me->clearing = state;
     }
     real.PyThreadState_Clear(state);
-    me = owner_enter();
+    reconcile_cleared(outer);
+}
+
+void reconcile_cleared(PyThreadState *outer) {
+    struct owner *me = owner_enter();
     if (me) {
         me->clearing = outer;
         owner_leave(me);

@@ -10,6 +10,7 @@
 #include "reconcile.h"
 #include "record.h"
 #include "second.h"
+#include "shortway.h"
 
 /* Where calls are recorded, the recorder asks the rules. */
 #define RULE(name) (journal_is_on ? record_##name : reconcile_##name)
@@ -45,6 +46,11 @@ static void end_if_late(const void *caller) {
 /* ---- the gilstate family ---------------------------------------------------------------------------------------- */
 
 int longway_PyGILState_Ensure(const void *caller) {
+    PyThreadState *second = second_counted();
+    if (second) {
+        ++*counter_of(second);
+        return GILSTATE_LOCKED;
+    }
     PASS(int, PyGILState_Ensure);
     PyThreadState *own = seen_attached();
     if (own) {
@@ -56,6 +62,11 @@ int longway_PyGILState_Ensure(const void *caller) {
 }
 
 void longway_PyGILState_Release(int gilstate, const void *caller) {
+    PyThreadState *second = gilstate == GILSTATE_LOCKED ? second_counted() : NULL;
+    if (second && *counter_of(second) > 1) {
+        --*counter_of(second);
+        return;
+    }
     PASS_VOID(PyGILState_Release, gilstate);
     PyThreadState *own = gilstate == GILSTATE_LOCKED ? seen_attached() : NULL;
     if (own) {
@@ -89,7 +100,7 @@ PyThreadState *longway_PyGILState_GetThisThreadState(const void *caller) {
 /* ---- attach and detach ------------------------------------------------------------------------------------------ */
 
 PyThreadState *longway_PyEval_SaveThread(const void *caller) {
-    if (second_save()) {
+    if (second_save(NULL) || shortway_save()) {
         return real.PyEval_SaveThread();
     }
     PASS(PyThreadState *, PyEval_SaveThread);
@@ -106,7 +117,7 @@ PyThreadState *longway_PyEval_SaveThread(const void *caller) {
 }
 
 void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
-    if (second_restore(state, caller)) {
+    if (second_restore(state, false, caller) || shortway_attach(state)) {
         real.PyEval_RestoreThread(state);
         return;
     }
@@ -126,6 +137,10 @@ void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
 }
 
 void longway_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
+    if (second_restore(state, true, caller) || shortway_attach(state)) {
+        real.PyEval_AcquireThread(state);
+        return;
+    }
     PASS_VOID(PyEval_AcquireThread, state);
     if (is_seen_parked(state)) {
         record_attach(state, BLOCK_BY_ACQUIRE, caller);
@@ -142,6 +157,10 @@ void longway_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
 }
 
 void longway_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {
+    if (state && second_save(state)) {
+        real.PyEval_ReleaseThread(state);
+        return;
+    }
     PASS_VOID(PyEval_ReleaseThread, state);
     foresee_release_thread(state, caller);
     if (goes_straight() && state && settled_attached() == state) {

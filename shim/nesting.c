@@ -98,7 +98,7 @@ const struct block *nesting_detach(struct owner *me, PyThreadState *current, boo
     return NULL;
 }
 
-bool nesting_is_release(struct owner *me, const PyThreadState *current, int counter) {
+bool nesting_is_release(struct owner *me, const PyThreadState *current, int counter, bool is_release_thread) {
     const struct block *blocks = me->blocks.items;
     bool is_last = true;
     for (uint32_t i = me->blocks.count; i-- > 0;) {
@@ -119,7 +119,7 @@ bool nesting_is_release(struct owner *me, const PyThreadState *current, int coun
         return true;
     }
     if (top->kind == BLOCK_OVER) {
-        return top->by == BLOCK_BY_ENSURE || top->by == BLOCK_BY_ACQUIRE;
+        return top->by == BLOCK_BY_ENSURE || (top->by == BLOCK_BY_ACQUIRE && !is_release_thread);
     }
     return top->kind != BLOCK_ATTACH || top->by != BLOCK_BY_LIBRARY;
 }

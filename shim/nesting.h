@@ -23,6 +23,6 @@ const struct block *nesting_detach(struct owner *me, PyThreadState *current, boo
 /* PyThreadState_Swap from `current` to `state`, of which one may be NULL. */
 void nesting_swap(struct owner *me, PyThreadState *current, PyThreadState *state);
 
-/* Whether PyEval_SaveThread of `current`, whose count is this, just opens a release block, whoever calls it: nesting_detach
- * would push that, and change nothing else. */
-bool nesting_is_release(struct owner *me, const PyThreadState *current, int counter);
+/* Whether PyEval_SaveThread of `current`, whose count is this, or PyEval_ReleaseThread (`is_release_thread`), just opens a
+ * release block, whoever calls it: nesting_detach would push that, and change nothing else. */
+bool nesting_is_release(struct owner *me, const PyThreadState *current, int counter, bool is_release_thread);

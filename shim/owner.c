@@ -29,6 +29,7 @@ static bool can_track;
  * run again until the last round but one (PTHREAD_DESTRUCTOR_ITERATIONS is 4). */
 static void thread_ends(void *argument) {
     struct owner *record = argument;
+    second_move_late();
     if (owner_before_end && record->exit_rounds == 0) {
         owner_before_end(record, false);
     }
@@ -69,6 +70,7 @@ static struct owner *demand_record(void) {
 /* ---- fork ------------------------------------------------------------------------------------------------------- */
 
 static void before_fork(void) {
+    second_move_late(); /* not in the child: CPython's lock on its slots may be held there */
     owner_pool_before_fork();
     registry_before_fork();
     legacy_before_fork();
@@ -362,9 +364,10 @@ struct owner *owner_enter(void) {
         owner_pool_wipe(me);
         me->life = owner_life;
         owner_fast.own = owner_fast.parked = NULL;
-        owner_fast.is_watched = false;
+        owner_fast.is_watched = owner_fast.is_slot_late = false;
         empty_slot_of_former_life();
     }
+    second_move_late();
     unpark(me);
     uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
     bool is_new_epoch = owner_fast.verified != epoch;

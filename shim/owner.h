@@ -76,7 +76,9 @@ struct owner_fast {
     uint32_t second;        /* epoch at which the record was left with the slot moved, and nothing else (second.h) */
     int saved_count;        /* second: the count of ... */
     PyThreadState *saved;   /* ... the state that was saved away since, and for which the slot is to be moved again */
-    PyThreadState *home;    /* what the slot holds meanwhile */
+    PyThreadState *home;    /* what the slot holds meanwhile ... */
+    bool is_slot_late;      /* ... or will, when a rule is asked (2.7) */
+    uint32_t aside;         /* epoch at which the thread was plain, if no rule was asked since (shortway.h); or 0 */
     struct owner *record;
 };
 extern __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -93,7 +95,7 @@ static inline bool owner_is_settled(void) {
 
 /* From now on the calling thread takes the long way, until owner_leave says otherwise. */
 static inline void owner_unsettle(void) {
-    owner_fast.epoch = owner_fast.settled = owner_fast.second = 0;
+    owner_fast.epoch = owner_fast.settled = owner_fast.second = owner_fast.aside = 0;
 }
 
 /* Constructor: every call is recorded, so that no wrapper may take its short way. */

@@ -69,11 +69,14 @@ void reconcile_token_ended(struct token_view before);
 
 /* ---- life.c: states and interpreters come and go ------------------------------------------------------------------ */
 
-/* PyThreadState_New. */
+/* PyThreadState_New, and its second half: `state` has just been made. */
 PyThreadState *reconcile_new(PyInterpreterState *interp);
+void reconcile_made(PyThreadState *state);
 
-/* PyThreadState_Clear: while it runs, this thread takes the long way. */
+/* PyThreadState_Clear: while it runs, this thread takes the long way; and its second half: it is through, and `outer` goes on
+ * being cleared, or nothing (NULL). */
 void reconcile_clear(PyThreadState *state);
+void reconcile_cleared(PyThreadState *outer);
 
 /* For the other rules, around a call that frees `state`. Before: nothing of this thread names it any more, since another
  * thread may have a new state at its address before the call has returned. `may_be_elsewhere`: another thread may have it

@@ -3,55 +3,83 @@
 #include "counter.h"
 #include "nesting.h"
 #include "options.h"
+#include "plain.h"
 #include "sites.h"
 
-/* slot_place is for who only looks. */
-static void move_slot(PyThreadState *state) {
-    *(PyThreadState *volatile *)owner_fast.counted = state;
+/* 2.7, where nobody can see the slot. */
+static bool stays(void) {
+    return !plain_slot();
+}
+
+static void move_slot(PyThreadState *state, bool is_home) {
+    if (stays()) {
+        owner_fast.is_slot_late = is_home;
+        return;
+    }
+    *(PyThreadState *volatile *)owner_fast.counted = state; /* slot_place is for who only looks */
 }
 
 static bool is_second(void) {
     return owner_fast.second == __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
 }
 
+/* `counted` names an empty word unless the places of the slot, of the attached state and of the count are known. */
+static bool can_see(const struct owner *me) {
+    return stays() ? slot_goes_by_ident() && owner_fast.current && counter_is_known() && interp_ensures_itself
+                   : *owner_fast.counted == me->override && !interp_slot_follows;
+}
+
 void second_begin(struct owner *me) {
-    /* `counted` names an empty word unless the places of the slot, of the attached state and of the count are known. */
-    bool can_see = *owner_fast.counted == me->override && !interp_slot_follows;
     bool is_told = owner_is_recorded || options.verbosity >= 1; /* repairs are just counted otherwise */
-    if (can_see && !is_told && me->attached == me->override && !me->lent && !me->unseen && !me->is_forking) {
+    if (can_see(me) && !is_told && me->attached == me->override && !me->lent && !me->unseen && !me->is_forking) {
         owner_fast.saved = NULL;
         owner_fast.second = owner_fast.verified;
     }
 }
 
-bool second_save(void) {
-    PyThreadState *state = is_second() ? *owner_fast.counted : NULL;
+static inline PyThreadState *attached(const struct owner *me) {
+    PyThreadState *state = is_second() ? me->override : NULL;
+    bool is_there = state && *owner_fast.current == state && me->attached == state;
+    return is_there && (stays() || *owner_fast.counted == state) ? state : NULL;
+}
+
+PyThreadState *second_counted(void) {
+    return stays() ? attached(owner_fast.record) : NULL;
+}
+
+bool second_save(const PyThreadState *released) {
     struct owner *me = owner_fast.record;
-    if (!state || *owner_fast.current != state || me->override != state || me->attached != state) {
+    PyThreadState *state = attached(me);
+    if (!state || (released && released != state)) {
         return false;
     }
     int count = *counter_of(state);
-    if (!nesting_is_release(me, state, count) || !blocks_push_detach(&me->blocks, state)) {
+    if (!nesting_is_release(me, state, count, released) || !blocks_push_detach(&me->blocks, state)) {
         return false;
     }
     me->visits++;
     owner_fast.saved = state;
     owner_fast.saved_count = count;
     owner_fast.home = me->home;
-    move_slot(me->home);
+    move_slot(me->home, true);
     me->override = me->home = me->attached = NULL;
     return true;
 }
 
-bool second_restore(PyThreadState *state, const void *caller) {
-    if (!is_second() || !state || owner_fast.saved != state || *owner_fast.counted != owner_fast.home ||
-        interp_is_finalizing()) {
+/* The library was told that it is this thread's: the attach begins a block of the library's (nesting.c). */
+static bool was_just_told(const struct owner *me, const PyThreadState *state) {
+    return me->answered == state && me->answered_at == me->visits;
+}
+
+bool second_restore(PyThreadState *state, bool is_acquire, const void *caller) {
+    if (!is_second() || !state || owner_fast.saved != state || interp_is_finalizing() ||
+        !(stays() ? owner_fast.is_slot_late : *owner_fast.counted == owner_fast.home)) {
         return false;
     }
     struct owner *me = owner_fast.record;
     PyThreadState *current = *owner_fast.current;
     bool is_attached = current && (current == state || current == owner_fast.home);
-    if (is_attached || *counter_of(state) != owner_fast.saved_count) {
+    if (is_attached || (is_acquire && was_just_told(me, state)) || *counter_of(state) != owner_fast.saved_count) {
         return false;
     }
     me->visits++;
@@ -59,7 +87,7 @@ bool second_restore(PyThreadState *state, const void *caller) {
     me->home = owner_fast.home;
     me->override = me->attached = state;
     owner_fast.saved = NULL;
-    move_slot(state);
+    move_slot(state, false);
     sites_count(me->override_as, caller);
     return true;
 }

@@ -1,10 +1,14 @@
-/* Up to 3.11: PyEval_SaveThread and PyEval_RestoreThread on a thread that has two states, of which the slot was moved to the
- * attached one. By the rules (attach.c) each of them looks anew at whose the state is, where the slot lies and which blocks
- * end, 250 ns and more in all. Nothing of that changes between two calls unless a rule is asked or the epoch moves on; so
- * the first pair goes by the rules, and those that follow it only move the slot and note the release block, which leaves
- * the record as the rules would.
+/* Up to 3.11: PyEval_SaveThread and RestoreThread, ReleaseThread and AcquireThread on a thread that has two states, or one that
+ * another thread has made for it, of which the slot was moved to the attached one. By the rules (attach.c) each of them looks
+ * anew at whose the state is, where the slot lies and which blocks end, 150 to 350 ns a pair. Nothing of that changes between
+ * two calls unless a rule is asked or the epoch moves on; so the first pair goes by the rules, and those that follow it only
+ * move the slot and note the release block, which leaves the record as the rules would.
  *
- * No locks; nothing here calls into CPython but its getters. Not async-signal-safe. */
+ * 2.7 has its slots in a list behind a lock, and moving one takes a node of it and malloc. There the slot stays where it is
+ * until a rule is asked on this thread, which finds it moved: whoever asks for it comes by our wrappers, since 2.7 itself
+ * looks at it in PyGILState_* only, and when it deletes a state.
+ *
+ * No locks; nothing here calls into CPython but its getters, and second_move_late. Not async-signal-safe. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,9 +18,21 @@
 /* For owner_leave: the slot stands where we moved it, and nothing else is pending in the record. */
 void second_begin(struct owner *me);
 
-/* Before a real PyEval_SaveThread: the slot has gone back, and a release block is open. False, and nothing has changed: it
- * has to go by the rules. */
-bool second_save(void);
+/* Before a real PyEval_SaveThread (NULL) or ReleaseThread (its argument): the slot has gone back, and a release block is open.
+ * False, and nothing has changed: it has to go by the rules. */
+bool second_save(const PyThreadState *released);
 
-/* Before a real PyEval_RestoreThread of `state`, in the same way. */
-bool second_restore(PyThreadState *state, const void *caller);
+/* Before a real PyEval_RestoreThread or AcquireThread of `state`, in the same way. */
+bool second_restore(PyThreadState *state, bool is_acquire, const void *caller);
+
+/* The attached state, if an Ensure need only count in it, and a Release count back; NULL. Where the slot can be seen the
+ * wrappers know by themselves (plain.h). */
+PyThreadState *second_counted(void);
+
+/* Before anybody asks for the slot: what second_save has put off is done. */
+static inline void second_move_late(void) {
+    if (owner_fast.is_slot_late) {
+        owner_fast.is_slot_late = false;
+        slot_set(owner_fast.home);
+    }
+}

@@ -18,6 +18,8 @@ unit_sources_registry := shim/registry.c
 unit_sources_elf := shim/elf.c
 unit_sources_redirect := shim/redirect.c shim/elf.c
 unit_sources_nesting := shim/nesting.c shim/blocks.c shim/list.c
+unit_sources_shortway := shim/shortway.c
+unit_sources_second := shim/second.c
 unit_sources_owner := shim/owner.c shim/legacy.c shim/owner_pool.c shim/owner_states.c shim/blocks.c shim/list.c shim/registry.c shim/options.c shim/text.c
 
 # The libraries that elf and redirect work on: not sanitized, built with what linkers there are.

@@ -3,6 +3,7 @@
 #include "nesting.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "counter.h"
 #include "elf.h"
@@ -255,7 +256,46 @@ static void the_dead_leave(void) {
     CHECK(open_are(0));
 }
 
+/* Every list of two blocks: nesting_is_release says yes if nesting_detach, whoever calls, does nothing but to push one more. */
+enum { KINDS = 4, WAYS = 4 };
+static struct block block_of(unsigned number) {
+    return (struct block){.kind = number % KINDS,
+                          .by = number / KINDS % WAYS,
+                          .state = state(number / KINDS / WAYS % 2),
+                          .beneath = state(2),
+                          .counter = (int)(number / KINDS / WAYS / 2 % 3),
+                          .object = (uintptr_t)library / 100};
+}
+static bool just_pushes(const struct block *before, bool is_release_thread, const void *caller) {
+    memcpy(me->blocks.items, before, 2 * sizeof *before);
+    me->blocks.count = 2;
+    const struct block *over = nesting_detach(me, state(0), is_release_thread, caller);
+    const struct block *top = blocks_top(&me->blocks);
+    return !over && me->blocks.count == 3 && memcmp(me->blocks.items, before, 2 * sizeof *before) == 0 &&
+           top->kind == BLOCK_DETACH && top->state == state(0);
+}
+static void a_release_is_told_from_an_end(void) {
+    enum { NUMBERS = KINDS * WAYS * 2 * 3 };
+    reset();
+    counts[0] = 1;
+    for (int i = 0; i < 3; i++) /* room */
+        blocks_push(&me->blocks, BLOCK_DETACH, state(1));
+    unsigned releases = 0, ends = 0;
+    for (unsigned i = 0; i < NUMBERS * NUMBERS * 2; i++) {
+        const struct block before[] = {block_of(i / 2 % NUMBERS), block_of(i / 2 / NUMBERS)};
+        bool is_release_thread = i % 2;
+        bool expected =
+            just_pushes(before, is_release_thread, library) && just_pushes(before, is_release_thread, program);
+        memcpy(me->blocks.items, before, sizeof before);
+        me->blocks.count = 2;
+        CHECK(nesting_is_release(me, state(0), counts[0], is_release_thread) == expected);
+        *(expected ? &releases : &ends) += 1;
+    }
+    CHECK(releases > 1000 && ends > 1000);
+}
+
 int main(void) {
+    RUN(a_release_is_told_from_an_end);
     RUN(release_blocks_end_by_any_attach);
     RUN(ends_need_not_come_in_order);
     RUN(unseen_calls_do_not_pile_up);

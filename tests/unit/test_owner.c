@@ -81,8 +81,9 @@ void bound_learn(const PyThreadState *attached) {
 }
 void slot_thread_ends(void) {
 }
+static PyThreadState *set_last;
 bool slot_set(PyThreadState *state) {
-    slot = state;
+    slot = set_last = state;
     return true;
 }
 
@@ -653,6 +654,39 @@ static void in_the_child_of_a_fork(void) {
     CHECK(!me->has_forked);
 }
 
+/* 2.7: second.c has left the slot where it was. */
+static void leave_slot(void) {
+    CHECK(owner_enter() != NULL);
+    owner_fast.is_slot_late = true;
+    owner_fast.home = state(1);
+    slot = set_last = state(2);
+}
+static void late_slot_body(void) {
+    leave_slot();
+    owner_leave(owner_enter());
+    CHECK(slot == state(1) && !owner_fast.is_slot_late);
+    /* What it held in a former life of the interpreter has been freed. */
+    leave_slot();
+    owner_new_life();
+    CHECK(owner_enter() && slot == state(2) && !owner_fast.is_slot_late);
+    leave_slot(); /* and the thread ends */
+}
+static void late_slot_in_fork_body(void) {
+    leave_slot();
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(slot != state(1)); /* nobody may move it here */
+    }
+    int status;
+    CHECK(child > 0 && waitpid(child, &status, 0) == child && status == 0 && slot == state(1));
+}
+static void a_slot_that_is_late_is_moved(void) {
+    on_new_thread(late_slot_body);
+    CHECK(set_last == state(1));
+    on_new_thread(late_slot_in_fork_body);
+}
+
 /* It keeps memory of its own for each thread, and hangs if one is born during a fork. */
 #ifdef __SANITIZE_ADDRESS__
 enum { under_asan = 1 };
@@ -677,6 +711,7 @@ int main(void) {
     RUN(a_new_interpreter_begins_with_empty_records);
     RUN(a_slot_of_a_former_life_is_emptied);
     RUN(destructors_may_still_call);
+    RUN(a_slot_that_is_late_is_moved);
     if (!under_asan) {
         RUN(nothing_is_left_of_threads);
         RUN(in_the_child_of_a_fork);

@@ -1,0 +1,161 @@
+#include "shortway.h"
+
+#include "leaving.h"
+#include "options.h"
+#include "owner.h"
+#include "plain.h"
+#include "real.h"
+#include "reconcile.h"
+
+/* Plain, and has saved nothing away that an Ensure may have attached. Where the count is is learned by the rules. */
+static bool is_bare(void) {
+    return owner_is_plain() && !owner_fast.parked && counter_offset >= 0;
+}
+
+static PyThreadState *sole_attached(void) {
+    return plain_attached(is_bare());
+}
+
+/* 2.7 has its slot in a list. */
+static const PyThreadState *in_slot(void) {
+    slot_place *slot = plain_slot();
+    const PyThreadState *state = slot ? *slot : slot_get();
+    return state;
+}
+
+static void step_aside(void) {
+    uint32_t epoch = owner_fast.verified;
+    owner_unsettle();
+    owner_fast.aside = epoch;
+}
+
+/* Whether it is the thread that has stepped aside (a call may return on another one), and no rule was asked since. */
+static bool is_aside(const struct owner *me) {
+    return owner_fast.aside && owner_fast.record == me;
+}
+
+static void step_back(void) {
+    owner_fast.epoch = owner_fast.settled = owner_fast.aside;
+    owner_fast.aside = 0;
+}
+
+/* ---- a state is made, and its end ---------------------------------------------------------------------------------- */
+
+bool shortway_new(PyInterpreterState *interp, PyThreadState **made) {
+    /* Who has made it is to be told, perhaps. */
+    if (!is_bare() || leaving_is_on || options.verbosity >= 1) {
+        return false;
+    }
+    const PyThreadState *before = in_slot();
+    PyThreadState *state = *made = real.PyThreadState_New(interp);
+    const PyThreadState *expected = before ? before : state; /* an empty slot gets it at once */
+    if (state && is_bare() && in_slot() == expected) {
+        owner_fast.record->visits++;
+        owner_state_made(state, !before);
+        owner_fast.own = before ? owner_fast.own : state;
+    } else if (state) {
+        reconcile_made(state);
+    }
+    return true;
+}
+
+bool shortway_clear(PyThreadState *state) {
+    if (!state || sole_attached() != state || owner_fast.record->alias) {
+        return false;
+    }
+    struct owner *me = owner_fast.record;
+    me->visits++;
+    me->clearing = state; /* its count may be 0, and what Clear calls may call Ensure */
+    step_aside();
+    real.PyThreadState_Clear(state);
+    if (is_aside(me) && me->clearing == state) {
+        me->clearing = NULL;
+        step_back();
+    } else {
+        reconcile_cleared(NULL);
+    }
+    return true;
+}
+
+bool shortway_delete_current(void) {
+    PyThreadState *state = sole_attached();
+    if (!state || owner_fast.record->alias) {
+        return false;
+    }
+    struct owner *me = owner_fast.record;
+    me->visits++;
+    step_aside();
+    keys_state_died(me, state);
+    owner_state_ends(me, state, false);
+    leaving_died(state);
+    real.PyThreadState_DeleteCurrent();
+    if (is_aside(me) && me->clearing == state && !in_slot()) {
+        owner_fast.own = me->clearing = NULL;
+        me->unseen = me->unseen == state ? NULL : me->unseen;
+        step_back();
+    } else {
+        reconcile_state_ended(state);
+    }
+    return true;
+}
+
+/* ---- it is attached, and exchanged for none -------------------------------------------------------------------------- */
+
+bool shortway_attach(const PyThreadState *state) {
+    /* Up to 3.11 any attached state might be another one of this thread's. */
+    if (!is_bare() || !plain_is_own(state) || *owner_fast.current || interp_is_finalizing()) {
+        return false;
+    }
+    owner_fast.record->visits++;
+    return true;
+}
+
+bool shortway_save(void) {
+    PyThreadState *state = is_bare() && !plain_slot() && !owner_fast.own ? *owner_fast.current : NULL;
+    if (!state || slot_get() != state) {
+        return false;
+    }
+    owner_fast.record->visits++;
+    owner_fast.own = owner_fast.parked = state;
+    return true;
+}
+
+/* Up to 3.11 the thread has the GIL without a state until it swaps one in. */
+static bool swap_out(void) {
+    PyThreadState *state = sole_attached();
+    if (!state) {
+        return false;
+    }
+    owner_fast.record->visits++;
+    owner_fast.parked = state;
+    if (!interp_slot_follows) {
+        owner_fast.record->holds_gil_without_state = true;
+        step_aside();
+    }
+    return true;
+}
+
+static bool swap_in(const PyThreadState *state) {
+    struct owner *me = owner_fast.record;
+    if (interp_slot_follows ? !owner_is_plain()
+                            : owner_fast.aside != __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED)) {
+        return false;
+    }
+    if (owner_fast.parked != state || *owner_fast.slot != state || *owner_fast.current) {
+        return false;
+    }
+    if (!interp_slot_follows) {
+        if (!me->holds_gil_without_state) {
+            return false; /* it is in the middle of its Clear */
+        }
+        me->holds_gil_without_state = false;
+        step_back();
+    }
+    me->visits++;
+    owner_fast.parked = NULL;
+    return true;
+}
+
+bool shortway_swap(const PyThreadState *state) {
+    return state ? swap_in(state) : swap_out();
+}

@@ -1,0 +1,33 @@
+/* The short way of the calls by which a plain thread's one state is made, attached for the first time, cleared, deleted, and
+ * swapped out and in: what pybind11's gil_scoped_acquire does on a thread that Python has not made, each time anew. By the
+ * rules (life.c, attach.c) each of these calls looks at the whole record twice, to find it as plain as it was.
+ *
+ * While such a call runs, or between two of them, the thread may be more than plain in one respect: its state is being
+ * freed, or the GIL is held without it. The record says so, and the thread takes the long way meanwhile; but it remembers
+ * that it was plain until the first rule is asked (owner_fast.aside), and is so again afterwards if none was.
+ *
+ * Each returns false, with nothing changed, if the call has to go by the rules; which it has if calls are recorded, since no
+ * thread is plain then. No locks but the registry's; none is async-signal-safe. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "cpython.h"
+
+/* PyThreadState_New, whole. *made may become NULL: CPython has no memory. */
+bool shortway_new(PyInterpreterState *interp, PyThreadState **made);
+
+/* Before the real PyEval_AcquireThread or RestoreThread of `state`, which this thread has had from its making on. */
+bool shortway_attach(const PyThreadState *state);
+
+/* PyThreadState_Clear, whole. */
+bool shortway_clear(PyThreadState *state);
+
+/* PyThreadState_DeleteCurrent, whole. */
+bool shortway_delete_current(void);
+
+/* Before the real PyEval_SaveThread, of the state that an Ensure has made: 2.7 has to be asked whether it is in the slot. */
+bool shortway_save(void);
+
+/* Before the real PyThreadState_Swap. */
+bool shortway_swap(const PyThreadState *state);

@@ -1,0 +1,252 @@
+/* second.c: when the detach and attach of a second state need not go by the rules, and what they leave behind. No Python is
+ * needed: CPython is a slot, an attached state and a count. */
+#include "second.h"
+
+#include "counter.h"
+#include "nesting.h"
+#include "options.h"
+#include "sites.h"
+#include "slot.h"
+#include "test.h"
+
+/* ---- the CPython ---- */
+
+uint32_t interp_epoch;
+bool interp_slot_follows, interp_ensures_itself;
+int counter_offset;
+struct options options;
+bool owner_is_recorded;
+__thread struct owner_fast owner_fast;
+
+enum { STATES = 4 };
+static int counts[STATES];
+static PyThreadState *state(int number) {
+    return (PyThreadState *)&counts[number];
+}
+static PyThreadState *slot, *current;
+static bool is_finalizing, is_2_7, is_release, is_count_known;
+static unsigned counted_as, counted;
+
+bool interp_is_finalizing(void) {
+    return is_finalizing;
+}
+bool counter_is_known(void) {
+    return is_count_known;
+}
+bool slot_goes_by_ident(void) {
+    return is_2_7;
+}
+bool slot_set(PyThreadState *to) {
+    slot = to;
+    return true;
+}
+bool nesting_is_release(struct owner *me, const PyThreadState *of, int counter, bool is_release_thread) {
+    CHECK(me == owner_fast.record && of == state(2) && counter == counts[2]);
+    return is_release && !is_release_thread;
+}
+bool sites_count(unsigned kind, const void *caller) {
+    CHECK(caller == &slot);
+    counted_as = kind;
+    counted++;
+    return false;
+}
+
+/* ---- the thread ---- */
+
+static struct owner owner;
+static struct block blocks[3];
+static PyThreadState *const volatile nothing;
+
+/* State 2 is attached, and in the slot in the place of 1; as the rules leave it. */
+static void reset(bool is_old) {
+    is_2_7 = is_old;
+    owner = (struct owner){.visits = 7, .override = state(2), .home = state(1), .attached = state(2), .override_as = 3};
+    owner.blocks.items = blocks;
+    owner.blocks.count = 1;
+    owner.blocks.capacity = 3;
+    slot = current = state(2);
+    interp_epoch = 5;
+    owner_fast = (struct owner_fast){.verified = 5, .record = &owner, .current = &current};
+    owner_fast.slot = is_old ? &owner_fast.own : &slot;
+    owner_fast.counted = is_old ? &nothing : &slot;
+    interp_ensures_itself = is_release = is_count_known = true;
+    interp_slot_follows = is_finalizing = owner_is_recorded = false;
+    options = (struct options){.mode = MODE_REPAIR};
+    counts[2] = 4;
+    counted = 0;
+}
+static void begin(bool is_old) {
+    reset(is_old);
+    second_begin(&owner);
+}
+static bool has_begun(void) {
+    second_begin(&owner);
+    return owner_fast.second == 5;
+}
+static bool restore(void) {
+    return second_restore(state(2), false, &slot);
+}
+static void save(bool is_old) {
+    begin(is_old);
+    CHECK(second_save(NULL));
+    current = NULL;
+}
+
+/* ---- the tests ---- */
+
+static void it_begins_when_nothing_else_is_pending(void) {
+    for (int is_old = 0; is_old < 2; is_old++) {
+        reset(is_old);
+        CHECK(has_begun());
+        reset(is_old);
+        owner_is_recorded = true;
+        CHECK(!has_begun());
+        reset(is_old);
+        options.verbosity = 1;
+        CHECK(!has_begun());
+        reset(is_old);
+        owner.attached = NULL;
+        CHECK(!has_begun());
+        reset(is_old);
+        owner.lent = state(3);
+        CHECK(!has_begun());
+        reset(is_old);
+        owner.unseen = state(3);
+        CHECK(!has_begun());
+        reset(is_old);
+        owner.is_forking = true;
+        CHECK(!has_begun());
+    }
+    reset(false);
+    interp_slot_follows = true;
+    CHECK(!has_begun());
+    reset(false);
+    slot = state(1);
+    CHECK(!has_begun());
+    reset(true);
+    interp_ensures_itself = false; /* a preload behind wants to be called */
+    CHECK(!has_begun());
+    reset(true);
+    is_count_known = false;
+    CHECK(!has_begun());
+    reset(true);
+    owner_fast.current = NULL;
+    CHECK(!has_begun());
+    reset(true);
+    is_2_7 = false; /* just not known where its slot is */
+    CHECK(!has_begun());
+}
+
+static void the_state_is_saved_and_restored(void) {
+    for (int is_old = 0; is_old < 2; is_old++) {
+        begin(is_old);
+        CHECK(second_save(NULL) && owner.visits == 8 && owner.blocks.count == 2);
+        CHECK(blocks[1].kind == BLOCK_DETACH && blocks[1].state == state(2));
+        CHECK(!owner.override && !owner.home && !owner.attached);
+        CHECK(slot == (is_old ? state(2) : state(1)) && owner_fast.is_slot_late == is_old);
+        current = state(3); /* another thread's */
+        CHECK(restore() && owner.visits == 9 && owner.blocks.count == 1);
+        CHECK(owner.override == state(2) && owner.home == state(1) && owner.attached == state(2));
+        CHECK(slot == state(2) && !owner_fast.is_slot_late && counted == 1 && counted_as == 3);
+        current = state(2);
+        CHECK(second_save(NULL));
+    }
+}
+
+static void by_acquire_and_release_too(void) {
+    begin(false);
+    CHECK(!second_save(state(1)));
+    CHECK(!second_save(state(2)) && slot == state(2)); /* an end, says nesting.c */
+    CHECK(second_save(NULL));
+    current = NULL;
+    owner.answered = state(2);
+    owner.answered_at = owner.visits; /* the library asked just now: its own block begins */
+    CHECK(!second_restore(state(2), true, &slot));
+    owner.answered_at--;
+    CHECK(second_restore(state(2), true, &slot));
+}
+
+static void it_is_not_saved(void) {
+    for (int is_old = 0; is_old < 2; is_old++) {
+        reset(is_old);
+        CHECK(!second_save(NULL)); /* not begun */
+        begin(is_old);
+        interp_epoch++;
+        CHECK(!second_save(NULL));
+        begin(is_old);
+        current = state(1);
+        CHECK(!second_save(NULL));
+        begin(is_old);
+        owner.attached = NULL;
+        CHECK(!second_save(NULL));
+        begin(is_old);
+        is_release = false;
+        CHECK(!second_save(NULL));
+        begin(is_old);
+        owner.blocks.count = owner.blocks.capacity;
+        CHECK(!second_save(NULL));
+        CHECK(owner.override == state(2) && slot == state(2) && owner.visits == 7 && !owner_fast.is_slot_late);
+        save(is_old);
+        CHECK(!second_save(NULL));
+    }
+    begin(false);
+    slot = state(1);
+    CHECK(!second_save(NULL));
+}
+
+static void it_is_not_restored(void) {
+    for (int is_old = 0; is_old < 2; is_old++) {
+        save(is_old);
+        interp_epoch++;
+        CHECK(!restore());
+        save(is_old);
+        CHECK(!second_restore(state(1), false, &slot) && !second_restore(NULL, false, &slot));
+        is_finalizing = true;
+        CHECK(!restore());
+        save(is_old);
+        current = state(2);
+        CHECK(!restore());
+        save(is_old);
+        current = state(1);
+        CHECK(!restore());
+        save(is_old);
+        counts[2]++;
+        CHECK(!restore());
+        CHECK(owner.blocks.count == 2 && !owner.override && !counted && owner.visits == 8);
+    }
+    save(false);
+    slot = state(3);
+    CHECK(!restore());
+    save(true);
+    second_move_late();
+    CHECK(slot == state(1) && !owner_fast.is_slot_late && !restore());
+    second_move_late();
+    CHECK(slot == state(1));
+}
+
+/* The wrappers see for themselves what is to be counted; but on 2.7. */
+static void an_ensure_need_only_count(void) {
+    begin(true);
+    CHECK(second_counted() == state(2));
+    CHECK(second_save(NULL) && !second_counted());
+    begin(true);
+    current = state(1);
+    CHECK(!second_counted());
+    begin(true);
+    interp_epoch++;
+    CHECK(!second_counted());
+    reset(true);
+    CHECK(!second_counted());
+    begin(false);
+    CHECK(!second_counted());
+}
+
+int main(void) {
+    RUN(it_begins_when_nothing_else_is_pending);
+    RUN(the_state_is_saved_and_restored);
+    RUN(by_acquire_and_release_too);
+    RUN(it_is_not_saved);
+    RUN(it_is_not_restored);
+    RUN(an_ensure_need_only_count);
+    return test_end();
+}
