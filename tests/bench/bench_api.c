@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "bench_api.h"
 
@@ -123,6 +124,26 @@ static void made_filed(int pairs) {
 #endif
 }
 
+/* A state that another thread has made for this one, as embedders do: attached, with a call-back in it, and detached. */
+static PyThreadState *handed_over;
+static void *make_to_hand_over(void *unused) {
+    PyGILState_STATE ensured = PyGILState_Ensure(); /* else it would be this thread's */
+    handed_over = PyThreadState_New(PyInterpreterState_Head());
+    PyGILState_Release(ensured);
+    return unused;
+}
+static void handed(int pairs) {
+    if (!handed_over) {
+        pthread_t thread;
+        pthread_create(&thread, NULL, make_to_hand_over, NULL);
+        pthread_join(thread, NULL);
+    }
+    for (int i = 0; i < pairs; i++) {
+        PyEval_AcquireThread(handed_over);
+        PyEval_ReleaseThread(handed_over);
+    }
+}
+
 /* How it looks for the state of a thread: its own key, in which the attached one is. */
 static void key(int pairs) {
 #if PY_VERSION_HEX >= 0x03070000
@@ -189,6 +210,7 @@ static const struct bench {
     {"callback", callback, FOREIGN},
     {"made", made, FOREIGN},
     {"made_filed", made_filed, FOREIGN},
+    {"handed", handed, FOREIGN},
     {"key", key, ATTACHED},
     {"key_unfiled", key_unfiled, ATTACHED},
     {"depth1", depth1, DETACHED},
@@ -297,10 +319,25 @@ static double answer(const char *line) {
     return -1;
 }
 
+static void *wait_for_ever(void *unused) {
+    for (;;)
+        pause();
+    return unused;
+}
+
+/* glibc takes a lock in half the time as long as the process has never had a second thread, which no program with a GIL to
+ * fight for is like. */
+static void be_threaded(void) {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, wait_for_ever, NULL) == 0)
+        pthread_detach(thread);
+}
+
 static PyObject *serve(PyObject *self, PyObject *args) {
     (void)self;
     (void)args;
     char line[100];
+    be_threaded();
 #if PY_VERSION_HEX < 0x03070000
     PyEval_InitThreads();
 #endif
