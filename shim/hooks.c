@@ -146,7 +146,9 @@ void gilshim_PyThreadState_Clear(PyThreadState *state) {
 }
 
 void gilshim_PyThreadState_Delete(PyThreadState *state) {
-    longway_PyThreadState_Delete(state, CALLER);
+    if (!shortway_delete(state)) {
+        longway_PyThreadState_Delete(state, CALLER);
+    }
 }
 
 void gilshim_PyThreadState_DeleteCurrent(void) {

@@ -77,18 +77,14 @@ bool shortway_clear(PyThreadState *state) {
     return true;
 }
 
-bool shortway_delete_current(void) {
-    PyThreadState *state = sole_attached();
-    if (!state || owner_fast.record->alias) {
-        return false;
-    }
-    struct owner *me = owner_fast.record;
+/* By DeleteCurrent or Delete. */
+static void delete_own(struct owner *me, PyThreadState *state, bool is_current) {
     me->visits++;
     step_aside();
     keys_state_died(me, state);
     owner_state_ends(me, state, false);
     leaving_died(state);
-    real.PyThreadState_DeleteCurrent();
+    is_current ? real.PyThreadState_DeleteCurrent() : real.PyThreadState_Delete(state);
     if (is_aside(me) && me->clearing == state && !in_slot()) {
         owner_fast.own = me->clearing = NULL;
         me->unseen = me->unseen == state ? NULL : me->unseen;
@@ -96,6 +92,25 @@ bool shortway_delete_current(void) {
     } else {
         reconcile_state_ended(state);
     }
+}
+
+bool shortway_delete_current(void) {
+    PyThreadState *state = sole_attached();
+    if (!state || owner_fast.record->alias) {
+        return false;
+    }
+    delete_own(owner_fast.record, state, true);
+    return true;
+}
+
+bool shortway_delete(PyThreadState *state) {
+    bool is_saved_away = plain_has_parked(owner_is_plain(), state);
+    bool is_own = counter_offset >= 0 && is_saved_away && plain_is_own(state);
+    if (!is_own || owner_fast.record->alias) {
+        return false;
+    }
+    owner_fast.parked = NULL;
+    delete_own(owner_fast.record, state, false);
     return true;
 }
 

@@ -23,8 +23,9 @@ bool shortway_attach(const PyThreadState *state);
 /* PyThreadState_Clear, whole. */
 bool shortway_clear(PyThreadState *state);
 
-/* PyThreadState_DeleteCurrent, whole. */
+/* PyThreadState_DeleteCurrent, and PyThreadState_Delete of the state that this thread has saved away; whole. */
 bool shortway_delete_current(void);
+bool shortway_delete(PyThreadState *state);
 
 /* Before the real PyEval_SaveThread, of the state that an Ensure has made: 2.7 has to be asked whether it is in the slot. */
 bool shortway_save(void);

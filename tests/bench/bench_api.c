@@ -103,6 +103,17 @@ static void made(int pairs) {
     }
 }
 
+/* As CPython's documentation had it up to 2.7 and 3.1. */
+static void made_old(int pairs) {
+    for (int i = 0; i < pairs; i++) {
+        PyThreadState *state = PyThreadState_New(PyInterpreterState_Head());
+        PyEval_AcquireThread(state);
+        PyThreadState_Clear(state);
+        PyEval_ReleaseThread(state);
+        PyThreadState_Delete(state);
+    }
+}
+
 /* As pybind11's gil_scoped_acquire enters Python on a thread that has no state: the same, filed under its key. */
 static void made_filed(int pairs) {
 #if PY_VERSION_HEX >= 0x03070000
@@ -209,6 +220,7 @@ static const struct bench {
     {"foreign", nested, FOREIGN}, /* Ensure/Release on a thread without: a new state each time */
     {"callback", callback, FOREIGN},
     {"made", made, FOREIGN},
+    {"made_old", made_old, FOREIGN},
     {"made_filed", made_filed, FOREIGN},
     {"handed", handed, FOREIGN},
     {"key", key, ATTACHED},

@@ -59,11 +59,11 @@ void owner_state_ends(struct owner *me, PyThreadState *of, bool may_be_elsewhere
     note("ends");
 }
 void keys_state_died(struct owner *me, const PyThreadState *of) {
-    CHECK(me == owner_fast.record && of == current);
+    CHECK(me == owner_fast.record && of == slot);
     note("keys");
 }
 void leaving_drop(const void *of) {
-    CHECK(of == current);
+    CHECK(of == slot);
     note("leaving");
 }
 void leaving_add(const void *of, const void *caller) {
@@ -150,6 +150,13 @@ static void real_delete_current(void) {
     CHECK(!owner_is_plain() && !owner_is_settled());
     note("delete");
     slot = current = NULL;
+    if (meanwhile)
+        meanwhile();
+}
+static void real_delete(PyThreadState *of) {
+    CHECK(!owner_is_plain() && !owner_is_settled() && !owner_fast.parked && owner.clearing == of);
+    note("delete");
+    slot = NULL;
     if (meanwhile)
         meanwhile();
 }
@@ -269,6 +276,42 @@ static void a_state_is_deleted_by_the_rules(void) {
     CHECK(were(""));
 }
 
+static void saved_away(void) {
+    plain(state(1), true);
+    owner_fast.parked = state(1);
+    current = NULL;
+}
+static void a_state_that_is_saved_away_is_deleted(void) {
+    saved_away();
+    CHECK(shortway_delete(state(1)) && were("keys ends delete") && is_plain() && !owner_fast.own && !owner_fast.parked);
+    static void (*const changes[])(void) = {a_rule_is_asked, slot_is_taken, returns_elsewhere};
+    for (int i = 0; i < 3; i++) {
+        saved_away();
+        meanwhile = changes[i];
+        CHECK(shortway_delete(state(1)) && were("keys ends delete RULE") && !owner_is_plain());
+    }
+    saved_away();
+    CHECK(!shortway_delete(state(2)) && !shortway_delete(NULL));
+    current = state(1); /* attached again by an Ensure */
+    CHECK(!shortway_delete(state(1)));
+    saved_away();
+    owner_fast.parked = NULL;
+    CHECK(!shortway_delete(state(1)));
+    saved_away();
+    slot = NULL; /* from 3.12 on it may be saved away and not in the slot */
+    CHECK(!shortway_delete(state(1)));
+    saved_away();
+    others_move_on();
+    CHECK(!shortway_delete(state(1)));
+    saved_away();
+    counter_offset = -1;
+    CHECK(!shortway_delete(state(1)));
+    saved_away();
+    owner.alias = state(1);
+    CHECK(!shortway_delete(state(1)) && owner_fast.parked);
+    CHECK(were(""));
+}
+
 static void a_state_is_attached_for_the_first_time(void) {
     plain(state(1), false);
     CHECK(shortway_attach(state(1)) && is_plain() && owner.visits == 8);
@@ -371,6 +414,7 @@ int main(void) {
     real.PyThreadState_New = real_new;
     real.PyThreadState_Clear = real_clear;
     real.PyThreadState_DeleteCurrent = real_delete_current;
+    real.PyThreadState_Delete = real_delete;
     RUN(a_state_is_made);
     RUN(the_rules_note_what_was_made_while_something_changed);
     RUN(a_state_is_made_by_the_rules);
@@ -378,6 +422,7 @@ int main(void) {
     RUN(a_state_is_cleared_by_the_rules);
     RUN(a_state_is_deleted);
     RUN(a_state_is_deleted_by_the_rules);
+    RUN(a_state_that_is_saved_away_is_deleted);
     RUN(a_state_is_attached_for_the_first_time);
     RUN(the_state_is_swapped_out_and_in);
     RUN(the_state_is_swapped_in_by_the_rules);
