@@ -5,6 +5,7 @@
 #include "reconcile.h"
 #include "report.h"
 #include "settle.h"
+#include "shortway.h"
 
 static void real_attach(PyThreadState *state, enum block_by by) {
     if (by == BLOCK_BY_ACQUIRE) {
@@ -62,6 +63,10 @@ bool reconcile_resume_beneath(struct owner *me, const struct block *over, const 
 }
 
 void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller) {
+    if (shortway_attach(state)) {
+        real_attach(state, by);
+        return;
+    }
     struct owner *me = owner_enter();
     if (!me || !state) {
         real_attach(state, by);
@@ -94,6 +99,9 @@ void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller
 }
 
 PyThreadState *reconcile_save(const void *caller) {
+    if (shortway_save()) {
+        return real.PyEval_SaveThread();
+    }
     struct owner *me = owner_enter();
     if (!me) {
         return real.PyEval_SaveThread();
@@ -140,6 +148,9 @@ void reconcile_release_thread(PyThreadState *state, const void *caller) {
 }
 
 PyThreadState *reconcile_swap(PyThreadState *state, const void *caller) {
+    if (shortway_swap(state)) {
+        return real.PyThreadState_Swap(state);
+    }
     struct owner *me = owner_enter();
     if (!me) {
         return real.PyThreadState_Swap(state);

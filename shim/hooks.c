@@ -11,7 +11,9 @@
 
 #include "counter.h"
 #include "late.h"
+#include "leaving.h"
 #include "longway.h"
+#include "options.h"
 #include "plain.h"
 #include "real.h"
 #include "shortway.h"
@@ -117,7 +119,8 @@ void gilshim_PyEval_ReleaseLock(void) {
 }
 
 PyThreadState *gilshim_PyThreadState_Swap(PyThreadState *state) {
-    return shortway_swap(state) ? real.PyThreadState_Swap(state) : longway_PyThreadState_Swap(state, CALLER);
+    return !owner_is_recorded && shortway_swap(state) ? real.PyThreadState_Swap(state)
+                                                      : longway_PyThreadState_Swap(state, CALLER);
 }
 
 void *gilshim_PyThreadState_Ensure(void *guard) {
@@ -136,23 +139,27 @@ void gilshim_PyThreadState_Release(void *token) {
 
 PyThreadState *gilshim_PyThreadState_New(PyInterpreterState *interp) {
     PyThreadState *made;
-    return shortway_new(interp, &made) ? made : longway_PyThreadState_New(interp, CALLER);
+    bool is_told = leaving_is_on || options.verbosity >= 1; /* who has made it */
+    if (!owner_is_recorded && !is_told && shortway_new(interp, &made)) {
+        return made;
+    }
+    return longway_PyThreadState_New(interp, CALLER);
 }
 
 void gilshim_PyThreadState_Clear(PyThreadState *state) {
-    if (!shortway_clear(state)) {
+    if (owner_is_recorded || !shortway_clear(state)) {
         longway_PyThreadState_Clear(state, CALLER);
     }
 }
 
 void gilshim_PyThreadState_Delete(PyThreadState *state) {
-    if (!shortway_delete(state)) {
+    if (owner_is_recorded || !shortway_delete(state)) {
         longway_PyThreadState_Delete(state, CALLER);
     }
 }
 
 void gilshim_PyThreadState_DeleteCurrent(void) {
-    if (!shortway_delete_current()) {
+    if (owner_is_recorded || !shortway_delete_current()) {
         longway_PyThreadState_DeleteCurrent(CALLER);
     }
 }

@@ -150,9 +150,14 @@ static void unfile(struct owner *me, const void *key) {
     }
 }
 
-/* What a library sets on a plain thread: the thread's own state, or its key back to nothing after that has died. */
-static bool set_on_plain(const void *key, PyThreadState *value) {
-    slot_place *slot = owner_is_plain() ? plain_slot() : NULL;
+/* Where a thread that needs no rule has its slot, if that and what is attached can be seen; NULL. */
+static slot_place *settled_slot(void) {
+    return owner_is_settled() && owner_fast.current ? plain_slot() : NULL;
+}
+
+/* What a library sets on such a thread: the thread's own state, or its key back to nothing after that has died. */
+static bool set_on_settled(const void *key, PyThreadState *value) {
+    slot_place *slot = settled_slot();
     struct owner *me = owner_fast.record;
     struct owner_filed *filed = slot && !value ? owner_find_filed(me, key) : NULL;
     if (filed && filed->is_emptied) {
@@ -179,7 +184,7 @@ int keys_set(const void *key, void *value) {
     if (is_tss(key) ? result != 0 : real_get(key) != value) {
         return result; /* no memory; or 2.7, which keeps what is there, and takes no NULL */
     }
-    if (set_on_plain(key, value)) {
+    if (set_on_settled(key, value)) {
         return result;
     }
     if (!value) {
@@ -219,10 +224,10 @@ static PyThreadState *attached_instead_of(struct owner *me, const struct owner_f
     return attached && attached != value && !was_made_by_library ? attached : NULL;
 }
 
-/* The key is empty on a plain thread: what the rules below come to then is what its slot says, its own state or none. Each
+/* The key is empty on a thread that needs no rule: what the rules below come to then is what its slot says, its own state or none. Each
  * gil_scoped_acquire of pybind11's on a thread of Python's own is such a case. */
 static bool answer_from_slot(const struct known_key *known, const void *caller, PyThreadState **answer) {
-    slot_place *slot = owner_is_plain() ? plain_slot() : NULL;
+    slot_place *slot = settled_slot();
     if (!slot || known->holds_saved_states || options.verbosity >= 1 || !options_repairs(REPAIR_share)) {
         return false;
     }
@@ -231,7 +236,8 @@ static bool answer_from_slot(const struct known_key *known, const void *caller, 
     PyThreadState *current = interp_slot_follows ? *owner_fast.current : NULL;
     const struct owner_filed *filed = owner_find_filed(me, known->key);
     bool is_pending = filed && (filed->is_cut || filed->is_emptied);
-    if (is_pending || (current && current != own) || (owner_fast.parked && owner_fast.parked != own)) {
+    bool is_event = own && owner_is_recorded; /* each repair is one */
+    if (is_event || is_pending || (current && current != own) || (owner_fast.parked && owner_fast.parked != own)) {
         return false;
     }
     if (own) {

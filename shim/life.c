@@ -8,12 +8,17 @@
 #include "registry.h"
 #include "report.h"
 #include "settle.h"
+#include "shortway.h"
 #include "slot.h"
 
 /* ---- thread states ---------------------------------------------------------------------------------------------- */
 
 PyThreadState *reconcile_new(PyInterpreterState *interp) {
-    PyThreadState *state = real.PyThreadState_New(interp);
+    PyThreadState *state;
+    if (shortway_new(interp, &state)) {
+        return state;
+    }
+    state = real.PyThreadState_New(interp);
     if (state) {
         reconcile_made(state);
     }
@@ -36,6 +41,9 @@ void reconcile_made(PyThreadState *state) {
 
 /* Clear runs arbitrary destructors, and pybind11 calls it with a count of 0: no plain Ensure/Release meanwhile. */
 void reconcile_clear(PyThreadState *state) {
+    if (shortway_clear(state)) {
+        return;
+    }
     struct owner *me = owner_enter();
     PyThreadState *outer = me ? me->clearing : NULL; /* Clear may be called by destructors in a Clear */
     if (me && state && state == me->alias) {
@@ -94,6 +102,9 @@ static bool delete_state(PyThreadState *state) {
 }
 
 void reconcile_delete(PyThreadState *state, const void *caller) {
+    if (shortway_delete(state)) {
+        return;
+    }
     struct owner *me = owner_enter();
     if (!me || !state) {
         real.PyThreadState_Delete(state);
@@ -112,6 +123,9 @@ void reconcile_delete(PyThreadState *state, const void *caller) {
 }
 
 void reconcile_delete_current(const void *caller) {
+    if (shortway_delete_current()) {
+        return;
+    }
     struct owner *me = owner_enter();
     PyThreadState *current = me ? owner_attached(me) : NULL;
     if (!current) {

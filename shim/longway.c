@@ -100,7 +100,7 @@ PyThreadState *longway_PyGILState_GetThisThreadState(const void *caller) {
 /* ---- attach and detach ------------------------------------------------------------------------------------------ */
 
 PyThreadState *longway_PyEval_SaveThread(const void *caller) {
-    if (second_save(NULL) || shortway_save()) {
+    if (second_save(NULL) || (!owner_is_recorded && shortway_save())) {
         return real.PyEval_SaveThread();
     }
     PASS(PyThreadState *, PyEval_SaveThread);
@@ -117,7 +117,7 @@ PyThreadState *longway_PyEval_SaveThread(const void *caller) {
 }
 
 void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
-    if (second_restore(state, false, caller) || shortway_attach(state)) {
+    if (second_restore(state, false, caller) || (!owner_is_recorded && shortway_attach(state))) {
         real.PyEval_RestoreThread(state);
         return;
     }
@@ -137,7 +137,7 @@ void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
 }
 
 void longway_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
-    if (second_restore(state, true, caller) || shortway_attach(state)) {
+    if (second_restore(state, true, caller) || (!owner_is_recorded && shortway_attach(state))) {
         real.PyEval_AcquireThread(state);
         return;
     }

@@ -1,15 +1,19 @@
 #include "shortway.h"
 
 #include "leaving.h"
-#include "options.h"
 #include "owner.h"
 #include "plain.h"
 #include "real.h"
 #include "reconcile.h"
 
-/* Plain, and has saved nothing away that an Ensure may have attached. Where the count is is learned by the rules. */
+/* Needs no rule, though its calls may be recorded, and everything can be seen. */
+static bool can_see(void) {
+    return owner_is_settled() && owner_fast.current;
+}
+
+/* And it has saved nothing away that an Ensure may have attached. Where the count is is learned by the rules. */
 static bool is_bare(void) {
-    return owner_is_plain() && !owner_fast.parked && counter_offset >= 0;
+    return can_see() && !owner_fast.parked && counter_offset >= 0;
 }
 
 static PyThreadState *sole_attached(void) {
@@ -35,15 +39,15 @@ static bool is_aside(const struct owner *me) {
 }
 
 static void step_back(void) {
-    owner_fast.epoch = owner_fast.settled = owner_fast.aside;
+    owner_fast.settled = owner_fast.aside;
+    owner_fast.epoch = owner_is_recorded ? 0 : owner_fast.aside;
     owner_fast.aside = 0;
 }
 
 /* ---- a state is made, and its end ---------------------------------------------------------------------------------- */
 
 bool shortway_new(PyInterpreterState *interp, PyThreadState **made) {
-    /* Who has made it is to be told, perhaps. */
-    if (!is_bare() || leaving_is_on || options.verbosity >= 1) {
+    if (!is_bare()) {
         return false;
     }
     const PyThreadState *before = in_slot();
@@ -104,7 +108,7 @@ bool shortway_delete_current(void) {
 }
 
 bool shortway_delete(PyThreadState *state) {
-    bool is_saved_away = plain_has_parked(owner_is_plain(), state);
+    bool is_saved_away = plain_has_parked(can_see(), state);
     bool is_own = counter_offset >= 0 && is_saved_away && plain_is_own(state);
     if (!is_own || owner_fast.record->alias) {
         return false;
@@ -152,8 +156,7 @@ static bool swap_out(void) {
 
 static bool swap_in(const PyThreadState *state) {
     struct owner *me = owner_fast.record;
-    if (interp_slot_follows ? !owner_is_plain()
-                            : owner_fast.aside != __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED)) {
+    if (interp_slot_follows ? !can_see() : owner_fast.aside != __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED)) {
         return false;
     }
     if (owner_fast.parked != state || *owner_fast.slot != state || *owner_fast.current) {

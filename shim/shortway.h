@@ -1,13 +1,13 @@
-/* The short way of the calls by which a plain thread's one state is made, attached for the first time, cleared, deleted, and
+/* The short way of the calls by which a settled thread's one state is made, attached for the first time, cleared, deleted, and
  * swapped out and in: what pybind11's gil_scoped_acquire does on a thread that Python has not made, each time anew. By the
  * rules (life.c, attach.c) each of these calls looks at the whole record twice, to find it as plain as it was.
  *
- * While such a call runs, or between two of them, the thread may be more than plain in one respect: its state is being
+ * While such a call runs, or between two of them, there may be one thing that rules have to know: its state is being
  * freed, or the GIL is held without it. The record says so, and the thread takes the long way meanwhile; but it remembers
- * that it was plain until the first rule is asked (owner_fast.aside), and is so again afterwards if none was.
+ * that it was settled until the first rule is asked (owner_fast.aside), and is so again afterwards if none was.
  *
- * Each returns false, with nothing changed, if the call has to go by the rules; which it has if calls are recorded, since no
- * thread is plain then. No locks but the registry's; none is async-signal-safe. */
+ * The wrappers of a plain thread come here at once; where calls are recorded, the rules look here first. Each returns false,
+ * with nothing changed, if the call has to go by the rules. No locks but the registry's; none is async-signal-safe. */
 #pragma once
 
 #include <stdbool.h>

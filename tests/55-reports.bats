@@ -93,6 +93,21 @@ misuse.run('mix-in-handler')")
 }
 @test "a nested release has no time of its own, and says so" { on_each nested_pairs; }
 
+# The first time by the rules, then the short way (shim/shortway.h).
+recorded_lives() {
+    program lives
+    rm -f log.*
+    SHIM_OPTIONS=verbosity=0:history=64:summary=1:log_format=json:log_path=$PWD/log works_with "${command[@]}"
+    json_holds log.* '[(r["states_made"], r["states_deleted"]) for r in reports if r["type"] == "summary"] == [(7, 7)]'
+    rm -f log.*
+    SHIM_OPTIONS=verbosity=2:history=64:log_format=json:log_path=$PWD/log works_with "${command[@]}"
+    # The last sixteen events are told.
+    json_holds log.* '(lambda names: [names.count(name) for name in ("new", "swap", "clear", "detach", "delete")] == [2, 2, 2, 2, 2]
+        and names.count("attach") == 3)(
+            [e["event"] for r in reports if r.get("name") == "held" for t in r["threads"] for e in t["events"]][:13])'
+}
+@test "states that live one after the other are recorded each time" { on_each recorded_lives; }
+
 @test "summary=1 fits 80 columns, and counts" {
     program mix-1000
     SHIM_OPTIONS=summary=1 works_with "${command[@]}"

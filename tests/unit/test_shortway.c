@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "leaving.h"
-#include "options.h"
 #include "owner.h"
 #include "real.h"
 #include "reconcile.h"
@@ -16,10 +15,10 @@
 uint32_t interp_epoch;
 bool interp_slot_follows;
 int counter_offset;
-struct options options;
 struct real real;
 __thread struct owner_fast owner_fast;
 bool leaving_is_on;
+bool owner_is_recorded;
 unsigned leaving_count;
 
 static PyThreadState *slot, *current;
@@ -105,7 +104,7 @@ static void plain(PyThreadState *own, bool is_attached) {
     interp_slot_follows = is_finalizing = leaving_is_on = false;
     leaving_count = 0;
     counter_offset = 0;
-    options = (struct options){.mode = MODE_REPAIR};
+    owner_is_recorded = false;
     meanwhile = NULL;
     calls[0] = 0;
 }
@@ -114,6 +113,16 @@ static void plain_unseen(PyThreadState *own, bool is_attached) {
     plain(own, is_attached);
     owner_fast.slot = &owner_fast.own;
     owner_fast.counted = &nothing;
+}
+/* The same where calls are recorded: the wrappers never go the short way, the rules do. */
+static void recorded(PyThreadState *own, bool is_attached) {
+    plain(own, is_attached);
+    owner_is_recorded = true;
+    owner_fast.epoch = 0;
+    owner_fast.counted = &nothing;
+}
+static bool is_settled_only(void) {
+    return !owner_is_plain() && owner_is_settled() && !owner_fast.aside && !owner.clearing;
 }
 static bool is_plain(void) {
     return owner_is_plain() && owner_is_settled() && !owner_fast.aside && !owner.clearing;
@@ -134,7 +143,7 @@ static void returns_elsewhere(void) {
 
 static PyThreadState *made_next;
 static PyThreadState *real_new(PyInterpreterState *interp) {
-    CHECK(!interp && owner_is_plain());
+    CHECK(!interp && owner_is_settled());
     slot = slot ? slot : made_next;
     if (meanwhile)
         meanwhile();
@@ -205,10 +214,7 @@ static void a_state_is_made_by_the_rules(void) {
     counter_offset = -1;
     CHECK(!makes(state(1)));
     plain(NULL, false);
-    leaving_is_on = true;
-    CHECK(!makes(state(1)));
-    plain(NULL, false);
-    options.verbosity = 1; /* reports name who made it */
+    owner_fast.current = NULL; /* nobody knows where that is */
     CHECK(!makes(state(1)));
     CHECK(were("") && !slot);
 }
@@ -392,6 +398,19 @@ static void nothing_is_swapped_out_that_is_not_attached(void) {
     CHECK(!shortway_swap(NULL) && !owner.holds_gil_without_state);
 }
 
+static void the_same_where_calls_are_recorded(void) {
+    recorded(NULL, false);
+    CHECK(makes(state(1)) && were("made_in_slot") && is_settled_only() && owner_fast.own == state(1));
+    CHECK(shortway_attach(state(1)));
+    current = state(1);
+    CHECK(shortway_clear(state(1)) && were("clear") && is_settled_only());
+    CHECK(shortway_swap(NULL) && !owner_is_settled());
+    current = NULL;
+    CHECK(shortway_swap(state(1)) && is_settled_only());
+    current = state(1);
+    CHECK(shortway_delete_current() && were("keys ends delete") && is_settled_only());
+}
+
 /* 2.7: it is in the slot, but nobody has looked yet. */
 static void what_an_ensure_has_made_is_saved_away(void) {
     plain_unseen(NULL, false);
@@ -427,6 +446,7 @@ int main(void) {
     RUN(the_state_is_swapped_out_and_in);
     RUN(the_state_is_swapped_in_by_the_rules);
     RUN(nothing_is_swapped_out_that_is_not_attached);
+    RUN(the_same_where_calls_are_recorded);
     RUN(what_an_ensure_has_made_is_saved_away);
     return test_end();
 }
