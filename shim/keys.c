@@ -152,7 +152,7 @@ static void unfile(struct owner *me, const void *key) {
 
 /* Where a thread that needs no rule has its slot, if that and what is attached can be seen; NULL. */
 static slot_place *settled_slot(void) {
-    return owner_is_settled() && owner_fast.current ? plain_slot() : NULL;
+    return settled_can_see() ? plain_slot() : NULL;
 }
 
 /* What a library sets on such a thread: the thread's own state, or its key back to nothing after that has died. */
@@ -224,8 +224,8 @@ static PyThreadState *attached_instead_of(struct owner *me, const struct owner_f
     return attached && attached != value && !was_made_by_library ? attached : NULL;
 }
 
-/* The key is empty on a thread that needs no rule: what the rules below come to then is what its slot says, its own state or none. Each
- * gil_scoped_acquire of pybind11's on a thread of Python's own is such a case. */
+/* The key is empty on a thread that needs no rule: what the rules below come to then is what its slot says, its own state or
+ * none. Each gil_scoped_acquire of pybind11's on a thread of Python's own is such a case. */
 static bool answer_from_slot(const struct known_key *known, const void *caller, PyThreadState **answer) {
     slot_place *slot = settled_slot();
     if (!slot || known->holds_saved_states || options.verbosity >= 1 || !options_repairs(REPAIR_share)) {

@@ -28,7 +28,7 @@ static inline PyThreadState *seen_attached(void) {
 }
 static inline bool is_seen_parked(const PyThreadState *state) {
     return journal_is_on && options_repairs(REPAIR_finalize) && !interp_is_over &&
-           plain_has_parked(owner_is_settled() && owner_fast.current, state);
+           plain_has_parked(settled_can_see(), state);
 }
 
 static void stop_if_late(const void *caller) {
@@ -46,11 +46,6 @@ static void end_if_late(const void *caller) {
 /* ---- the gilstate family ---------------------------------------------------------------------------------------- */
 
 int longway_PyGILState_Ensure(const void *caller) {
-    PyThreadState *second = second_counted();
-    if (second) {
-        ++*counter_of(second);
-        return GILSTATE_LOCKED;
-    }
     PASS(int, PyGILState_Ensure);
     PyThreadState *own = seen_attached();
     if (own) {
@@ -62,11 +57,6 @@ int longway_PyGILState_Ensure(const void *caller) {
 }
 
 void longway_PyGILState_Release(int gilstate, const void *caller) {
-    PyThreadState *second = gilstate == GILSTATE_LOCKED ? second_counted() : NULL;
-    if (second && *counter_of(second) > 1) {
-        --*counter_of(second);
-        return;
-    }
     PASS_VOID(PyGILState_Release, gilstate);
     PyThreadState *own = gilstate == GILSTATE_LOCKED ? seen_attached() : NULL;
     if (own) {

@@ -70,7 +70,7 @@ struct owner_fast {
     uint32_t settled;       /* as epoch, and also where calls are recorded or `current` isn't known */
     PyThreadState *parked;  /* plain: its state, detached by PyEval_SaveThread and to be restored */
     current_place *current; /* where CPython keeps what is attached to this thread; NULL: ask */
-    slot_place *counted;    /* where its slot is, if nested Ensures may be counted by the wrapper; else a NULL */
+    slot_place *counted;    /* its slot (or `override`), if the wrapper may count nested Ensures by it; else a NULL */
     slot_place *slot;       /* plain: where its slot is; or that of `own`, if only CPython knows */
     PyThreadState *own;     /* plain: the state in its slot, as long as it can't have been freed */
     uint32_t second;        /* epoch at which the record was left with the slot moved, and nothing else (second.h) */

@@ -28,9 +28,14 @@ static inline PyThreadState *settled_attached(void) {
     return own && interp_current() == own ? own : NULL;
 }
 
+/* Whether a thread needs no rule, though its calls may be recorded, and what is attached can be seen. */
+static inline bool settled_can_see(void) {
+    return owner_is_settled() && owner_fast.current;
+}
+
 /* As plain_attached, of a settled thread: its calls may be recorded, or the place not known (NULL then). */
 static inline PyThreadState *settled_seen_attached(void) {
-    return plain_attached(owner_is_settled() && owner_fast.current);
+    return plain_attached(settled_can_see());
 }
 
 /* Whether `state` is the one that a settled thread has saved away and is to restore. An Ensure may have attached it in

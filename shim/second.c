@@ -34,17 +34,16 @@ void second_begin(struct owner *me) {
     if (can_see(me) && !is_told && me->attached == me->override && !me->lent && !me->unseen && !me->is_forking) {
         owner_fast.saved = NULL;
         owner_fast.second = owner_fast.verified;
+        if (stays()) {
+            owner_fast.counted = &me->override; /* which says what is in the slot as long as that is attached */
+        }
     }
 }
 
 static inline PyThreadState *attached(const struct owner *me) {
     PyThreadState *state = is_second() ? me->override : NULL;
     bool is_there = state && *owner_fast.current == state && me->attached == state;
-    return is_there && (stays() || *owner_fast.counted == state) ? state : NULL;
-}
-
-PyThreadState *second_counted(void) {
-    return stays() ? attached(owner_fast.record) : NULL;
+    return is_there && *owner_fast.counted == state ? state : NULL;
 }
 
 bool second_save(const PyThreadState *released) {

@@ -15,7 +15,8 @@
 
 #include "owner.h"
 
-/* For owner_leave: the slot stands where we moved it, and nothing else is pending in the record. */
+/* For owner_leave: the slot stands where we moved it, and nothing else is pending in the record. From now on the wrappers
+ * count nested Ensures by themselves on 2.7, too (plain_counted). */
 void second_begin(struct owner *me);
 
 /* Before a real PyEval_SaveThread (NULL) or ReleaseThread (its argument): the slot has gone back, and a release block is open.
@@ -24,10 +25,6 @@ bool second_save(const PyThreadState *released);
 
 /* Before a real PyEval_RestoreThread or AcquireThread of `state`, in the same way. */
 bool second_restore(PyThreadState *state, bool is_acquire, const void *caller);
-
-/* The attached state, if an Ensure need only count in it, and a Release count back; NULL. Where the slot can be seen the
- * wrappers know by themselves (plain.h). */
-PyThreadState *second_counted(void);
 
 /* Before anybody asks for the slot: what second_save has put off is done. */
 static inline void second_move_late(void) {

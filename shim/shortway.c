@@ -6,14 +6,9 @@
 #include "real.h"
 #include "reconcile.h"
 
-/* Needs no rule, though its calls may be recorded, and everything can be seen. */
-static bool can_see(void) {
-    return owner_is_settled() && owner_fast.current;
-}
-
-/* And it has saved nothing away that an Ensure may have attached. Where the count is is learned by the rules. */
+/* A settled thread that has saved nothing away, which an Ensure may have attached. Where the count is is learned by the rules. */
 static bool is_bare(void) {
-    return can_see() && !owner_fast.parked && counter_offset >= 0;
+    return settled_can_see() && !owner_fast.parked && counter_offset >= 0;
 }
 
 static PyThreadState *sole_attached(void) {
@@ -108,7 +103,7 @@ bool shortway_delete_current(void) {
 }
 
 bool shortway_delete(PyThreadState *state) {
-    bool is_saved_away = plain_has_parked(can_see(), state);
+    bool is_saved_away = plain_has_parked(settled_can_see(), state);
     bool is_own = counter_offset >= 0 && is_saved_away && plain_is_own(state);
     if (!is_own || owner_fast.record->alias) {
         return false;
@@ -156,7 +151,8 @@ static bool swap_out(void) {
 
 static bool swap_in(const PyThreadState *state) {
     struct owner *me = owner_fast.record;
-    if (interp_slot_follows ? !can_see() : owner_fast.aside != __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED)) {
+    if (interp_slot_follows ? !settled_can_see()
+                            : owner_fast.aside != __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED)) {
         return false;
     }
     if (owner_fast.parked != state || *owner_fast.slot != state || *owner_fast.current) {

@@ -135,7 +135,7 @@ static void made_filed(int pairs) {
 #endif
 }
 
-/* A state that another thread has made for this one, as embedders do: attached, with a call-back in it, and detached. */
+/* A state that another thread has made for this one, as embedders do: attached and detached. */
 static PyThreadState *handed_over;
 static void *make_to_hand_over(void *unused) {
     PyGILState_STATE ensured = PyGILState_Ensure(); /* else it would be this thread's */
