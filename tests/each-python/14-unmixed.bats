@@ -47,6 +47,31 @@ for t in threads: t.join()
     has_no_line "*repaired*"
 }
 
+# What runs at the start is linked first (Makefile), and the kernel maps no more than the 64 KiB around it.
+@test "a program that has no use for most of the library's code does not have it in its memory" {
+    require "needs pages of 4 KiB" [ "$(getconf PAGESIZE)" = 4096 ]
+    local least=999999 size in_memory round script='
+import sys
+mapping = []
+smaps = open("/proc/self/smaps")
+for line in smaps.readlines():
+    words = line.split()
+    if not words[0].endswith(":"):
+        mapping = words
+    elif words[0] in ("Size:", "Rss:") and mapping[1] == "r-xp" and mapping[-1] == sys.argv[1]:
+        sys.stdout.write(words[1] + " ")
+smaps.close()
+'
+    # the addresses, and with them the windows of 64 KiB, are others each time
+    for round in 1 2 3 4 5 6; do
+        works_with "$PYTHON" -S -c "$script" "$(realpath "$GILSHIM_LIB")"
+        read -r size in_memory <<<"$output"
+        [ "$in_memory" -gt 0 ]
+        if [ "$in_memory" -lt "$least" ]; then least=$in_memory; fi
+    done
+    [ "$least" -le $((size * 3 / 4)) ] || told "$least of $size KiB of code are in memory"
+}
+
 @test "exit status, exceptions and fatal errors are the program's own" {
     local script
     for script in 'import sys; sys.exit(7)' 'raise SystemExit("told")' '1/0' 'import os; os._exit(9)' 'import os; os.kill(os.getpid(), 15)' \
