@@ -41,8 +41,8 @@ endif
 
 # They are linked in this order: what every process runs when it starts, what it may run all the time, and the rest. The
 # kernel maps the 64 KiB around a page that is touched (fault-around), so that the order is what keeps the rest, half of the
-# library, out of the memory of a process that has no use for it. libc comes after the first of them for the one function of
-# it that is linked in (pthread_atfork, which start.c calls).
+# library, out of the memory of a process that has no use for it. The libraries come behind the first of them, too, for the
+# one function of libc's that is linked in (pthread_atfork, which start.c calls).
 starting := start.c real.c elf.c redirect.c options.c log.c late.c late.S dying.c interp.c ending.c tls.c ticks.c \
 	leaving.c fatal.c survivors.c journal.c timeline.c stall.c summary.c legacy.c
 running := hooks.c shortway.c second.c owner.c owner_states.c keys.c slot.c registry.c current.c here.c counter.c nesting.c \
@@ -51,6 +51,7 @@ in_order := $(addprefix shim/,$(starting) $(running))
 sources := $(in_order) $(filter-out $(in_order),$(wildcard shim/*.c shim/*.S))
 objects := $(patsubst %,$(BUILD)/%.o,$(sources))
 first_objects := $(patsubst %,$(BUILD)/shim/%.o,$(starting))
+libraries := -ldl -lpthread -lc
 library := $(BUILD)/libgilshim.so
 
 .PHONY: all demo check lint format bench install uninstall clean dist deb help
@@ -59,7 +60,7 @@ all: $(library)		## build the library (default)
 $(library): $(objects) Makefile
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(shim_ldflags) $(shim_cflags) $(CFLAGS) $(LDFLAGS) -o $@.new \
-		$(first_objects) -lc $(filter-out $(first_objects),$(objects)) -ldl -lpthread
+		$(first_objects) $(libraries) $(filter-out $(first_objects),$(objects)) $(libraries)
 	$(Q)mv $@.new $@ # in one step: programs may be running with it, or be starting
 
 $(BUILD)/%.c.o: %.c $(BUILD)/.flags
