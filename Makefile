@@ -41,16 +41,16 @@ endif
 
 # They are linked in this order: what every process runs when it starts, what it may run all the time, and the rest. The
 # kernel maps the 64 KiB around a page that is touched (fault-around), so that the order is what keeps the rest, half of the
-# library, out of the memory of a process that has no use for it. The libraries come behind the first of them, too, for the
-# one function of libc's that is linked in (pthread_atfork, which start.c calls).
-starting := start.c real.c elf.c redirect.c options.c log.c late.c late.S dying.c interp.c ending.c tls.c ticks.c \
-	leaving.c fatal.c survivors.c journal.c timeline.c stall.c summary.c legacy.c
-running := hooks.c shortway.c second.c owner.c owner_states.c keys.c slot.c registry.c current.c here.c counter.c nesting.c \
-	blocks.c attach.c life.c gilstate.c settle.c longway.c longway_life.c record.c token.c orphan.c bound.c sites.c
-in_order := $(addprefix shim/,$(starting) $(running))
-sources := $(in_order) $(filter-out $(in_order),$(wildcard shim/*.c shim/*.S))
+# library, out of the memory of a process that has no use for it. The libraries come behind the first of them, too: libc has
+# one function that is linked in where it is first asked for, pthread_atfork, and it runs when a process starts.
+starting := $(addprefix shim/,start.c real.c elf.c redirect.c options.c log.c late.c late.S dying.c interp.c ending.c tls.c \
+	ticks.c leaving.c fatal.c survivors.c journal.c timeline.c stall.c summary.c legacy.c)
+running := $(addprefix shim/,hooks.c shortway.c second.c owner.c owner_states.c keys.c slot.c registry.c current.c here.c \
+	counter.c nesting.c blocks.c attach.c life.c gilstate.c settle.c longway.c longway_life.c record.c token.c orphan.c bound.c \
+	sites.c)
+sources := $(starting) $(running) $(filter-out $(starting) $(running),$(wildcard shim/*.c shim/*.S))
 objects := $(patsubst %,$(BUILD)/%.o,$(sources))
-first_objects := $(patsubst %,$(BUILD)/shim/%.o,$(starting))
+first_objects := $(patsubst %,$(BUILD)/%.o,$(starting))
 libraries := -ldl -lpthread -lc
 library := $(BUILD)/libgilshim.so
 
