@@ -1,60 +1,154 @@
 #include "elf.h"
 
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
-/* glibc relocates the pointers of a writable dynamic section in place, musl and read-only ones don't (UCX #9283). */
-static const void *dynamic_pointer(uintptr_t bias, ElfW(Addr) value) {
-    return (const void *)(value < bias ? bias + value : value);
+/* ---- segments --------------------------------------------------------------------------------------------------- */
+
+static uintptr_t page_size_here(void) {
+    return (uintptr_t)sysconf(_SC_PAGESIZE);
 }
 
-static void read_dynamic(struct elf_object *object, const ElfW(Dyn) *entry) {
-    size_t rela_size = 0;
-    size_t plt_size = 0;
-    bool plt_is_rela = false;
-    for (; entry->d_tag != DT_NULL; entry++) {
-        const void *pointer = dynamic_pointer(object->bias, entry->d_un.d_ptr);
-        switch (entry->d_tag) {
-        case DT_SYMTAB: object->symbols = pointer; break;
-        case DT_STRTAB: object->strings = pointer; break;
-        case DT_GNU_HASH: object->gnu_hash = pointer; break;
-        case DT_HASH: object->sysv_hash = pointer; break;
-        case DT_RELA: object->relocations = pointer; break;
-        case DT_RELASZ: rela_size = entry->d_un.d_val; break;
-        case DT_JMPREL: object->plt_relocations = pointer; break;
-        case DT_PLTRELSZ: plt_size = entry->d_un.d_val; break;
-        case DT_PLTREL: plt_is_rela = entry->d_un.d_val == DT_RELA; break;
-        default: break;
-        }
-    }
-    object->relocation_count = object->relocations ? rela_size / sizeof(ElfW(Rela)) : 0;
-    object->plt_relocation_count = object->plt_relocations && plt_is_rela ? plt_size / sizeof(ElfW(Rela)) : 0;
+/* Whole pages are mapped, and what is mapped last counts. False: not a segment that has the page. */
+static bool has_page(const struct elf_object *object, const ElfW(Phdr) *segment, uintptr_t page, uintptr_t page_size) {
+    uintptr_t start = object->bias + segment->p_vaddr;
+    uintptr_t first = start & -page_size;
+    uintptr_t size = start - first + segment->p_memsz;
+    return segment->p_type == PT_LOAD && segment->p_memsz && page - first < size;
 }
 
-bool elf_open(struct elf_object *object, const struct dl_phdr_info *info) {
-    memset(object, 0, sizeof *object);
-    object->bias = info->dlpi_addr;
-    object->name = info->dlpi_name ? info->dlpi_name : "";
-    object->segments = info->dlpi_phdr;
-    object->segment_count = info->dlpi_phnum;
+int elf_page_protection(const struct elf_object *object, uintptr_t page, uintptr_t page_size) {
+    int protection = -1;
+    const ElfW(Phdr) *relro = NULL;
     for (size_t i = 0; i < object->segment_count; i++) {
-        if (object->segments[i].p_type == PT_DYNAMIC) {
-            object->dynamic = (const void *)(object->bias + object->segments[i].p_vaddr);
-            read_dynamic(object, object->dynamic);
+        const ElfW(Phdr) *segment = &object->segments[i];
+        if (has_page(object, segment, page, page_size)) {
+            protection = (segment->p_flags & PF_R ? PROT_READ : 0) | (segment->p_flags & PF_W ? PROT_WRITE : 0) |
+                         (segment->p_flags & PF_X ? PROT_EXEC : 0);
         }
+        relro = segment->p_type == PT_GNU_RELRO ? segment : relro;
     }
-    return object->symbols && object->strings && (object->gnu_hash || object->sysv_hash);
+    if (protection != -1 && relro) {
+        /* glibc rounds the end down (_dl_protect_relro) */
+        uintptr_t first = (object->bias + relro->p_vaddr) & -page_size;
+        uintptr_t end = (object->bias + relro->p_vaddr + relro->p_memsz) & -page_size;
+        protection &= page - first < end - first ? ~PROT_WRITE : -1;
+    }
+    return protection;
 }
 
-static bool holds_address(const struct elf_object *object, uintptr_t address) {
+size_t elf_readable_from(const struct elf_object *object, uintptr_t address) {
+    uintptr_t page_size = page_size_here();
+    uintptr_t page = address & -page_size;
+    size_t readable = 0;
     for (size_t i = 0; i < object->segment_count; i++) {
         const ElfW(Phdr) *segment = &object->segments[i];
         uintptr_t start = object->bias + segment->p_vaddr;
-        if (segment->p_type == PT_LOAD && address >= start && address - start < segment->p_memsz) {
+        if (has_page(object, segment, page, page_size)) {
+            size_t rest = start + segment->p_memsz - address;
+            bool is_inside = (segment->p_flags & PF_R) && address - start < segment->p_memsz;
+            readable = is_inside ? rest : 0;
+        } else if (segment->p_type == PT_LOAD && readable && (start & -page_size) - address < readable) {
+            readable = (start & -page_size) - address; /* there this one is mapped over it */
+        }
+    }
+    return readable;
+}
+
+static bool holds_address(const struct dl_phdr_info *info, uintptr_t address) {
+    for (size_t i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
+        if (segment->p_type == PT_LOAD && address - info->dlpi_addr - segment->p_vaddr < segment->p_memsz) {
             return true;
         }
     }
     return false;
 }
+
+/* ---- the dynamic section ---------------------------------------------------------------------------------------- */
+
+/* Where an entry points to, and how far that can be read. ld.so has added the bias in place where the section can be
+ * written, and has not where it can't (the vdso's; UCX #9283). NULL: nowhere in the object, or not aligned as every linker
+ * does it. */
+static const void *table(const struct elf_object *object, ElfW(Addr) value, bool is_relocated, size_t alignment,
+                         size_t *size) {
+    uintptr_t sum = object->bias + value;
+    uintptr_t candidates[] = {is_relocated ? value : sum, is_relocated ? sum : value};
+    for (size_t i = 0; i < 2; i++) {
+        *size = candidates[i] % alignment == 0 ? elf_readable_from(object, candidates[i]) : 0;
+        if (*size) {
+            return (const void *)candidates[i];
+        }
+    }
+    return NULL;
+}
+
+static size_t count_of(const void *entries, size_t readable, size_t said) {
+    size_t size = readable < said ? readable : said;
+    return entries ? size / sizeof(ElfW(Rela)) : 0;
+}
+
+static void read_dynamic(struct elf_object *object, bool is_relocated) {
+    size_t rela_size = 0;
+    size_t plt_size = 0;
+    bool plt_is_rela = false;
+    size_t symbols = 0, gnu_hash = 0, sysv_hash = 0, relocations = 0, plt_relocations = 0;
+    for (size_t i = 0; i < object->dynamic_count; i++) {
+        const ElfW(Dyn) *entry = &object->dynamic[i];
+        ElfW(Addr) value = entry->d_un.d_ptr;
+        enum { BYTES = 1, WORDS = sizeof(uint32_t), ADDRESSES = sizeof(ElfW(Addr)) };
+        switch (entry->d_tag) {
+        case DT_SYMTAB: object->symbols = table(object, value, is_relocated, ADDRESSES, &symbols); break;
+        case DT_STRTAB: object->strings = table(object, value, is_relocated, BYTES, &object->string_limit); break;
+        case DT_GNU_HASH: object->gnu_hash = table(object, value, is_relocated, ADDRESSES, &gnu_hash); break;
+        case DT_HASH: object->sysv_hash = table(object, value, is_relocated, WORDS, &sysv_hash); break;
+        case DT_RELA: object->relocations = table(object, value, is_relocated, ADDRESSES, &relocations); break;
+        case DT_RELASZ: rela_size = entry->d_un.d_val; break;
+        case DT_JMPREL:
+            object->plt_relocations = table(object, value, is_relocated, ADDRESSES, &plt_relocations);
+            break;
+        case DT_PLTRELSZ: plt_size = entry->d_un.d_val; break;
+        case DT_PLTREL: plt_is_rela = entry->d_un.d_val == DT_RELA; break;
+        default: break;
+        }
+    }
+    object->symbol_limit = symbols / sizeof(ElfW(Sym));
+    object->gnu_hash_words = gnu_hash / sizeof(uint32_t);
+    object->sysv_hash_words = sysv_hash / sizeof(uint32_t);
+    object->relocation_count = count_of(object->relocations, relocations, rela_size);
+    object->plt_relocation_count = count_of(object->plt_relocations, plt_relocations, plt_is_rela ? plt_size : 0);
+    if (!object->strings || (!object->gnu_hash && !object->sysv_hash)) {
+        object->symbols = NULL;
+        object->symbol_limit = 0;
+    }
+}
+
+void elf_open(struct elf_object *object, const struct dl_phdr_info *info) {
+    memset(object, 0, sizeof *object);
+    object->bias = info->dlpi_addr;
+    object->name = info->dlpi_name ? info->dlpi_name : "";
+    object->segments = info->dlpi_phdr;
+    object->segment_count = info->dlpi_phnum;
+    const ElfW(Phdr) *section = NULL; /* ld.so goes by the last */
+    for (size_t i = 0; i < object->segment_count; i++) {
+        const ElfW(Phdr) *segment = &object->segments[i];
+        section = segment->p_type == PT_DYNAMIC && segment->p_filesz ? segment : section;
+    }
+    uintptr_t start = section ? object->bias + section->p_vaddr : 0;
+    size_t size = section && start % _Alignof(ElfW(Dyn)) == 0 ? elf_readable_from(object, start) : 0;
+    if (size < sizeof(ElfW(Dyn))) {
+        return;
+    }
+    object->dynamic = (const ElfW(Dyn) *)start;
+    while (object->dynamic_count < size / sizeof(ElfW(Dyn)) &&
+           object->dynamic[object->dynamic_count].d_tag != DT_NULL) {
+        object->dynamic_count++;
+    }
+    read_dynamic(object, section->p_flags & PF_W);
+}
+
+/* ---- the objects of the process --------------------------------------------------------------------------------- */
 
 struct visit {
     bool (*visit)(const struct elf_object *, void *);
@@ -65,7 +159,8 @@ static int visit_one(struct dl_phdr_info *info, size_t size, void *argument) {
     (void)size;
     const struct visit *visit = argument;
     struct elf_object object;
-    return elf_open(&object, info) && visit->visit(&object, visit->argument);
+    elf_open(&object, info);
+    return visit->visit(&object, visit->argument);
 }
 
 bool elf_visit(bool (*visit)(const struct elf_object *object, void *argument), void *argument) {
@@ -78,18 +173,20 @@ struct search {
     struct elf_object *found;
 };
 
-static bool match_address(const struct elf_object *object, void *argument) {
-    struct search *search = argument;
-    if (!holds_address(object, search->address)) {
-        return false;
+static int match_address(struct dl_phdr_info *info, size_t size, void *argument) {
+    (void)size;
+    const struct search *search = argument;
+    if (!holds_address(info, search->address)) {
+        return 0;
     }
-    *search->found = *object;
-    return true;
+    elf_open(search->found, info);
+    return 1;
 }
 
 bool elf_find_by_address(const void *address, struct elf_object *object) {
     struct search search = {(uintptr_t)address, object};
-    return elf_visit(match_address, &search);
+    memset(object, 0, sizeof *object);
+    return dl_iterate_phdr(match_address, &search) != 0;
 }
 
 static int read_load_count(struct dl_phdr_info *info, size_t size, void *argument) {
@@ -105,41 +202,80 @@ uint64_t elf_load_count(void) {
     return count;
 }
 
-static bool is_definition_of(const struct elf_object *object, const ElfW(Sym) *symbol, const char *name) {
-    return symbol->st_shndx != SHN_UNDEF && symbol->st_value != 0 &&
-           strcmp(object->strings + symbol->st_name, name) == 0;
+/* ---- symbols ---------------------------------------------------------------------------------------------------- */
+
+const char *elf_string(const struct elf_object *object, size_t offset) {
+    if (offset >= object->string_limit) {
+        return NULL;
+    }
+    const char *string = object->strings + offset;
+    return memchr(string, '\0', object->string_limit - offset) ? string : NULL;
 }
 
-static const ElfW(Sym) *find_by_gnu_hash(const struct elf_object *object, const char *name) {
+static bool is_definition_of(const struct elf_object *object, size_t index, const char *name, size_t name_size) {
+    if (index >= object->symbol_limit) {
+        return false;
+    }
+    const ElfW(Sym) *symbol = &object->symbols[index];
+    return symbol->st_shndx != SHN_UNDEF && symbol->st_value != 0 && symbol->st_name < object->string_limit &&
+           name_size <= object->string_limit - symbol->st_name &&
+           memcmp(object->strings + symbol->st_name, name, name_size) == 0;
+}
+
+/* A DT_GNU_HASH table, as far as it lies in its segment. */
+struct gnu_table {
+    const uint32_t *buckets;
+    uint32_t bucket_count; /* 0: nothing is to be found in it */
+    uint32_t first;        /* the symbol that the chains begin with */
+    const uint32_t *chain;
+    size_t chain_count;
+};
+
+static struct gnu_table open_gnu_table(const struct elf_object *object) {
+    enum { HEADER = 4, BLOOM_WORD = sizeof(ElfW(Addr)) / sizeof(uint32_t) };
+    const uint32_t *words = object->gnu_hash;
+    struct gnu_table table = {.bucket_count = 0};
+    if (!words || object->gnu_hash_words < HEADER) {
+        return table;
+    }
+    uint64_t buckets = HEADER + (uint64_t)words[2] * BLOOM_WORD;
+    uint64_t chain = buckets + words[0];
+    table.first = words[1];
+    if (chain <= object->gnu_hash_words) {
+        table.bucket_count = words[0];
+        table.buckets = words + buckets;
+        table.chain = words + chain;
+        table.chain_count = object->gnu_hash_words - chain;
+    }
+    return table;
+}
+
+static const ElfW(Sym) *find_by_gnu_hash(const struct elf_object *object, const char *name, size_t name_size) {
+    struct gnu_table table = open_gnu_table(object);
     uint32_t hash = 5381;
     for (const unsigned char *c = (const unsigned char *)name; *c; c++) {
         hash = hash * 33 + *c;
     }
-    const uint32_t *table = object->gnu_hash;
-    uint32_t bucket_count = table[0];
-    uint32_t first = table[1];
-    uint32_t bloom_words = table[2];
-    const uint32_t *buckets = table + 4 + bloom_words * (sizeof(ElfW(Addr)) / 4);
-    const uint32_t *chain = buckets + bucket_count;
-    if (bucket_count == 0) {
+    if (table.bucket_count == 0) {
         return NULL;
     }
-    uint32_t index = buckets[hash % bucket_count];
-    if (index < first) {
+    uint32_t start = table.buckets[hash % table.bucket_count];
+    if (start < table.first) {
         return NULL;
     }
-    for (;; index++) {
-        uint32_t entry = chain[index - first];
-        if ((entry | 1) == (hash | 1) && is_definition_of(object, &object->symbols[index], name)) {
+    for (size_t at = start - table.first; at < table.chain_count; at++) {
+        size_t index = at + table.first;
+        if ((table.chain[at] | 1) == (hash | 1) && is_definition_of(object, index, name, name_size)) {
             return &object->symbols[index];
         }
-        if (entry & 1) {
-            return NULL;
+        if (table.chain[at] & 1) {
+            break;
         }
     }
+    return NULL;
 }
 
-static const ElfW(Sym) *find_by_sysv_hash(const struct elf_object *object, const char *name) {
+static const ElfW(Sym) *find_by_sysv_hash(const struct elf_object *object, const char *name, size_t name_size) {
     uint32_t hash = 0;
     for (const unsigned char *c = (const unsigned char *)name; *c; c++) {
         hash = (hash << 4) + *c;
@@ -147,56 +283,62 @@ static const ElfW(Sym) *find_by_sysv_hash(const struct elf_object *object, const
         hash ^= high >> 24;
         hash &= ~high;
     }
-    uint32_t bucket_count = object->sysv_hash[0];
-    const uint32_t *buckets = object->sysv_hash + 2;
-    const uint32_t *chain = buckets + bucket_count;
-    if (bucket_count == 0) {
+    enum { HEADER = 2 };
+    uint32_t bucket_count = object->sysv_hash_words >= HEADER ? object->sysv_hash[0] : 0;
+    if (bucket_count == 0 || bucket_count > object->sysv_hash_words - HEADER) {
         return NULL;
     }
-    for (uint32_t index = buckets[hash % bucket_count]; index != STN_UNDEF; index = chain[index]) {
-        if (is_definition_of(object, &object->symbols[index], name)) {
+    const uint32_t *buckets = object->sysv_hash + HEADER;
+    const uint32_t *chain = buckets + bucket_count;
+    size_t chain_count = object->sysv_hash_words - HEADER - bucket_count;
+    uint32_t index = buckets[hash % bucket_count];
+    for (size_t steps = 0; index != STN_UNDEF && index < chain_count && steps < chain_count; steps++) {
+        if (is_definition_of(object, index, name, name_size)) {
             return &object->symbols[index];
         }
+        index = chain[index];
     }
     return NULL;
 }
 
 const ElfW(Sym) *elf_find_export(const struct elf_object *object, const char *name) {
-    return object->gnu_hash ? find_by_gnu_hash(object, name) : find_by_sysv_hash(object, name);
+    size_t name_size = strlen(name) + 1;
+    return object->gnu_hash ? find_by_gnu_hash(object, name, name_size) : find_by_sysv_hash(object, name, name_size);
 }
 
 /* How many symbols the dynamic symbol table has: no entry says so for DT_GNU_HASH, the longest chain's end does. */
-static uint32_t symbol_count(const struct elf_object *object) {
+static size_t symbol_count(const struct elf_object *object) {
+    size_t count = 0;
     if (object->sysv_hash) {
-        return object->sysv_hash[1];
+        count = object->sysv_hash_words > 1 ? object->sysv_hash[1] : 0;
+    } else {
+        struct gnu_table table = open_gnu_table(object);
+        uint32_t last = 0;
+        for (uint32_t i = 0; i < table.bucket_count; i++) {
+            last = table.buckets[i] > last ? table.buckets[i] : last;
+        }
+        size_t at = last < table.first ? table.chain_count : last - table.first;
+        while (at < table.chain_count && !(table.chain[at] & 1)) {
+            at++;
+        }
+        count = at < table.chain_count ? table.first + at + 1 : table.first;
     }
-    const uint32_t *table = object->gnu_hash;
-    const uint32_t *buckets = table + 4 + table[2] * (sizeof(ElfW(Addr)) / 4);
-    const uint32_t *chain = buckets + table[0];
-    uint32_t last = 0;
-    for (uint32_t i = 0; i < table[0]; i++) {
-        last = buckets[i] > last ? buckets[i] : last;
-    }
-    if (last < table[1]) {
-        return table[1];
-    }
-    while (!(chain[last - table[1]] & 1)) {
-        last++;
-    }
-    return last + 1;
+    return count < object->symbol_limit ? count : object->symbol_limit;
 }
 
 const char *elf_function_at(const struct elf_object *object, const void *address, size_t *offset) {
     uintptr_t wanted = (uintptr_t)address - object->bias;
-    uint32_t count = symbol_count(object);
+    size_t count = symbol_count(object);
     const char *best = NULL;
-    for (uint32_t i = 1; i < count; i++) {
+    for (size_t i = 1; i < count; i++) {
         const ElfW(Sym) *symbol = &object->symbols[i];
-        if (symbol->st_shndx == SHN_UNDEF || (symbol->st_info & 0xf) != STT_FUNC) {
+        if (symbol->st_shndx == SHN_UNDEF || (symbol->st_info & 0xf) != STT_FUNC ||
+            wanted - symbol->st_value >= symbol->st_size) {
             continue;
         }
-        if (wanted >= symbol->st_value && wanted - symbol->st_value < symbol->st_size) {
-            best = object->strings + symbol->st_name;
+        const char *name = elf_string(object, symbol->st_name);
+        if (name) {
+            best = name;
             *offset = wanted - symbol->st_value;
         }
     }
@@ -204,17 +346,19 @@ const char *elf_function_at(const struct elf_object *object, const void *address
 }
 
 const char *elf_soname(const struct elf_object *object) {
-    for (const ElfW(Dyn) *entry = object->dynamic; entry->d_tag != DT_NULL; entry++) {
-        if (entry->d_tag == DT_SONAME) {
-            return object->strings + entry->d_un.d_val;
+    for (size_t i = 0; i < object->dynamic_count; i++) {
+        if (object->dynamic[i].d_tag == DT_SONAME) {
+            return elf_string(object, object->dynamic[i].d_un.d_val);
         }
     }
     return NULL;
 }
 
 bool elf_needs(const struct elf_object *object, const char *soname) {
-    for (const ElfW(Dyn) *entry = object->dynamic; entry->d_tag != DT_NULL; entry++) {
-        if (entry->d_tag == DT_NEEDED && strcmp(object->strings + entry->d_un.d_val, soname) == 0) {
+    for (size_t i = 0; i < object->dynamic_count; i++) {
+        const char *needed =
+            object->dynamic[i].d_tag == DT_NEEDED ? elf_string(object, object->dynamic[i].d_un.d_val) : NULL;
+        if (needed && strcmp(needed, soname) == 0) {
             return true;
         }
     }

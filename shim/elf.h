@@ -1,5 +1,10 @@
 /* Reading ELF objects that ld.so has loaded: which object holds an address, what it exports, which slots import a name.
  *
+ * An object may have been changed by tools after it was linked, or be damaged where ld.so itself never looks. So nothing
+ * that it says is believed: tables are read to the end of the segment that they are in, and no loop goes on for longer than
+ * they have entries. Addresses are sums modulo 2^64, and the bias is below zero for an object that is linked at a higher
+ * address than it is loaded at: they are tested against the segments and never compared with the bias.
+ *
  * Nothing here allocates, locks or calls dl* functions other than dl_iterate_phdr, so a report can use it while another
  * thread is inside dlopen waiting for the GIL (dladdr would wait for the loader's lock: a deadlock of our own making). */
 #pragma once
@@ -9,32 +14,54 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Every size is how much there can be: to the end of the segment. */
 struct elf_object {
     uintptr_t bias;   /* load bias: 0 for a non-PIE executable */
     const char *name; /* as ld.so knows it; "" for the executable. Owned by ld.so. */
     const ElfW(Phdr) *segments;
     size_t segment_count;
-    const ElfW(Dyn) *dynamic;
-    const ElfW(Sym) *symbols;
+    const ElfW(Dyn) *dynamic; /* NULL if it can't be read */
+    size_t dynamic_count;     /* without DT_NULL */
+    const ElfW(Sym) *symbols; /* NULL if the object has no tables to look a name up in */
+    size_t symbol_limit;
     const char *strings;
-    const uint32_t *gnu_hash;  /* NULL if it has none */
+    size_t string_limit;
+    const uint32_t *gnu_hash; /* NULL if it has none */
+    size_t gnu_hash_words;
     const uint32_t *sysv_hash; /* NULL if it has none */
+    size_t sysv_hash_words;
     const ElfW(Rela) *relocations;
     size_t relocation_count;
     const ElfW(Rela) *plt_relocations;
     size_t plt_relocation_count;
 };
 
-/* Fills `object` from what dl_iterate_phdr says of it. False if it has no usable dynamic section (vdso, static).
- * Async-signal-safe. */
-bool elf_open(struct elf_object *object, const struct dl_phdr_info *info);
+/* Fills `object` from what dl_iterate_phdr says of it. Async-signal-safe. */
+void elf_open(struct elf_object *object, const struct dl_phdr_info *info);
 
-/* Finds the loaded object that holds `address`; false if none does. Not to be called inside dl_iterate_phdr. */
+/* Finds the loaded object that holds `address`; false, and an empty `object`, if none does. Not to be called inside
+ * dl_iterate_phdr. */
 bool elf_find_by_address(const void *address, struct elf_object *object);
 
 /* Calls `visit` for each loaded object in load order until it answers true; returns whether one did.
  * The loader's write lock is held meanwhile: `visit` must not allocate, call dl* functions or wait for anything. */
 bool elf_visit(bool (*visit)(const struct elf_object *object, void *argument), void *argument);
+
+/* Whether both are the same loaded object. The bias alone does not tell: it is 0 for all that are loaded where they are
+ * linked to be. */
+static inline bool elf_is_same(const struct elf_object *a, const struct elf_object *b) {
+    return a->segments == b->segments;
+}
+
+/* The protection that ld.so gave the page, an aligned address: the segment's, less write where RELRO covers it. -1 if no
+ * segment has it. Async-signal-safe. */
+int elf_page_protection(const struct elf_object *object, uintptr_t page, uintptr_t page_size);
+
+/* How many bytes of the object can be read from `address` on; 0: none of its segments holds it. Async-signal-safe. */
+size_t elf_readable_from(const struct elf_object *object, uintptr_t address);
+
+/* The string at `offset` of the object's string table; NULL if it does not end there. Async-signal-safe. */
+const char *elf_string(const struct elf_object *object, size_t offset);
 
 /* How often objects have been loaded and unloaded so far: changes when the set of objects does. */
 uint64_t elf_load_count(void);

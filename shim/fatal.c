@@ -36,13 +36,13 @@ static enum place place_of(const void *address, struct elf_object *object) {
     if (!elf_find_by_address((const char *)address - 1, object)) {
         return OUTSIDE;
     }
-    if (elf_find_by_address((const void *)real.Py_IsInitialized, &cpython) && object->symbols == cpython.symbols) {
+    if (elf_find_by_address((const void *)real.Py_IsInitialized, &cpython) && elf_is_same(object, &cpython)) {
         return CPYTHON;
     }
-    if (elf_find_by_address((const void *)fatal_start, &ours) && object->symbols == ours.symbols) {
+    if (elf_find_by_address((const void *)fatal_start, &ours) && elf_is_same(object, &ours)) {
         return OURS;
     }
-    return elf_find_by_address((const void *)real_abort, &libc) && object->symbols == libc.symbols ? LIBC : OUTSIDE;
+    return elf_find_by_address((const void *)real_abort, &libc) && elf_is_same(object, &libc) ? LIBC : OUTSIDE;
 }
 
 static bool is_one_of(const char *name, const char *const *names, size_t count) {
@@ -126,7 +126,7 @@ static void follow(void *const *frames, size_t count, bool is_guess, struct cour
         struct elf_object object;
         size_t offset;
         enum place place = place_of(frames[i], &object);
-        if (place == LIBC || (place == OUTSIDE && !object.symbols)) {
+        if (place == LIBC || (place == OUTSIDE && !object.segments)) {
             continue;
         }
         const char *name = elf_function_at(&object, (const char *)frames[i] - 1, &offset);

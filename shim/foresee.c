@@ -239,7 +239,7 @@ static __thread uintptr_t empty_handed __attribute__((tls_model("initial-exec"))
 
 static uintptr_t object_of(const void *caller) {
     struct elf_object object;
-    return elf_find_by_address(caller, &object) ? (uintptr_t)object.symbols : 0;
+    return elf_find_by_address(caller, &object) ? (uintptr_t)object.segments : 0;
 }
 
 void foresee_key_answers(const void *value, const void *caller) {

@@ -23,7 +23,7 @@ bool interp_contains(const void *address) {
     struct elf_object object;
     struct elf_object cpython;
     return elf_find_by_address(address, &object) &&
-           elf_find_by_address((const void *)real.Py_IsInitialized, &cpython) && object.symbols == cpython.symbols;
+           elf_find_by_address((const void *)real.Py_IsInitialized, &cpython) && elf_is_same(&object, &cpython);
 }
 
 void interp_learn(void) {

@@ -6,7 +6,7 @@
 
 static uintptr_t object_of(const void *caller) {
     struct elf_object object;
-    return elf_find_by_address(caller, &object) ? (uintptr_t)object.symbols : 0;
+    return elf_find_by_address(caller, &object) ? (uintptr_t)object.segments : 0;
 }
 
 /* pybind11's acquire has asked its key just now, or has made a state and filed it. A hand-made AcquireThread has not. */

@@ -60,7 +60,7 @@ static bool is_system(const struct elf_object *object, const struct elf_object *
                                         "_ctypes.", "libasan",  "libtsan",    "libubsan"};
     const char *slash = strrchr(object->name, '/');
     const char *name = slash ? slash + 1 : object->name;
-    if (object->bias == python->bias && object->segments == python->segments) {
+    if (elf_is_same(object, python)) {
         return true;
     }
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

@@ -102,7 +102,7 @@ static void chain_other_preloads(const struct elf_object *object) {
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
         void *next = slot[i] ? late_real_dlsym(RTLD_NEXT, real_api_names[i]) : NULL;
         struct elf_object owner;
-        if (next && next != slot[i] && elf_find_by_address(next, &owner) && owner.bias != object->bias) {
+        if (next && next != slot[i] && elf_find_by_address(next, &owner) && !elf_is_same(&owner, object)) {
             slot[i] = next;
         }
     }
@@ -110,20 +110,25 @@ static void chain_other_preloads(const struct elf_object *object) {
 
 static void redirect_exports(const struct cpython *cpython) {
     struct redirect redirect;
-    int error = redirect_begin(&redirect, &cpython->object);
-    if (error) {
+    const ElfW(Sym) *symbols[REAL_API_COUNT] = {NULL};
+    void **own = (void **)&cpython->functions;
+    void **bound = (void **)&real;
+    for (size_t i = 0; i < REAL_API_COUNT; i++) {
+        /* Where another preload stands between, its RTLD_NEXT must go on finding the real function. */
+        if (own[i] && own[i] == bound[i]) {
+            symbols[i] = elf_find_export(&cpython->object, real_api_names[i]);
+        }
+    }
+    if (redirect_begin(&redirect, &cpython->object, symbols, REAL_API_COUNT) != 0) {
         if (cpython->is_executable) {
             real_status.binding = REAL_REFUSED;
             real_status.refusal = "the executable's symbol table can't be made writable";
         }
         return;
     }
-    void **own = (void **)&cpython->functions;
-    void **bound = (void **)&real;
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
-        /* Where another preload stands between, its RTLD_NEXT must go on finding the real function. */
-        if (own[i] && own[i] == bound[i]) {
-            redirect_export(&redirect, elf_find_export(&cpython->object, real_api_names[i]), real_wrappers[i]);
+        if (symbols[i]) {
+            redirect_export(&redirect, symbols[i], real_wrappers[i]);
             real_status.redirected++;
         }
     }
@@ -160,7 +165,7 @@ static const void *wrap_bound(const char *name, const void *bound) {
  * by the redirected exports. */
 static bool wrap_imports(const struct elf_object *object, void *argument) {
     (void)argument;
-    if (object->symbols != cpythons[0].object.symbols && !is_self(object)) {
+    if (!elf_is_same(object, &cpythons[0].object) && !is_self(object)) {
         redirect_imports(object, wrap_bound);
     }
     return false;
@@ -170,13 +175,19 @@ static bool wrap_imports(const struct elf_object *object, void *argument) {
 static void withdraw_missing(void) {
     struct elf_object self;
     struct redirect redirect;
-    if (!elf_find_by_address(&real, &self) || redirect_begin(&redirect, &self) != 0) {
+    const ElfW(Sym) *symbols[REAL_API_COUNT] = {NULL};
+    if (!elf_find_by_address(&real, &self)) {
         return;
     }
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
-        const ElfW(Sym) *symbol = ((void **)&real)[i] ? NULL : elf_find_export(&self, real_api_names[i]);
-        if (symbol) {
-            redirect_withdraw(&redirect, symbol);
+        symbols[i] = ((void **)&real)[i] ? NULL : elf_find_export(&self, real_api_names[i]);
+    }
+    if (redirect_begin(&redirect, &self, symbols, REAL_API_COUNT) != 0) {
+        return;
+    }
+    for (size_t i = 0; i < REAL_API_COUNT; i++) {
+        if (symbols[i]) {
+            redirect_withdraw(&redirect, symbols[i]);
         }
     }
     redirect_end(&redirect);
@@ -299,7 +310,7 @@ const struct real *real_of_caller(const void *caller) {
     }
     for (size_t i = 0; i < cpython_count; i++) {
         const char *soname = elf_soname(&cpythons[i].object);
-        if (object.bias == cpythons[i].object.bias || (soname && elf_needs(&object, soname))) {
+        if (elf_is_same(&object, &cpythons[i].object) || (soname && elf_needs(&object, soname))) {
             return i == 0 ? &real : &cpythons[i].functions;
         }
     }

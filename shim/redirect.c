@@ -1,7 +1,8 @@
 #include "redirect.h"
 
 #include <errno.h>
-#include <string.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -12,79 +13,74 @@ enum { RELOC_GLOB_DAT = R_X86_64_GLOB_DAT, RELOC_JUMP_SLOT = R_X86_64_JUMP_SLOT 
 enum { RELOC_GLOB_DAT = R_AARCH64_GLOB_DAT, RELOC_JUMP_SLOT = R_AARCH64_JUMP_SLOT };
 #endif
 
-/* The protection that ld.so gave the page of `address`: the segment's, less write where RELRO covers it. glibc rounds
- * the end of PT_GNU_RELRO down (_dl_protect_relro). -1 if no segment holds it. */
-static int protection_of(const struct elf_object *object, uintptr_t address, uintptr_t page_size) {
-    int protection = -1;
-    for (size_t i = 0; i < object->segment_count; i++) {
-        const ElfW(Phdr) *segment = &object->segments[i];
-        uintptr_t start = object->bias + segment->p_vaddr;
-        uintptr_t end = start + segment->p_memsz;
-        if (segment->p_type == PT_LOAD && address >= start && address < end) {
-            protection = (segment->p_flags & PF_R ? PROT_READ : 0) | (segment->p_flags & PF_W ? PROT_WRITE : 0) |
-                         (segment->p_flags & PF_X ? PROT_EXEC : 0);
-        }
+void redirect_end(struct redirect *redirect) {
+    int saved_errno = errno;
+    for (size_t i = 0; i < redirect->run_count; i++) {
+        const struct redirect_run *run = &redirect->runs[i];
+        mprotect((void *)run->start, run->end - run->start, run->protection);
     }
-    for (size_t i = 0; i < object->segment_count && protection != -1; i++) {
-        const ElfW(Phdr) *segment = &object->segments[i];
-        uintptr_t start = (object->bias + segment->p_vaddr) & -page_size;
-        uintptr_t end = (object->bias + segment->p_vaddr + segment->p_memsz) & -page_size;
-        if (segment->p_type == PT_GNU_RELRO && address >= start && address < end) {
-            protection &= ~PROT_WRITE;
-        }
-    }
-    return protection;
+    redirect->run_count = 0;
+    redirect->start = redirect->end = 0;
+    errno = saved_errno;
 }
 
-/* Makes [start, start + size) writable if it isn't. All of it must lie in one segment. */
+/* The runs of pages in [start, end) that can't be written. False: there are more than a table has, or a page is nobody's. */
+static bool find_runs(struct redirect *redirect, uintptr_t page_size) {
+    for (uintptr_t page = redirect->start; page != redirect->end; page += page_size) {
+        int protection = elf_page_protection(redirect->object, page, page_size);
+        struct redirect_run *last = redirect->run_count ? &redirect->runs[redirect->run_count - 1] : NULL;
+        if (protection == -1) {
+            return false;
+        }
+        if (protection & PROT_WRITE) {
+            continue;
+        }
+        if (last && last->end == page && last->protection == protection) {
+            last->end += page_size;
+        } else if (redirect->run_count < REDIRECT_RUNS) {
+            redirect->runs[redirect->run_count++] = (struct redirect_run){page, page + page_size, protection};
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Makes the pages of [start, start + size) writable where they aren't. 0 or -errno: then nothing was changed. */
 static int make_writable(struct redirect *redirect, const struct elf_object *object, uintptr_t start, size_t size) {
     uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
-    int protection = protection_of(object, start, page_size);
-    redirect->object = object;
-    redirect->size = 0;
-    if (protection == -1) {
+    int saved_errno = errno;
+    *redirect = (struct redirect){
+        .object = object, .start = start & -page_size, .end = (start + size + page_size - 1) & -page_size};
+    if (!find_runs(redirect, page_size)) {
+        *redirect = (struct redirect){.object = object};
         return -EFAULT;
     }
-    if (protection & PROT_WRITE) {
-        return 0;
+    size_t count = redirect->run_count;
+    for (redirect->run_count = 0; redirect->run_count < count;) {
+        const struct redirect_run *run = &redirect->runs[redirect->run_count++];
+        /* Execute permission stays where it is: other threads may be running code on the same page. */
+        if (mprotect((void *)run->start, run->end - run->start, run->protection | PROT_WRITE) != 0) {
+            int error = errno;
+            redirect_end(redirect); /* this one, too: it may have been changed in part */
+            errno = saved_errno;
+            return -error;
+        }
     }
-    uintptr_t first = start & -page_size;
-    uintptr_t end = (start + size + page_size - 1) & -page_size;
-    /* Execute permission stays where it is: other threads may be running code on the same page. */
-    if (mprotect((void *)first, end - first, protection | PROT_WRITE) != 0) {
-        return -errno;
-    }
-    redirect->start = first;
-    redirect->size = end - first;
-    redirect->protection = protection;
     return 0;
 }
 
-/* The symbol table has no size of its own; linkers put the string table right behind it. Where one doesn't, the
- * section's page range is found from the last symbol that a hash table names; asking for each export is enough then. */
-static size_t symbol_table_size(const struct elf_object *object) {
-    uintptr_t symbols = (uintptr_t)object->symbols;
-    uintptr_t strings = (uintptr_t)object->strings;
-    if (strings > symbols) {
-        return strings - symbols;
+int redirect_begin(struct redirect *redirect, const struct elf_object *object, const ElfW(Sym) *const *symbols,
+                   size_t count) {
+    uintptr_t first = UINTPTR_MAX;
+    uintptr_t last = 0;
+    *redirect = (struct redirect){.object = object};
+    for (size_t i = 0; i < count; i++) {
+        uintptr_t symbol = (uintptr_t)symbols[i];
+        first = symbol && symbol < first ? symbol : first;
+        last = symbol > last ? symbol : last;
     }
-    return object->sysv_hash ? object->sysv_hash[1] * sizeof(ElfW(Sym)) : 0;
-}
-
-int redirect_begin(struct redirect *redirect, const struct elf_object *object) {
-    size_t size = symbol_table_size(object);
-    if (size == 0) {
-        return -ENOTSUP;
-    }
-    return make_writable(redirect, object, (uintptr_t)object->symbols, size);
-}
-
-void redirect_end(const struct redirect *redirect) {
-    if (redirect->size) {
-        int saved_errno = errno;
-        mprotect((void *)redirect->start, redirect->size, redirect->protection);
-        errno = saved_errno;
-    }
+    return last ? make_writable(redirect, object, first, last + sizeof(ElfW(Sym)) - first) : 0;
 }
 
 void redirect_export(const struct redirect *redirect, const ElfW(Sym) *symbol, const void *replacement) {
@@ -101,24 +97,34 @@ void redirect_withdraw(const struct redirect *redirect, const ElfW(Sym) *symbol)
 static size_t bind_slots(const struct elf_object *object, const ElfW(Rela) *relocations, size_t count,
                          redirect_chooser *choose) {
     size_t rewritten = 0;
-    struct redirect pages = {.size = 0};
+    struct redirect pages = {.object = object};
+    uintptr_t readable = 0; /* the slots that were known to be there last */
+    size_t readable_size = 0;
     for (size_t i = 0; i < count; i++) {
         unsigned type = (unsigned)ELF64_R_TYPE(relocations[i].r_info);
         size_t symbol = ELF64_R_SYM(relocations[i].r_info);
-        if ((type != RELOC_JUMP_SLOT && type != RELOC_GLOB_DAT) || symbol == 0) {
+        uintptr_t slot = object->bias + relocations[i].r_offset;
+        if ((type != RELOC_JUMP_SLOT && type != RELOC_GLOB_DAT) || symbol == 0 || symbol >= object->symbol_limit ||
+            slot % sizeof(void *) != 0) {
             continue;
         }
-        uintptr_t slot = object->bias + relocations[i].r_offset;
+        if (slot - readable >= readable_size) {
+            readable = slot;
+            readable_size = elf_readable_from(object, slot) & -sizeof(void *);
+            if (readable_size == 0) {
+                continue;
+            }
+        }
+        const char *name = elf_string(object, object->symbols[symbol].st_name);
         const void *bound = *(const void *volatile *)slot;
-        const void *target = choose(object->strings + object->symbols[symbol].st_name, bound);
+        const void *target = name ? choose(name, bound) : NULL;
         if (!target || target == bound) {
             continue;
         }
         /* Slots of one kind stand close together: keep the page open while the next slot is on it. */
-        if (!(pages.size && slot >= pages.start && slot - pages.start < pages.size)) {
+        if (slot - pages.start >= pages.end - pages.start) {
             redirect_end(&pages);
             if (make_writable(&pages, object, slot, sizeof(void *)) != 0) {
-                pages.size = 0;
                 continue;
             }
         }

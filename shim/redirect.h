@@ -5,25 +5,35 @@
  * touching any module. Stores are single aligned words: another thread's lookup sees the old or the new value.
  *
  * Everything is read-only in the process normally; pages are made writable for the time of a `redirect_begin` /
- * `redirect_end` pair and get their former protection back (people check for writable RELRO). */
+ * `redirect_end` pair, and each gets its former protection back (people check for writable RELRO). */
 #pragma once
 
 #include "elf.h"
 
+/* A table lies in one segment: what stands before RELRO, in it, and behind it. */
+enum { REDIRECT_RUNS = 3 };
+
 /* Pages of one object that are writable for the moment. */
 struct redirect {
     const struct elf_object *object;
-    uintptr_t start; /* page-aligned */
-    size_t size;     /* 0: nothing had to be made writable */
-    int protection;  /* what redirect_end restores */
+    uintptr_t start; /* what may be written, in whole pages: [start, end) */
+    uintptr_t end;
+    struct redirect_run { /* of pages that were made writable */
+        uintptr_t start;
+        uintptr_t end;
+        int protection; /* what redirect_end restores */
+    } runs[REDIRECT_RUNS];
+    size_t run_count;
 };
 
-/* Makes the object's dynamic symbol table writable. 0, or -errno (SELinux may refuse): then nothing was changed.
- * `object` must outlive `redirect`. */
-int redirect_begin(struct redirect *redirect, const struct elf_object *object);
+/* Makes the part of the object's dynamic symbol table writable that holds these symbols; those that are NULL don't count.
+ * 0, or -errno (SELinux may refuse, the kernel be out of memory): then every page is protected as it was. `object` must
+ * outlive `redirect`. */
+int redirect_begin(struct redirect *redirect, const struct elf_object *object, const ElfW(Sym) *const *symbols,
+                   size_t count);
 
-/* Gives the pages their protection back. */
-void redirect_end(const struct redirect *redirect);
+/* Gives the pages their protection back. Leaves errno alone. */
+void redirect_end(struct redirect *redirect);
 
 /* Lookups of `symbol` answer `replacement` from now on. Between begin and end, in that object. */
 void redirect_export(const struct redirect *redirect, const ElfW(Sym) *symbol, const void *replacement);

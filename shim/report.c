@@ -95,7 +95,8 @@ static void drop_own_frames(struct report *report) {
     if (!elf_find_by_address((const void *)report_tell, &self)) {
         return;
     }
-    while (own < report->frame_count && elf_find_by_address(report->frames[own], &object) && object.bias == self.bias) {
+    while (own < report->frame_count && elf_find_by_address(report->frames[own], &object) &&
+           elf_is_same(&object, &self)) {
         own++;
     }
     report->frame_count -= own;

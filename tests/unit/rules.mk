@@ -22,9 +22,13 @@ unit_sources_shortway := shim/shortway.c
 unit_sources_second := shim/second.c
 unit_sources_owner := shim/owner.c shim/legacy.c shim/owner_pool.c shim/owner_states.c shim/blocks.c shim/list.c shim/registry.c shim/options.c shim/text.c
 
-# The libraries that elf and redirect work on: not sanitized, built with what linkers there are.
-unit_linkers := $(foreach l,gold lld,$(if $(shell command -v ld.$l),$l))
-unit_libraries := plain sysv both now norelro $(unit_linkers)
+# The libraries that elf and redirect work on: not sanitized, built with what linkers there are, and changed afterwards by what
+# tools there are. `highbase` is linked at an address above all that a process has, `rodynamic` has a dynamic section that
+# ld.so can't write to, `patched` had its strings moved to a segment of their own, `bare` has no section headers.
+unit_linkers := $(foreach l,gold lld mold,$(if $(shell command -v ld.$l),$l))
+unit_has_relr := $(shell $(CC) -shared -Wl,-z,pack-relative-relocs -Wl,--fatal-warnings -nostdlib -o /dev/null -x c /dev/null 2>&1 || echo no)
+unit_libraries := plain sysv both now norelro separate noseparate highbase bare $(unit_linkers) $(if $(unit_has_relr),,relr) \
+	$(if $(filter lld,$(unit_linkers)),rodynamic) $(if $(shell command -v patchelf),patched patched_sysv)
 unit_importers := lazy now noplt norelro noplt_norelro
 unit_lib_plain := -Wl,--hash-style=gnu
 unit_lib_sysv := -Wl,--hash-style=sysv
@@ -33,6 +37,17 @@ unit_lib_now := -Wl,-z,now -Wl,-z,relro
 unit_lib_norelro := -Wl,-z,norelro
 unit_lib_gold := -fuse-ld=gold -Wl,--hash-style=gnu
 unit_lib_lld := -fuse-ld=lld -Wl,--hash-style=gnu
+unit_lib_mold := -fuse-ld=mold -Wl,--hash-style=gnu
+unit_lib_separate := -Wl,-z,separate-code
+unit_lib_noseparate := -Wl,-z,noseparate-code
+unit_lib_highbase := -Wl,-Ttext-segment=0x800000000000
+unit_lib_relr := -Wl,-z,pack-relative-relocs
+unit_lib_rodynamic := -fuse-ld=lld -Wl,-z,rodynamic
+unit_lib_patched_sysv := -Wl,--hash-style=sysv
+unit_patch := patchelf --set-rpath /$(subst $(eval) ,/,$(foreach n,1 2 3 4 5,long long long long long long long long))
+unit_post_patched := $(unit_patch)
+unit_post_patched_sysv := $(unit_patch)
+unit_post_bare := tests/unit/cut_sections.sh
 unit_imp_lazy := -Wl,-z,lazy -Wl,-z,relro
 unit_imp_now := -Wl,-z,now -Wl,-z,relro
 unit_imp_noplt := -fno-plt -Wl,-z,now -Wl,-z,relro
@@ -66,8 +81,9 @@ $(filter-out %_ubsan,$(unit_tests:%=$(unit_out)/%)): $(unit_out)/%: tests/unit/t
 	$(Q)$(CC) $(unit_flags) $(unit_sanitize) -o $@ $< $(unit_sources_$*) -ldl
 $(unit_out)/elf $(unit_out)/redirect: $(unit_library_files) $(unit_importer_files)
 
-$(unit_library_files): $(unit_out)/lib%.so: tests/unit/library.c tests/unit/rules.mk
+$(unit_library_files): $(unit_out)/lib%.so: tests/unit/library.c tests/unit/rules.mk tests/unit/cut_sections.sh
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -O1 -g -fPIC -shared $(unit_lib_$*) -Wl,-soname,lib$*.so -o $@ $<
+	$(Q)$(if $(unit_post_$*),$(unit_post_$*) $@)
 $(unit_importer_files): $(unit_out)/import_%.so: tests/unit/importer.c $(unit_out)/libplain.so
 	$(Q)$(CC) -O1 -g -fPIC -shared $(unit_imp_$*) -Wl,-rpath,'$$ORIGIN' -o $@ $< $(unit_out)/libplain.so

@@ -28,7 +28,7 @@ bool keys_file(struct owner *me, const PyThreadState *of) {
 }
 /* An object is 100 bytes of code. */
 bool elf_find_by_address(const void *address, struct elf_object *object) {
-    object->symbols = (void *)((uintptr_t)address / 100);
+    object->segments = (void *)((uintptr_t)address / 100);
     return true;
 }
 

@@ -53,7 +53,7 @@ static void redirects_dlsym_and_back(void) {
         void *original = elf_symbol_address(&object, symbol);
 
         errno = 77;
-        CHECK(redirect_begin(&pages, &object) == 0);
+        CHECK(redirect_begin(&pages, &object, &symbol, 1) == 0);
         redirect_export(&pages, symbol, (void *)replacement);
         redirect_end(&pages);
         CHECK(errno == 77);
@@ -63,7 +63,7 @@ static void redirects_dlsym_and_back(void) {
         CHECK(call(handle, "lib_answer") == 1000);
         CHECK(call(handle, "lib_other") == 2);
 
-        CHECK(redirect_begin(&pages, &object) == 0);
+        CHECK(redirect_begin(&pages, &object, &symbol, 1) == 0);
         redirect_export(&pages, symbol, original);
         redirect_end(&pages);
         CHECK(call(handle, "lib_answer") == 1);
@@ -79,7 +79,7 @@ static void withdraws_an_export(void) {
         if (!handle)
             continue;
         const ElfW(Sym) *symbol = elf_find_export(&object, "lib_answer");
-        CHECK(redirect_begin(&pages, &object) == 0);
+        CHECK(redirect_begin(&pages, &object, &symbol, 1) == 0);
         redirect_withdraw(&pages, symbol);
         redirect_end(&pages);
         CHECK(dlsym(handle, "lib_answer") == NULL);
@@ -97,7 +97,7 @@ static void modules_loaded_later_follow(void) {
     void *library = open_library(libraries[0], "lib_answer", &object);
     const ElfW(Sym) *symbol = elf_find_export(&object, "lib_answer");
     void *original = elf_symbol_address(&object, symbol);
-    CHECK(redirect_begin(&pages, &object) == 0);
+    CHECK(redirect_begin(&pages, &object, &symbol, 1) == 0);
     redirect_export(&pages, symbol, (void *)replacement);
     redirect_end(&pages);
     for (char **importer = importers; importer < end; importer++) {
@@ -109,7 +109,7 @@ static void modules_loaded_later_follow(void) {
         CHECK(call(handle, "importer_other") == 2);
         dlclose(handle);
     }
-    CHECK(redirect_begin(&pages, &object) == 0);
+    CHECK(redirect_begin(&pages, &object, &symbol, 1) == 0);
     redirect_export(&pages, symbol, original);
     redirect_end(&pages);
     dlclose(library);
