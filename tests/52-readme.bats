@@ -14,7 +14,7 @@ commands_with() {
     require "needs python3-dev, or a python3-config with a shared libpython" \
         sh -c 'python3-config --embed --ldflags && [ -x /usr/bin/python3-config ]'
     cd "$BATS_TEST_TMPDIR"
-    "$ROOT/tests/fixtures/readme/extract" "$ROOT/README.md" two_ways.c >two_ways.c
+    "$ROOT/tests/fixtures/readme/extract" "$ROOT/README.md" two_ways.c >example.c && mv example.c two_ways.c
     ln -s "$ROOT/run-with-shim.sh" "$ROOT/build" .
     mapfile -t commands < <(commands_with 'two_ways.c $(python3-config')
     [ ${#commands[@]} -eq 3 ]
