@@ -98,6 +98,20 @@ void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller
     reconcile_free_legacy();
 }
 
+PyThreadState *reconcile_instead_of_null(const void *caller) {
+    struct owner *me = options_repairs(REPAIR_null) ? owner_enter() : NULL;
+    if (!me) {
+        return NULL;
+    }
+    bool is_detached = !owner_attached(me) && !settle_holds_gil_only(me) && !interp_is_finalizing();
+    PyThreadState *saved = is_detached ? settle_own_state(me) : NULL;
+    owner_leave(me);
+    if (saved) {
+        report_repair_of(REPAIR_null, caller, saved, NULL);
+    }
+    return saved;
+}
+
 PyThreadState *reconcile_save(const void *caller) {
     if (shortway_save()) {
         return real.PyEval_SaveThread();

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "elf.h"
+#include "journal.h"
 #include "late.h"
 #include "nesting.h"
 #include "options.h"
@@ -58,7 +59,8 @@ void reconcile_before_finalize(const void *caller) {
 void reconcile_after_finalize(void) {
     __atomic_store_n(&finalizing_thread, 0, __ATOMIC_RELAXED);
     interp_is_over = !interp_is_initialized();
-    reconcile_forget_interpreter();
+    interp_unwatch_end();
+    reconcile_forget_interpreter(); /* moves the epoch on: every thread looks anew */
 }
 
 void reconcile_before_state_is_needed(const void *caller) {
@@ -170,21 +172,26 @@ PyThreadState *reconcile_alive_while_finalizing(struct owner *me, PyThreadState 
 
 /* ---- threads that come too late ----------------------------------------------------------------------------------- */
 
-/* For good, but for signal handlers. What the thread holds and what is on its stack stay as they are. */
-static _Noreturn void park(const void *caller) {
+/* Ends the calling thread, and runs no more of its code: no C++ destructor, no clean-up handler, no key's destructor. What
+ * it holds and what is on its stack stay as they are until somebody joins it. Who does goes on, since the kernel itself wakes
+ * the joiner (CLONE_CHILD_CLEARTID). glibc goes on counting the thread, and does not free the stack of a detached one; it
+ * looks at the kernel's id of a thread, which is 0 now, before it signals one (setuid, pthread_kill). Python 3.14 parks such
+ * threads for good instead, so that a C++ static's destructor that joins one never ends (pybind11 #1446). */
+static _Noreturn void end_without_unwinding(const void *caller) {
     report_repair(REPAIR_finalize, caller);
+    journal_thread_vanishes();
     for (;;) {
-        pause();
+        syscall(SYS_exit, 0);
     }
 }
 
 static bool is_late(void) {
-    return interp_is_over && !interp_is_initialized() && options_repairs(REPAIR_finalize) && !is_first_thread();
+    return interp_has_ended() && options_repairs(REPAIR_finalize) && !is_first_thread();
 }
 
 void reconcile_stop_if_late(const void *caller) {
     if (is_late()) {
-        park(caller);
+        end_without_unwinding(caller);
     }
 }
 
@@ -206,16 +213,16 @@ static bool is_thread_exit_of_cpython(const void *caller) {
     return real_status.binding != REAL_STATIC || (function && strcmp(function, "PyThread_exit_thread") == 0);
 }
 
-static void park_unless_it_can_end(const void *caller) {
+static void unless_it_can_be_unwound(const void *caller) {
     const void *outside = NULL;
     if (unwind_meets_code(is_inside, &outside)) {
-        park(outside ? outside : caller);
+        end_without_unwinding(outside ? outside : caller);
     }
 }
 
 /* Up to 3.8 every Python thread ends by pthread_exit; one that meets finalization does up to 3.13. A thread that can be
- * unwound is let go: the host may join it. The first thread never is parked, its end may be what the process waits for,
- * nor is the one that finalizes. */
+ * unwound is let go: the host may join it. The first thread is never ended so, since its end
+ * may be what the process waits for, nor is the one that finalizes. */
 void reconcile_before_pthread_exit(const void *caller) {
     const void *outside = NULL;
     bool is_at_end = interp_is_finalizing() || !interp_is_initialized();
@@ -224,7 +231,7 @@ void reconcile_before_pthread_exit(const void *caller) {
         return;
     }
     if (options.mode == MODE_REPAIR) {
-        park_unless_it_can_end(caller);
+        unless_it_can_be_unwound(caller);
     } else if (unwind_meets_code(is_inside, &outside)) {
         report_tell(REPORT_WOULD_REPAIR, (enum report_kind)REPAIR_finalize, outside ? outside : caller, NULL, NULL);
     }
@@ -232,7 +239,7 @@ void reconcile_before_pthread_exit(const void *caller) {
 
 void reconcile_end_if_late(const void *caller) {
     if (is_late()) {
-        park_unless_it_can_end(caller);
+        unless_it_can_be_unwound(caller);
         late_real_pthread_exit(NULL);
     }
 }

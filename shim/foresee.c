@@ -153,6 +153,13 @@ void foresee_attach(PyThreadState *state, const void *caller) {
     }
 }
 
+void foresee_restore_null(const void *caller) {
+    PyThreadState *own = options_look_on() && here_is_detached() ? slot_get() : NULL;
+    if (own) {
+        foretell_repair(REPORT_FATAL_FOLLOWS, REPAIR_null, caller, own, NULL);
+    }
+}
+
 void foresee_attached(PyThreadState *state, const void *caller) {
     if (options_look_on() && interp_slot_follows && state && interp_current() == state && slot_get() != state) {
         foretell_repair(REPORT_WOULD_REPAIR, REPAIR_moved, caller, state, slot_get());

@@ -10,6 +10,8 @@ bool interp_slot_follows;
 bool interp_ensures_itself;
 bool interp_is_debug;
 bool interp_is_over;
+bool interp_end_is_unwatched;
+bool interp_end_is_watched;
 
 static PyThreadState *(*current_getter)(void);
 
@@ -63,6 +65,37 @@ bool interp_is_finalizing(void) {
     }
     return !interp_is_initialized(); /* 2.7 has no flag, it says "not initialized" meanwhile */
 }
+
+/* ---- the end of its life ------------------------------------------------------------------------------------------- */
+
+void interp_watch_end(void (*ended)(void)) {
+    bool expected = false;
+    if (!__atomic_compare_exchange_n(&interp_end_is_watched, &expected, true, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED)) {
+        return;
+    }
+    interp_is_over = false;
+    bool is_told = real.Py_AtExit && real.Py_AtExit(ended) == 0;
+    __atomic_store_n(&interp_end_is_unwatched, !is_told, __ATOMIC_RELAXED);
+}
+
+void interp_unwatch_end(void) {
+    __atomic_store_n(&interp_end_is_watched, false, __ATOMIC_RELEASE);
+    __atomic_store_n(&interp_end_is_unwatched, false, __ATOMIC_RELAXED);
+}
+
+void interp_note_import(void) {
+    if (!interp_end_is_watched && interp_is_initialized()) {
+        __atomic_store_n(&interp_end_is_unwatched, true, __ATOMIC_RELAXED);
+    }
+}
+
+/* 2.7 says "not initialized" while it finalizes as well, and lets other threads run then. */
+bool interp_has_ended(void) {
+    return interp_may_have_ended() && !interp_is_initialized() && (interp_is_over || !interp_is_finalizing());
+}
+
+/* ---- what is alive, and which interpreter it belongs to ------------------------------------------------------------- */
 
 bool interp_is_alive(const PyThreadState *state) {
     for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;

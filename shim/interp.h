@@ -42,8 +42,29 @@ bool interp_has_gil(void);
 
 bool interp_is_finalizing(void);
 
-/* Py_Finalize has returned, and no Py_Initialize was seen since. Set by the rules. */
+/* Py_Finalize has come to its end, and no Py_Initialize was seen since. Set by the rules. */
 extern bool interp_is_over;
+
+/* Whether a call may come after the end: it has been seen, or nobody would have seen it. Cheap; interp_has_ended knows. */
+extern bool interp_end_is_unwatched; /* there is an interpreter, and nothing would tell its end */
+static inline bool interp_may_have_ended(void) {
+    return interp_is_over || interp_end_is_unwatched;
+}
+
+/* Whether there was an interpreter and it is gone. Asks CPython; false while it finalizes. */
+bool interp_has_ended(void);
+
+/* With a state attached: has CPython call `ended` at the very end of the interpreter's life, once, on the thread that
+ * finalizes it, whoever called Py_Finalize (the interpreter's own main program does so unseen). It takes one of the 32
+ * places of Py_AtExit, and no lock up to 3.11. If there is no place left, interp_has_ended asks at each call. */
+extern bool interp_end_is_watched __attribute__((visibility("hidden")));
+void interp_watch_end(void (*ended)(void));
+
+/* The interpreter's life is over or another one begins: its end is to be watched anew. */
+void interp_unwatch_end(void);
+
+/* An extension module is being imported, so there is an interpreter, though none of the wrapped functions was called yet. */
+void interp_note_import(void);
 
 /* Whether the state is in some interpreter's list. Needs the GIL (or a process with one thread); takes no lock. */
 bool interp_is_alive(const PyThreadState *state);

@@ -144,6 +144,15 @@ static void thread_ends(void *argument) {
     end_record(record);
 }
 
+void journal_thread_vanishes(void) {
+    struct journal_record *record = self.record;
+    self.record = NULL;
+    self.is_gone = true;
+    if (record) {
+        end_record(record);
+    }
+}
+
 static __attribute__((noinline, cold)) struct journal_record *first_event(void) {
     if (self.is_gone || !can_record) {
         return NULL;

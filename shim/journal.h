@@ -92,6 +92,9 @@ void journal_start(unsigned events, bool is_on);
 /* If set: called on a thread that ends, while its record is still there: as owner_before_end (owner.h). */
 extern void (*journal_before_end)(bool is_last);
 
+/* The calling thread is about to end without running any more of its code: its record says that it has ended. */
+void journal_thread_vanishes(void);
+
 /* ---- writing: for the calling thread. Async-signal-safe but for a thread's first event, which may map pages. -------- */
 
 /* An event that changes nothing about what is attached. */

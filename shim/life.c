@@ -206,6 +206,7 @@ void reconcile_before_initialize(void) {
         reconcile_forget_interpreter();
     }
     interp_is_over = false;
+    interp_unwatch_end();
 }
 
 void reconcile_after_initialize(void) {

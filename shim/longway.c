@@ -27,18 +27,27 @@ static inline PyThreadState *seen_attached(void) {
     return journal_is_on ? settled_seen_attached() : NULL;
 }
 static inline bool is_seen_parked(const PyThreadState *state) {
-    return journal_is_on && options_repairs(REPAIR_finalize) && !interp_is_over &&
+    return journal_is_on && options_repairs(REPAIR_finalize) && !interp_may_have_ended() &&
            plain_has_parked(settled_can_see(), state);
 }
 
 static void stop_if_late(const void *caller) {
-    if (interp_is_over && passing_by_rules()) {
+    if (interp_may_have_ended() && passing_by_rules()) {
         reconcile_stop_if_late(caller);
     }
 }
 
+/* What PyEval_RestoreThread(NULL) is to attach. */
+static PyThreadState *instead_of_null(const void *caller) {
+    if (passing_by_rules()) {
+        return reconcile_instead_of_null(caller);
+    }
+    foresee_restore_null(caller);
+    return NULL;
+}
+
 static void end_if_late(const void *caller) {
-    if (interp_is_over && passing_by_rules()) {
+    if (interp_may_have_ended() && passing_by_rules()) {
         reconcile_end_if_late(caller);
     }
 }
@@ -117,6 +126,9 @@ void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
         return;
     }
     end_if_late(caller);
+    if (!state) {
+        state = instead_of_null(caller);
+    }
     foresee_attach(state, caller);
     if (goes_straight() && settled_has_parked(state)) {
         owner_fast.parked = NULL;

@@ -16,6 +16,7 @@ __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec")))
 uint32_t owner_life = 1;
 bool owner_is_recorded;
 void (*owner_before_end)(struct owner *me, bool is_last);
+void (*owner_interpreter_ended)(void);
 
 /* ---- records ---------------------------------------------------------------------------------------------------- */
 
@@ -353,6 +354,11 @@ static void drop_replaced_override(struct owner *me) {
     }
 }
 
+/* Until that is so no thread is plain: the wrappers' short way would not notice the end. */
+static bool is_end_to_be_watched(void) {
+    return !interp_end_is_watched && owner_interpreter_ended;
+}
+
 struct owner *owner_enter(void) {
     owner_unsettle();
     struct owner *me = demand_record();
@@ -383,6 +389,9 @@ struct owner *owner_enter(void) {
         drop_replaced_override(me);
     }
     slot_learn();
+    if (is_end_to_be_watched() && owner_attached(me) && !interp_is_finalizing()) {
+        interp_watch_end(owner_interpreter_ended);
+    }
     if (interp_is_debug && options_repairs(REPAIR_moved) && !me->is_forking && !interp_is_finalizing() &&
         owner_attached(me)) {
         bound_learn(owner_attached(me));
@@ -402,7 +411,7 @@ struct owner *owner_enter(void) {
 /* Something is to be done at the next visit, or is being done. */
 static bool is_busy(struct owner *me) {
     return me->clearing || me->loan || me->holds_gil_without_state || me->has_forked || me->exit_rounds ||
-           interp_is_over || is_lent_free(me) || legacy_is_there();
+           interp_is_over || is_end_to_be_watched() || is_lent_free(me) || legacy_is_there();
 }
 
 void owner_leave(struct owner *me) {

@@ -108,6 +108,9 @@ extern uint32_t owner_life;
  * keys have run (CPython's slot still answers then), and once, with `is_last`, after them. */
 extern void (*owner_before_end)(struct owner *me, bool is_last);
 
+/* Called at the end of the interpreter's life (interp_watch_end), if set. */
+extern void (*owner_interpreter_ended)(void);
+
 /* Constructor: the key by which a thread's end is noticed, and fork handlers. False: nothing can be tracked. */
 bool owner_start(void);
 

@@ -14,6 +14,11 @@
 /* PyEval_RestoreThread and PyEval_AcquireThread of `state`. Over a held GIL it is an exchange, not a wait (`held`). */
 void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller);
 
+/* PyEval_RestoreThread(NULL), which ends the process. Returns what to attach instead: this thread's own state, if it was
+ * saved away (`null`; _tkinter's commands under an event loop of Tcl's that another library runs, cpython #84256). NULL: the
+ * thread has none, or has one attached, or holds the GIL without any; it stays the error that it is. */
+PyThreadState *reconcile_instead_of_null(const void *caller);
+
 /* PyEval_SaveThread: detaches, or ends a block that was attached over a held GIL. Returns the state that was attached. */
 PyThreadState *reconcile_save(const void *caller);
 

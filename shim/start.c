@@ -133,10 +133,14 @@ void start_look_again(void) {
 
 /* ---- dlsym ------------------------------------------------------------------------------------------------------ */
 
-/* Somebody asks for one of our names: the libpython that defines it may have been opened a moment ago (Vim, R's
+/* CPython imports an extension module, or somebody asks for one of our names: the libpython that defines it may have been opened a moment ago (Vim, R's
  * reticulate and uwsgi take all pointers right after dlopen), so its exports are redirected before the answer is looked
  * up. Returns the name to look up. */
 const char *start_before_dlsym(void *handle, const char *name) {
+    if (strncmp(name, "PyInit_", 7) == 0) {
+        interp_note_import();
+        return name;
+    }
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
         if (strcmp(name, real_api_names[i]) == 0) {
             bool is_bound = bind(false);
@@ -158,6 +162,8 @@ __attribute__((constructor)) static void start(void) {
         report_line("warning: no thread-specific key left: nothing is repaired");
     }
     owner_before_end = reconcile_thread_ends;
+    owner_interpreter_ended =
+        options.mode == MODE_REPAIR && options_repairs(REPAIR_finalize) ? reconcile_after_finalize : NULL;
     journal_before_end = options.mode == MODE_REPAIR ? NULL : leaving_thread_ends_observed;
     int history = options.timeline[0] && options.history < TIMELINE_EVENTS ? TIMELINE_EVENTS : options.history;
     journal_start((unsigned)history,

@@ -46,6 +46,8 @@ held                      1   hangs   hangs   hangs   dies
 swapped                   1   hangs   dies    ok      ok
 swapped-in-turns          1   hangs   dies    ok      ok
 thread-local              1   breaks  dies    breaks  breaks
+null                      1   dies    dies    dies    dies
+thread-null               1   dies    dies    dies    dies
 cached                    1   fails   fails   fails   fails
 cached-at-once            1   fails   fails   fails   fails
 finalize-saved            1   dies    dies    dies    ok
@@ -71,6 +73,8 @@ kept-dissociated          2   ok      ok      ok      ok
 foreign-kept              2   ok      ok      ok      ok
 kept-held                 2   ok      ok      ok      ok
 thread-local              2   ok      ok      ok      ok
+null                      2   dies    dies    dies    dies
+thread-null               2   dies    dies    dies    dies
 cached                    2   fails   fails   fails   fails
 cached-at-once            2   fails   fails   fails   fails
 finalize-saved            2   dies    dies    dies    ok
@@ -217,6 +221,8 @@ setup() {
 @test "swapped, pybind11 <= 2.2" { plays swapped 1; }
 @test "swapped-in-turns, pybind11 <= 2.2" { plays swapped-in-turns 1; }
 @test "thread-local, pybind11 <= 2.2" { plays thread-local 1; }
+@test "null, pybind11 <= 2.2" { plays null 1; }
+@test "thread-null, pybind11 <= 2.2" { plays thread-null 1; }
 @test "cached, pybind11 <= 2.2" { plays cached 1; }
 @test "cached-at-once, pybind11 <= 2.2" { plays cached-at-once 1; }
 @test "finalize-saved, pybind11 <= 2.2" { plays finalize-saved 1; }
@@ -242,6 +248,8 @@ setup() {
 @test "foreign-kept, pybind11 >= 2.3" { plays foreign-kept 2; }
 @test "kept-held, pybind11 >= 2.3" { plays kept-held 2; }
 @test "thread-local, pybind11 >= 2.3" { plays thread-local 2; }
+@test "null, pybind11 >= 2.3" { plays null 2; }
+@test "thread-null, pybind11 >= 2.3" { plays thread-null 2; }
 @test "cached, pybind11 >= 2.3" { plays cached 2; }
 @test "cached-at-once, pybind11 >= 2.3" { plays cached-at-once 2; }
 @test "finalize-saved, pybind11 >= 2.3" { plays finalize-saved 2; }

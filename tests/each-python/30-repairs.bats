@@ -109,6 +109,9 @@ has_pybind() {
 @test "share: threading.local in an old library's acquire, module" { repairs share module thread-local; }
 @test "share: threading.local in an old library's acquire, embedding" { repairs share embed thread-local; }
 
+@test "null: RestoreThread(NULL) where another library has saved the state, module" { repairs null module thread-null; }
+@test "null: RestoreThread(NULL) where another library has saved the state, embedding" { repairs null embed null; }
+
 @test "cached: a library's first state is freed, module" { repairs cached module cached; }
 @test "cached: a library's first state is freed, embedding" { repairs cached embed cached-at-once; }
 @test "cached: with pybind11 itself, module" {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # finalize: threads that meet the end of the interpreter, during it and after it. The programs are in
-# tests/fixtures/life/late.c; they find out themselves whether the late thread has ended or was parked.
+# tests/fixtures/life/late.c; they find out themselves whether the late thread has ended or was parked, as 3.14 does.
 
 load ../helpers
 load ../fixtures/life/life
@@ -8,7 +8,8 @@ load ../fixtures/life/life
 # What is freed is overwritten at once: whoever uses it, fails.
 export GLIBC_TUNABLES=glibc.malloc.tcache_count=0:glibc.malloc.perturb=165
 
-dying='during-destructor during-catch-all during-noexcept'
+dying='during-destructor during-catch-all during-noexcept during-destructor-joined'
+scripted='script-ensure script-ensure-known script-new script-destructor'
 late='after-destructor after-ensure-fresh after-ensure-known after-acquire after-ensure-again'
 
 # From 3.8 to 3.11 CPython minds that it is a second state of its thread; a debug build does so before, too.
@@ -36,6 +37,8 @@ setup_file() {
         ahead repair=all,-finalize module during-destructor
         ahead repair=none module during-catch-all
     fi
+    for program in $scripted; do ahead bare module "$program"; done
+    python_before 3.0 || ahead repair=all,-finalize module script-ensure
     for program in $late; do ahead bare embed "$program"; done
     python_parks_after after-ensure-fresh || ahead repair=all,-finalize embed after-ensure-fresh
     if python_before 3.9 || python_parks; then ahead bare embed after-plain; fi
@@ -47,6 +50,8 @@ setup_file() {
     own_new_works || ahead bare module own-new
     ahead_end
 }
+
+after_meeting() { if python_parks; then echo parked; else echo ended; fi; }
 
 # 2.7 lets the thread in while the interpreter is being taken apart; nobody is ended there, and nothing is repaired.
 meets() {
@@ -60,8 +65,8 @@ meets() {
         return 0
     fi
     if python_parks; then works_bare module "$1"; else failed_ahead bare module "$1"; fi
-    works module "$1" "the late thread is parked"
-    works embed "$1" "the late thread is parked"
+    works module "$1" "the late thread is $(after_meeting)"
+    works embed "$1" "the late thread is $(after_meeting)"
     python_parks || has_line "*repaired finalize: *libgillife.so*"
 }
 
@@ -74,6 +79,31 @@ meets() {
     python_before 3.0 || python_parks || failed_ahead repair=none module during-catch-all
 }
 @test "during: in a noexcept function" { meets during-noexcept; }
+
+@test "during: a destructor takes the GIL back, and an exit handler joins the thread" {
+    python_parks || {
+        meets during-destructor-joined
+        python_before 3.0 || has_line "the late thread is joined"
+    }
+}
+
+# After the end of `python script.py`, which is CPython's own affair: in the C library's exit handlers.
+after_script() {
+    if python_before 3.0 && [ "$1" = script-new ]; then :; # 2.7 goes on with what is left
+    elif { [ "$1" = script-destructor ] && python_parks; } || python_parks_after "${1/script/after}"; then :; # then the join hangs
+    else
+        failed_ahead bare module "$1"
+    fi
+    works module "$1" "the late thread is ended"
+    has_line "*repaired finalize: *lib*.so*"
+}
+@test "after a script: Ensure on a thread that Python never saw" {
+    after_script script-ensure
+    python_before 3.0 || failed_ahead repair=all,-finalize module script-ensure
+}
+@test "after a script: Ensure on a thread that used Python before" { after_script script-ensure-known; }
+@test "after a script: a state is made" { after_script script-new; }
+@test "after a script: a destructor takes the GIL back" { after_script script-destructor; }
 
 # A thread that nothing keeps from ending ends as ever: somebody may join it.
 ends() {
@@ -96,7 +126,7 @@ after() {
     else
         failed_ahead bare embed "$1"
     fi
-    works embed "$1" "the late thread is parked"
+    works embed "$1" "the late thread is ended"
     python_parks || [ ! -x "$FIXTURES/life-embed" ] || has_line "*repaired finalize: *lib*.so*"
 }
 @test "after: a destructor takes the GIL back" { after after-destructor; }
@@ -106,7 +136,7 @@ after() {
 }
 @test "after: Ensure on a thread that used Python before" { after after-ensure-known; }
 @test "after: pybind11's acquire" { after after-acquire; }
-@test "after: a later life is not disturbed by a parked thread" { after after-ensure-again; }
+@test "after: a later life is not disturbed by a thread that came late" { after after-ensure-again; }
 @test "after: C code ends" {
     if python_before 3.9 || python_parks; then failed_ahead bare embed after-plain; else works_bare embed after-plain; fi
     works embed after-plain "the late thread is ended"

@@ -21,6 +21,12 @@ uint32_t interp_epoch = 1;
 bool interp_slot_follows;
 bool interp_ensures_itself;
 bool interp_is_over;
+bool interp_end_is_watched;
+static int watched;
+void interp_watch_end(void (*ended)(void)) {
+    interp_end_is_watched = true;
+    watched += ended != NULL;
+}
 bool interp_is_debug;
 static PyThreadState *current;
 static __thread PyThreadState *slot;
@@ -151,6 +157,27 @@ static void one_state_body(void) {
 }
 static void a_thread_with_one_state_is_plain(void) {
     on_new_thread(one_state_body);
+}
+
+/* The wrappers' short way does not notice the end of the interpreter, so that it has to be told of first. */
+static void interpreter_ended(void) {
+}
+static void unwatched_body(void) {
+    owner_interpreter_ended = interpreter_ended;
+    interp_end_is_watched = false;
+    watched = 0;
+    owner_leave(owner_enter()); /* nothing is attached */
+    CHECK(!owner_is_plain() && !watched);
+    slot = current = state(1);
+    owner_leave(owner_enter());
+    CHECK(owner_is_plain() && watched == 1);
+    owner_leave(owner_enter());
+    CHECK(watched == 1);
+    owner_interpreter_ended = NULL;
+    slot = current = NULL;
+}
+static void no_thread_is_plain_until_the_end_is_watched(void) {
+    on_new_thread(unwatched_body);
 }
 
 static void two_states_body(void) {
@@ -699,6 +726,7 @@ int main(void) {
     options_default(&options);
     CHECK(owner_start());
     RUN(a_thread_with_one_state_is_plain);
+    RUN(no_thread_is_plain_until_the_end_is_watched);
     RUN(a_thread_with_two_states_is_not);
     RUN(a_thread_whose_slot_was_moved_is_no_plain_one);
     RUN(open_blocks_are_not_plain);
