@@ -14,31 +14,32 @@ Runs COMMAND with libgilshim.so preloaded, so that native Python modules that mi
 CPython's GIL APIs neither deadlock nor die; a summary comes on stderr at its end.
 The exit status is COMMAND's.
 
-  -m MODE     repair (default); observe: tell what would be repaired, change nothing;
-              strict: abort at the first thing to repair; off: pass everything through
-  -v          tell on stderr what is repaired, once for each place; twice: more
-  -q          tell nothing unless it is fatal, and no summary
+  -m MODE     repair (default); observe: change nothing, report what would be repaired;
+              strict: exit with status 66 at the first thing to repair; off: do nothing
+  -v          report repairs on stderr, once per calling place; twice: more
+  -q          print only fatal problems, and no summary
   -o FILE     write messages to FILE.PID instead of stderr (%p pid, %h host, %e program)
   -j          messages as JSON, one object a line
   -t FILE     write a timeline of who holds the GIL and who waits, for ui.perfetto.dev
-  -s SECONDS  tell who holds the GIL when a thread has waited so long for it
-  -S FILE     leave out the messages that this file of suppressions names
+  -s SECONDS  report who holds the GIL when a thread has waited for it this long
+  -S FILE     leave out the messages that match a suppression in FILE
   -d          run COMMAND under gdb, and stop at the first message
-  --check     don't run COMMAND: tell whether the shim can serve it, how, and which
-              repairs it has there; exit status 0 if it can, 1 if it can't
+  --check     don't run COMMAND, but say whether the shim can serve it, how, and with
+              which repairs; exit status 0: it can, 1: it can't, 3: that can't be known
+              before COMMAND runs
   --options   list what can be set in GILSHIM_OPTIONS
   -h, --help
   --version
 
-Options are added to those in GILSHIM_OPTIONS, and win over them. Exit status 2: wrong
-usage, or the shim itself is missing; 126: COMMAND can't be executed; 127: COMMAND not
-found. `man run-with-shim.sh` tells more.
+Options are added to those in GILSHIM_OPTIONS, and win over them; of -q and -v the later
+counts. Exit status 2: wrong usage, or the shim itself is missing; 126: COMMAND can't be
+executed; 127: COMMAND not found. See also `man run-with-shim.sh`.
 USAGE
 }
 
 say() { printf 'run-with-shim.sh: %s\n' "$*" >&2; }
 wrong_usage() {
-    say "$*; run-with-shim.sh -h tells how to use it"
+    say "$*; see run-with-shim.sh -h"
     exit 2
 }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -51,14 +52,18 @@ here=$(CDPATH='' cd -- "$(dirname -- "$self")" && pwd -P)
 case $version in @*) version=$(sed -n 's/^#define GILSHIM_VERSION "\(.*\)"$/\1/p' "$here/shim/version.h" 2>/dev/null) || : ;; esac
 
 find_library() {
-    for library in "$here/libgilshim.so" "$here/build/libgilshim.so" "$here/../lib/libgilshim.so" "$libdir/libgilshim.so"; do
-        [ -r "$library" ] || continue
-        library=$(resolved "$library")
+    library=''
+    for place in "$here" "$here/build" "$here/../lib" "$libdir"; do # yash keeps the name to itself
+        [ -e "$place/libgilshim.so" ] || continue
+        library=$(resolved "$place/libgilshim.so")
         # ld.so would take such a name for several, ignore them all, and run the program without the shim.
         case $library in
-        *[[:space:]:]*) say "can't preload '$library': a path with a blank or a colon is split by ld.so; put the shim elsewhere" ;;
-        *'$'*) say "can't preload '$library': ld.so would expand the dollar sign; put the shim elsewhere" ;;
-        *) return 0 ;;
+        *[[:space:]:]*) say "can't preload '$library': ld.so splits a path with a blank or a colon; move libgilshim.so to a path without" ;;
+        *'$'*) say "can't preload '$library': move libgilshim.so to a path without \"\$\"" ;;
+        *)
+            [ ! -r "$library" ] || return 0
+            say "can't read $library: permission denied"
+            ;;
         esac
         return 1
     done
@@ -83,7 +88,7 @@ list_preload() {
     set -- ${LD_PRELOAD:-}
     set +f
     IFS=$old_ifs
-    for entry; do
+    for entry in ${1+"$@"}; do # posh takes an empty "$@" for unset
         case $entry in
         '' | "$runtime") ;;
         *libasan.so* | *libtsan.so* | *libhwasan.so* | *libclang_rt.*san*) sanitizers=$sanitizers$entry: ;;
@@ -152,7 +157,7 @@ elf_magic=$(printf '\177ELF')
 # to how it gets there, in words.
 find_executable() {
     executable=$program
-    script='' way=''
+    script='' way='' stripped=''
     depth=0
     while [ $depth -lt 8 ]; do
         depth=$((depth + 1))
@@ -161,12 +166,19 @@ find_executable() {
             executable=$interpreter
             set -f
             # shellcheck disable=SC2086 # env splits it, with -S; others don't look at it here
-            set -- $argument "$script" "$@"
+            set -- $argument "$script" ${1+"$@"}
             set +f
         elif [ "${executable##*/}" = env ]; then
             while [ $# -gt 0 ]; do
                 case $1 in
-                -u | -C | --unset | --chdir) [ $# -lt 2 ] || shift ;;
+                -i | - | --ignore-environment) stripped='env -i' ;;
+                -u | --unset)
+                    [ $# -lt 2 ] || shift
+                    [ "$1" != LD_PRELOAD ] || stripped='env -u LD_PRELOAD'
+                    ;;
+                -uLD_PRELOAD | --unset=LD_PRELOAD) stripped='env -u LD_PRELOAD' ;;
+                LD_PRELOAD=*) stripped='LD_PRELOAD= behind env' ;;
+                -C | --chdir) [ $# -lt 2 ] || shift ;;
                 -* | *=*) ;;
                 *) break ;;
                 esac
@@ -231,8 +243,35 @@ architecture() {
     esac
 }
 
+# Prints why the shim does not get to what the command that is run as $name with these arguments starts; nothing if it does.
+lost_on_the_way() {
+    if [ -n "$stripped" ]; then
+        echo "$stripped takes the shim out of the environment; put run-with-shim.sh behind it, in front of the program"
+        return
+    fi
+    case ${executable##*/} in
+    sudo | sudo-rs | doas | pkexec)
+        echo "${executable##*/} starts its command without LD_PRELOAD; use ${executable##*/} run-with-shim.sh COMMAND"
+        ;;
+    su | runuser)
+        for word in ${1+"$@"}; do
+            case $word in - | -l | --login)
+                echo "${executable##*/} $word starts its command without LD_PRELOAD; put run-with-shim.sh into that command"
+                return
+                ;;
+            esac
+        done
+        ;;
+    systemd-run | machinectl | docker | podman | ssh)
+        echo "${executable##*/} has its command started elsewhere, without the shim; put run-with-shim.sh into that command"
+        ;;
+    esac
+}
+
 # Prints why the shim can't help $executable; nothing if it is not known that it can't.
 obstacle() {
+    lost=$(lost_on_the_way ${1+"$@"})
+    [ -z "$lost" ] || { echo "$lost" && return; }
     real=$(resolved "$executable")
 
     # ld.so ignores LD_PRELOAD where the kernel gives the program other rights than its caller's.
@@ -289,7 +328,30 @@ named_python() {
     return 1
 }
 
+# Whether the shell script $1 activates a virtualenv. Sets $started to the Python in that, if it is named by its whole path.
+names_virtualenv() {
+    started=''
+    activate=$(sed 's/^[[:space:]]*#.*//' "$1" 2>/dev/null | LC_ALL=C grep -Eao '[^[:space:]"]*bin/activate' | head -n 1) || :
+    [ -n "$activate" ] || return 1
+    [ ! -x "${activate%activate}python" ] || started=${activate%activate}python
+}
+
+# Whether $real, or a library of its own, calls a function that starts programs or opens libraries. (It may be there to do so
+# even if it hardly ever does: sort starts the program that compresses its temporary files.)
+may_get_python() {
+    own=$(printf '%s\n' "$loaded" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | grep -v -e '^/lib' -e '^/usr/lib' -e libgilshim) || :
+    result=0
+    # shellcheck disable=SC2086 # no library with a blank in its path
+    LC_ALL=C grep -azqxE 'exec[lv]p?e?|execvpe|fexecve|execveat|posix_spawnp?|dlm?open|system|popen' "$real" $own 2>/dev/null || result=$?
+    [ $result -ne 1 ] # a grep without -z does not know
+}
+
 tell() { printf 'gilshim: %s\n' "$*"; }
+cannot_know() {
+    tell "can't be known before it runs: there is no CPython in it, but it can start programs or open a libpython, and those are served"
+    tell 'check the program that it starts: run-with-shim.sh --check PROGRAM'
+    exit 3
+}
 cannot() {
     tell "can't be served: $*"
     exit 1
@@ -298,6 +360,7 @@ cannot() {
 check() {
     tell "program: $program$way"
     [ -z "$why_not" ] || cannot "$why_not"
+    [ -z "$script" ] || [ -e "$executable" ] || cannot "its interpreter $executable does not exist"
     [ -r "$executable" ] || cannot "$executable can't be read"
     real=$(resolved "$executable")
     # Ask ld.so what it would load, as ldd does, before anything of the program's is run.
@@ -345,16 +408,24 @@ check() {
     -*) ;;
     *-sh | *-dash | *-bash | *-ksh* | *-zsh* | *-busybox)
         if LC_ALL=C grep -q 'pyenv" exec ' -- "$script" 2>/dev/null; then
-            tell "it is a shim of pyenv's, which looks up what to start: check what \`pyenv which ${script##*/}\` prints"
-            exit 1
+            tell "can't be known before it runs: it is a shim of pyenv's; check what \`pyenv which ${script##*/}\` prints"
+            exit 3
+        elif names_virtualenv "$script"; then
+            [ -n "$started" ] || cannot_know
+            tell "the script activates the virtualenv of $started: if it starts that, it is served there as follows"
+            exec "$self" --check -- "$started"
         elif named_python "$script"; then
             tell "the script names $started: if it starts that, it is served there as follows"
             exec "$self" --check -- "$started"
         fi
+        cannot_know
         ;;
     esac
-    tell 'nothing to serve: no CPython is in it when it starts'
-    tell 'programs that it starts, and a libpython that it opens later, are served where they can be; check those programs'
+    case ${real##*/} in
+    env) ;; # without a command
+    *) ! may_get_python || cannot_know ;;
+    esac
+    tell 'nothing to serve: there is no CPython in it, and it starts no other program'
     exit 1
 }
 
@@ -367,13 +438,13 @@ quoted() { printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"; }
 # are; neither the shell nor gdb itself, which has a CPython of its own, gets the shim.
 debug() {
     have gdb || {
-        say '-d needs gdb, which is not there'
+        say '-d needs gdb, which is not installed'
         exit 127
     }
     # gdb does not know `#!` lines: a script is started as the kernel would do it.
     depth=0
     while [ $depth -lt 8 ] && read_first_line "$program"; do
-        set -- ${argument:+"$argument"} "$program" "$@"
+        set -- ${argument:+"$argument"} "$program" ${1+"$@"}
         program=$interpreter
         depth=$((depth + 1))
     done
@@ -385,7 +456,7 @@ debug() {
     set -f
     # shellcheck disable=SC2086 # GILSHIM_GDB_ARGS is to be split
     exec gdb -q -return-child-result -ex "set exec-wrapper $start" -ex 'set startup-with-shell on' \
-        -ex 'set breakpoint pending on' -ex 'break gilshim_first_report' -ex run ${GILSHIM_GDB_ARGS:-} --args "$program" "$@"
+        -ex 'set breakpoint pending on' -ex 'break gilshim_first_report' -ex run ${GILSHIM_GDB_ARGS:-} --args "$program" ${1+"$@"}
 }
 
 # ---- main
@@ -398,31 +469,71 @@ defaults=history=64:summary=${inode:-1}
 options=''
 add_option() { options=${options:+$options:}$1; }
 
-# Sets $file to the absolute path of the FILE $2 that option $1 was given; $3 is the current folder. What %p means in FILE,
-# it does not in the folder's name.
+# Sets $file to the absolute path of the FILE $2 that option $1 was given. $3: what stands for a sign in FILE (%p), does not in the
+# name of the current folder.
 find_path() {
     [ -n "$2" ] || wrong_usage "$1 needs the name of a file"
     case $2 in
     /*) file=$2 ;;
-    *) file=$3/$2 ;;
+    *)
+        folder=$(pwd 2>/dev/null) || folder=''
+        [ -d "$folder" ] || wrong_usage "$1 $2: the current folder has been deleted"
+        [ -z "${3:-}" ] || folder=$(printf '%s\n' "$folder" | sed 's/%/%%/g')
+        file=$folder/$2
+        ;;
     esac
-    case $file in *:*) wrong_usage "$1 $file: a colon in the path can't be passed on in GILSHIM_OPTIONS" ;; esac
+    case $file in *:*) wrong_usage "$1 $file: a path with a colon can't be passed on in GILSHIM_OPTIONS" ;; esac
     [ ${#file} -lt 1000 ] || wrong_usage "$1 $file: the path is too long"
+}
+# As that, for a FILE that is written: each process's own, FILE.PID, or a device.
+find_output() {
+    find_path "$1" "$2" pattern
+    [ ! -d "$2" ] || wrong_usage "$1 $2: is a folder"
+    case $2 in */) wrong_usage "$1 $2: there is no such folder" ;; esac
+    case $file in
+    *%p*) ;;
+    /dev/shm/*) ;;
+    /dev/* | /proc/* | /sys/*) [ -c "$file" ] || wrong_usage "$1 $2: there is no such device" ;;
+    *) [ ! -e "$2" ] || [ -f "$2" ] || [ -c "$2" ] || wrong_usage "$1 $2: is neither a file nor a device" ;;
+    esac
+    [ ! -c "$2" ] || file=$(resolved "$file")
 }
 log_to() {
     case $1 in
-    stderr | stdout) file=$1 ;;
-    *) find_path -o "$1" "$(pwd | sed 's/%/%%/g')" ;;
+    stderr | /dev/stderr | /dev/fd/2 | /proc/self/fd/2) file=stderr ;;
+    stdout | /dev/stdout | /dev/fd/1 | /proc/self/fd/1) file=stdout ;;
+    *) find_output -o "$1" ;;
     esac
+    log=$file
     add_option "log_path=$file"
 }
+trace_to() {
+    find_output -t "$1"
+    trace=$file
+    add_option "timeline=$file"
+}
 suppress_by() {
-    find_path -S "$1" "$(pwd)"
-    { [ -f "$1" ] && [ -r "$1" ]; } || wrong_usage "-S $1: no such file, or it can't be read"
+    find_path -S "$1"
+    [ -e "$1" ] || wrong_usage "-S $1: there is no such file"
+    [ ! -d "$1" ] || wrong_usage "-S $1: is a folder"
+    [ -r "$1" ] || wrong_usage "-S $1: permission denied"
     add_option "suppressions=$file"
 }
+# As the library names it.
+with_pid() { case $1 in *%p* | stderr | stdout) printf '%s\n' "$1" ;; *) printf '%s.%%p\n' "$1" ;; esac; }
 
-mode='' verbosity='' checking='' debugging='' listing=''
+# Says that the options among $given that are not named behind $1 (a word of the command line) have no effect beside it.
+say_useless() {
+    reason=$1
+    shift
+    useless=''
+    for option in $given; do
+        case " $* $useless " in *" $option "*) ;; *) useless="${useless:+$useless }$option" ;; esac
+    done
+    [ -z "$useless" ] || say "$useless: no effect with $reason"
+}
+
+mode='' verbosity='' checking='' debugging='' listing='' given='' log='' trace=''
 while [ $# -gt 0 ]; do
     # -vj is -v -j; -oFILE is -o FILE.
     case $1 in
@@ -442,11 +553,12 @@ while [ $# -gt 0 ]; do
     case $1 in -[mostS])
         [ $# -ge 2 ] || case $1 in
         -m) wrong_usage '-m needs a mode' ;;
-        -s) wrong_usage '-s needs a number of seconds' ;;
+        -s) wrong_usage '-s needs a number of seconds, e.g. 5 or 0.5' ;;
         *) wrong_usage "$1 needs the name of a file" ;;
         esac
         ;;
     esac
+    case $1 in -[djmoqstSv]) given="$given $1" ;; esac
     case $1 in
     -h | --help) usage && exit 0 ;;
     --version) printf 'run-with-shim.sh (gilshim) %s\n' "${version:-unknown}" && exit 0 ;;
@@ -469,9 +581,12 @@ while [ $# -gt 0 ]; do
     -q) verbosity=0 ;;
     -s)
         case $2 in
-        '' | *[!0-9]* | 0*) wrong_usage "-s $2: how many seconds?" ;;
-        *) add_option "stall=$2" ;;
+        '' | *[!0-9.]* | *.*.* | .* | *. | *.????* | 0[0-9]* | ????????*) number='' ;;
+        *[1-9]*) number=$2 ;; # not 0, which would mean never
+        *) number='' ;;
         esac
+        [ -n "$number" ] || wrong_usage "-s $2: -s needs a number of seconds, e.g. 5 or 0.5"
+        add_option "stall=$number"
         shift
         ;;
     -S)
@@ -479,8 +594,7 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     -t)
-        find_path -t "$2" "$(pwd | sed 's/%/%%/g')"
-        add_option "timeline=$file"
+        trace_to "$2"
         shift
         ;;
     -v) case $verbosity in 1 | 2) verbosity=2 ;; *) verbosity=1 ;; esac ;;
@@ -494,17 +608,35 @@ while [ $# -gt 0 ]; do
     shift
 done
 if [ -n "$listing" ]; then
+    say_useless --options
     find_library || exit 2
     LD_PRELOAD=$library GILSHIM_OPTIONS=check=1:help=1 exec /bin/sh -c :
 fi
 [ $# -gt 0 ] || wrong_usage 'no command given'
+if [ -n "$trace" ] && [ ! -c "$trace" ] && [ "$(with_pid "$log")" = "$(with_pid "$trace")" ]; then
+    wrong_usage "-o and -t name the same file"
+fi
+case ${mode:-:${GILSHIM_OPTIONS:-}:} in
+off | *:mode=off:) off=1 ;;
+*:mode=off:*) case ${GILSHIM_OPTIONS##*:mode=off:} in *mode=*) off='' ;; *) off=1 ;; esac ;;
+*) off='' ;;
+esac
+if [ -n "$checking" ]; then
+    say_useless --check
+elif [ -n "$off" ]; then
+    say_useless '-m off' -m -q
+fi
 
 find_library || exit 2
 find_program "$1"
 name=$1
 shift
-find_executable "$@"
-why_not=$(obstacle)
+find_executable ${1+"$@"}
+if [ -z "$checking" ] && [ -n "$script" ] && [ "$script" = "$program" ] && [ ! -e "$executable" ]; then
+    say "$program: its interpreter $executable does not exist"
+    exit 127
+fi
+why_not=$(obstacle ${1+"$@"})
 [ -z "$checking" ] || check
 case $why_not in
 '') ;;
@@ -527,7 +659,7 @@ esac
 GILSHIM_OPTIONS=$GILSHIM_OPTIONS${options:+:$options}
 export GILSHIM_OPTIONS
 list_preload
-[ -z "$debugging" ] || debug "$@"
+[ -z "$debugging" ] || debug ${1+"$@"}
 
 case $why_not in
 *musl*) ;;
@@ -535,4 +667,4 @@ case $why_not in
 esac
 # An exec that takes no options must not be handed a command that looks like one.
 case $name in -*) name=$program ;; esac
-exec "$name" "$@"
+exec "$name" ${1+"$@"}

@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -23,11 +22,33 @@ static void after_fork_in_child(void) {
     has_ended = false;
 }
 
-void ending_call(void (*function)(void)) {
+static int (*replaced_status)(void);
+
+/* The status to end with instead of `status`. */
+static int replace(int status) {
+    int replaced = replaced_status && process == getpid() ? replaced_status() : -1;
+    return replaced >= 0 ? replaced : status;
+}
+
+/* quick_exit calls neither destructors nor _exit by its name. Registered first, this is called last. */
+static void at_quick_exit_end(void) {
+    ending_now();
+    int replaced = replace(-1);
+    if (replaced >= 0) {
+        syscall(SYS_exit_group, replaced); /* what quick_exit does next */
+    }
+}
+
+static void prepare(void) {
     if (!process) {
         process = getpid();
         pthread_atfork(NULL, NULL, after_fork_in_child);
+        at_quick_exit(at_quick_exit_end);
     }
+}
+
+void ending_call(void (*function)(void)) {
+    prepare();
     for (size_t i = 0; i < ENDING_FUNCTIONS; i++) {
         if (!functions[i]) {
             functions[i] = function;
@@ -53,36 +74,36 @@ void ending_now(void) {
     __atomic_store_n(&has_ended, true, __ATOMIC_RELEASE);
 }
 
-static int (*replaced_status)(void);
-
-void ending_replaces_status(int (*function)(void)) {
-    if (!process) {
-        process = getpid();
-        pthread_atfork(NULL, NULL, after_fork_in_child);
+/* One of exit's functions, and one of the last: what is registered while the program starts up runs behind the destructors of all
+ * libraries, and a function of on_exit is no library's own, so that it isn't called with ours. exit called in such a function
+ * goes on where it is with the new status: with the functions that are left, and what the C library does last. (C leaves that
+ * undefined, glibc defines it: since 2.41 with a lock that its thread may take again.) */
+static void replace_at_exit(int status, void *unused) {
+    (void)unused;
+    int replaced = replace(status);
+    if (replaced != status) {
+        exit(replaced);
     }
-    replaced_status = function;
 }
 
-_Noreturn static void leave(int status) {
-    int replaced = replaced_status && process == getpid() ? replaced_status() : -1;
-    for (;;) {
-        syscall(SYS_exit_group, replaced >= 0 ? replaced : status);
-    }
+void ending_replaces_status(int (*function)(void)) {
+    prepare();
+    replaced_status = function;
+    on_exit(replace_at_exit, NULL);
 }
 
 /* After exit's handlers, and after the destructors of what was loaded later. */
 __attribute__((destructor)) static void at_exit(void) {
     ending_now();
-    if (replaced_status && process == getpid() && replaced_status() >= 0) {
-        fflush(NULL); /* what exit would do next */
-        leave(0);
-    }
 }
 
 /* What these do in glibc is one system call, and what it does to a process does not depend on who makes it. */
 _Noreturn static void end(int status) {
     ending_now();
-    leave(status);
+    int replaced = replace(status);
+    for (;;) {
+        syscall(SYS_exit_group, replaced);
+    }
 }
 
 _Noreturn __attribute__((visibility("default"))) void _exit(int status) {

@@ -8,7 +8,8 @@ enum { ENDING_FUNCTIONS = 4 };
  * called in a signal handler, since _exit is. Constructor only. */
 void ending_call(void (*function)(void));
 
-/* The process's exit status is to be what `function` answers when it ends, unless that is -1. Constructor only. */
+/* The process's exit status is to be what `function` answers when it ends, unless that is -1: however it ends but by a signal or a
+ * system call of its own, and it ends as it would without. Constructor only. */
 void ending_replaces_status(int (*function)(void));
 
 /* Calls them now, for abort and the like. The second time, and in another process than the constructor's that has not

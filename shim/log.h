@@ -1,11 +1,12 @@
 /* Writing what the shim says: lines with ==PID== in front, or JSON lines, on stderr or in the log file, each written by
- * one write(2) as far as a pipe takes it.
+ * one write(2) as far as a pipe takes it. In a line of text no control character gets through, so that no name of a thread or
+ * a file can make lines of its own.
  *
- * Nothing here allocates or takes a lock, errno is left as it was, and a reader that has gone, a full disk or a closed
- * stderr does no harm: what could not be written is counted, and said before the next that can. All async-signal-safe. */
+ * Nothing here allocates or takes a lock, errno is left as it was, and a reader that has gone or does not read, a full disk, a
+ * file's limit or a closed stderr does no harm (output.h, streams.h): what could not be written is counted, and said before the
+ * next that can. All async-signal-safe. */
 #pragma once
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -19,16 +20,8 @@ void log_open(void);
 /* One line: "==PID== gilshim: " in front and a newline behind, or an object of type "message". */
 void log_line(const char *line);
 
-/* Where lines go now: the descriptor, for those who have CPython write to it. A fork child gets a file of its own. */
-int log_descriptor(void);
-
-/* Around writing to it by others' hands: a pipe whose reader has gone must not end the host by SIGPIPE. */
-struct log_guard {
-    sigset_t before;
-    bool was_pending;
-};
-void log_guard_begin(struct log_guard *guard);
-void log_guard_end(const struct log_guard *guard);
+/* Writes bytes as they are, without a prefix: what CPython has said. */
+void log_bytes(const char *bytes, size_t size);
 
 /* A line of one's own making: log_start begins it with the prefix, log_json an object with time, pid, tid and type;
  * log_text ends and writes it. */

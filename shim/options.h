@@ -27,10 +27,11 @@ struct options {
     enum mode mode;
     uint32_t repairs; /* bit 1 << enum repair */
     int verbosity;    /* 0: only when dying; 1: each kind of repair once per calling site; 2: binding and probes too */
-    bool help;        /* print the options and go on */
-    bool check;       /* say what can be served, instead of running the program */
-    bool keep;        /* keep the state that a foreign thread got by Ensure until the thread ends */
-    bool summary;     /* a summary when the process ends */
+    bool quiet;   /* verbosity=0 was asked for, not only left as it was: what does not end the process is not told */
+    bool help;    /* print the options and go on */
+    bool check;   /* say what can be served, instead of running the program */
+    bool keep;    /* keep the state that a foreign thread got by Ensure until the thread ends */
+    bool summary; /* a summary when the process ends */
     uint64_t summary_stderr; /* ... where it is on stderr, only if that had this inode at start; 0: in any case */
     enum log_format log_format;
     enum color color;

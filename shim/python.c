@@ -1,7 +1,9 @@
 #include "python.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "elf.h"
 #include "real.h"
@@ -151,9 +153,13 @@ bool python_has_traceback(void) {
     return traceback_dumper() != NULL;
 }
 
-void python_dump_traceback(int fd, PyThreadState *state) {
+int python_open_traceback(PyThreadState *state) {
     void (*dump)(int, PyThreadState *) = traceback_dumper();
-    if (dump) {
-        dump(fd, state);
+    int ends[2];
+    if (!dump || pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+        return -1;
     }
+    dump(ends[1], state);
+    close(ends[1]);
+    return ends[0];
 }

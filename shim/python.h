@@ -12,7 +12,10 @@
  * references; allocates nothing that stays. */
 bool python_thread_name(char *name, size_t capacity);
 
-/* Whether the Python stack can be had in this CPython; and has CPython write it to `fd`, as faulthandler would: the stack
- * of `state`, which must be attached to the calling thread. Async-signal-safe. */
+/* Whether the Python stack can be had in this CPython. Async-signal-safe. */
 bool python_has_traceback(void);
-void python_dump_traceback(int fd, PyThreadState *state);
+
+/* What CPython, which writes it to a descriptor only, says of the Python stack of `state`, which must be attached to the
+ * calling thread: as faulthandler has it, cut to what a pipe holds. A descriptor to read it from and to be closed by the caller;
+ * nothing waits on it. -1: it can't be had. Async-signal-safe. */
+int python_open_traceback(PyThreadState *state);

@@ -167,7 +167,7 @@ static void tell(enum report_grade grade, enum report_kind kind, const struct re
         sites_suppress(kind, call->caller);
         return;
     }
-    __atomic_add_fetch(&counted, grade != REPORT_REPAIRED, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);
     if (!is_first || !is_wanted || is_reporting) {
         return;
     }
@@ -218,7 +218,7 @@ void report_repair(enum repair repair, const void *caller) {
 }
 
 static bool tells_warnings(void) {
-    return options.verbosity >= 1 || journal_is_on;
+    return options.verbosity >= 1 || (journal_is_on && !options.quiet);
 }
 
 void report_tell(enum report_grade grade, enum report_kind kind, const void *caller, const PyThreadState *state,
@@ -227,7 +227,9 @@ void report_tell(enum report_grade grade, enum report_kind kind, const void *cal
     if (grade != REPORT_FATAL) {
         journal_note(JOURNAL_MISUSE, call.call, (uint8_t)kind, state, caller);
     }
-    tell(grade, kind, &call, state, other, (struct subject){0}, grade != REPORT_WARNING || tells_warnings());
+    bool is_kept_back = grade == REPORT_WOULD_REPAIR && options.mode == MODE_OBSERVE && options.quiet;
+    tell(grade, kind, &call, state, other, (struct subject){0},
+         !is_kept_back && (grade != REPORT_WARNING || tells_warnings()));
 }
 
 void report_tell_of(enum report_kind kind, const struct report_call *call, const PyThreadState *state, pid_t tid,

@@ -1,5 +1,4 @@
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -108,15 +107,13 @@ static void add_states(struct json *json, const struct report *report) {
     json_close(json, ']');
 }
 
-/* CPython writes it to a descriptor only. */
 static void add_python_stack(struct json *json, const struct report *report) {
     char text[4000];
-    int fd = report->python_state ? memfd_create("gilshim", MFD_CLOEXEC) : -1;
+    int fd = report->python_state ? python_open_traceback(report->python_state) : -1;
     if (fd < 0) {
         return;
     }
-    python_dump_traceback(fd, report->python_state);
-    ssize_t size = pread(fd, text, sizeof text - 1, 0);
+    ssize_t size = read(fd, text, sizeof text - 1);
     close(fd);
     text[size > 0 ? size : 0] = '\0';
     json_string(json, "python_stack", text);

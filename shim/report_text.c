@@ -1,4 +1,5 @@
 #include <string.h>
+#include <unistd.h>
 
 #include "journal.h"
 #include "python.h"
@@ -146,10 +147,14 @@ static void put_stacks(const struct report *report) {
     char buffer[600];
     if (report->python_state) {
         put_line("  ", "Python stack (as CPython prints it):");
-        struct log_guard guard;
-        log_guard_begin(&guard);
-        python_dump_traceback(log_descriptor(), report->python_state);
-        log_guard_end(&guard);
+        int fd = python_open_traceback(report->python_state);
+        ssize_t size;
+        while (fd >= 0 && (size = read(fd, buffer, sizeof buffer)) > 0) {
+            log_bytes(buffer, (size_t)size);
+        }
+        if (fd >= 0) {
+            close(fd);
+        }
     }
     if (report->frame_count) {
         put_line("  ", report->are_frames_guessed ? "native stack, guessed (what looks like return addresses):"

@@ -15,10 +15,12 @@
 #include "leaving.h"
 #include "options.h"
 #include "owner.h"
+#include "path.h"
 #include "reconcile.h"
 #include "report.h"
 #include "stacks.h"
 #include "stall.h"
+#include "streams.h"
 #include "summary.h"
 #include "suppress.h"
 #include "text.h"
@@ -156,6 +158,8 @@ const char *start_before_dlsym(void *handle, const char *name) {
 /* ---- constructor ------------------------------------------------------------------------------------------------ */
 
 __attribute__((constructor)) static void start(void) {
+    streams_start();
+    path_start();
     options_read();
     if (!owner_start()) {
         options.mode = MODE_OFF;

@@ -1,12 +1,13 @@
 #include "timeline_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "descriptor.h"
+#include "output.h"
 #include "path.h"
 #include "report.h"
 
@@ -16,51 +17,62 @@ enum { CAPACITY = 64 * 1024 };
 
 static struct {
     char path[1200];
-    uint64_t size; /* written so far: whole lines */
-    uint64_t half; /* half of the limit */
-    bool is_first; /* no line in it yet: the next needs no comma in front */
-    bool can_seek; /* the bracket can be overwritten */
+    uint64_t size;         /* written so far: whole lines */
+    uint64_t half;         /* half of the limit */
+    struct descriptor old; /* FILE.1, once it is ours: not to be used, only to be known again */
+    bool is_first;         /* no line in it yet: the next needs no comma in front */
+    bool can_seek;         /* the bracket can be overwritten */
     size_t length;
     char buffer[CAPACITY + sizeof CLOSING];
 } file;
+static struct output_patience patience;
 static struct descriptor out = {.fd = -1}; /* apart from the buffer, which else would be data of the library's file */
 
-static void complain(const char *what) {
-    char buffer[sizeof file.path + 100];
+static void complain(const char *what, int error) {
+    static char buffer[sizeof file.path + 100]; /* too large for a host's stack */
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "warning: ");
     text_add(&text, what);
     text_add(&text, " the timeline \"");
     text_add(&text, file.path);
-    text_add(&text, "\" (errno ");
-    text_add_decimal(&text, (uint64_t)errno);
-    text_add(&text, ")");
+    text_add(&text, "\": ");
+    descriptor_add_reason(&text, error);
     report_line(text_end(&text));
 }
 
-/* Writes all or nothing: what came out of a line by half is cut off again. */
+/* How much of the buffer's first `size` bytes is whole lines that can be followed by the closing bracket within them. */
+static size_t whole_lines(const char *bytes, size_t size) {
+    size_t length = size > strlen(CLOSING) ? size - strlen(CLOSING) : 0;
+    while (length && memcmp(bytes + length, ",\n", 2) != 0) {
+        length--;
+    }
+    return length;
+}
+
+/* Writes a piece. Of one that did not fit, the whole lines are kept, and it was the last. */
 static bool write_out(const char *bytes, size_t size) {
-    if (!descriptor_is_ours(&out) && !(file.can_seek && descriptor_open_again(&out, file.path, O_WRONLY))) {
-        complain("the program has closed the file of");
+    if (!descriptor_is_ours(&out) && !(file.can_seek && descriptor_open_again(&out, file.path))) {
+        complain("the program has closed the file of", errno);
         out.fd = -1;
         return false;
     }
-    size_t done = 0;
-    while (done < size) {
-        ssize_t count = file.can_seek ? pwrite(out.fd, bytes + done, size - done, (off_t)(file.size + done))
-                                      : write(out.fd, bytes + done, size - done);
-        if (count < 0 && errno != EINTR) {
-            complain("can't write on");
-            if (ftruncate(out.fd, (off_t)file.size) != 0 ||
-                pwrite(out.fd, CLOSING, strlen(CLOSING), (off_t)file.size) < 0) {
-                errno = 0; /* not a file that can be cut: a pipe, /dev/full */
-            }
-            descriptor_close(&out);
-            return false;
-        }
-        done += count > 0 ? (size_t)count : 0;
+    errno = EPIPE;
+    size_t done = file.can_seek ? output_write_at(out.fd, bytes, size, (off_t)file.size)
+                                : output_write(out.fd, bytes, size, &patience);
+    if (done == size) {
+        return true;
     }
-    return true;
+    complain("can't write any more of", errno);
+    size_t kept = file.size + whole_lines(bytes, done);
+    /* Over bytes that the file has already, of this piece or the last bracket: no room is needed for it. */
+    if (file.can_seek && file.size) {
+        output_write_at(out.fd, CLOSING, strlen(CLOSING), (off_t)kept);
+        if (ftruncate(out.fd, (off_t)(kept + strlen(CLOSING))) != 0) {
+            errno = 0; /* a device */
+        }
+    }
+    descriptor_close(&out);
+    return false;
 }
 
 /* Writes what is in the buffer, with the closing bracket behind it, as one piece. */
@@ -76,10 +88,48 @@ static bool put_buffer(bool is_last) {
     return is_written;
 }
 
+enum { NAMES_MAX = 1000 };
+
+/* FILE.1 */
+static const char *name_of_old(void) {
+    static char name[sizeof file.path + 8]; /* too large for a host's stack */
+    struct text text = text_start(name, sizeof name);
+    text_add(&text, file.path);
+    text_add(&text, ".1");
+    return text_end(&text);
+}
+
+static bool is_there(const char *path) {
+    struct stat status;
+    return lstat(path, &status) == 0;
+}
+
+/* The first of FILE, FILE-2, FILE-3, ... that is free, and whose predecessor's name (FILE.1) is: an earlier timeline of this
+ * process's, from before an exec, or that of a process in another container is not to be destroyed. */
+static bool create(void) {
+    size_t length = strlen(file.path);
+    for (unsigned number = 1; number <= NAMES_MAX; number++) {
+        struct text text = {file.path, sizeof file.path, length};
+        if (number > 1) {
+            text_add(&text, "-");
+            text_add_decimal(&text, number);
+        }
+        text_end(&text);
+        errno = EEXIST;
+        if ((file.old.fd >= 0 || !is_there(name_of_old())) && descriptor_create(&out, file.path)) {
+            return true;
+        }
+        if (errno != EEXIST) {
+            break;
+        }
+    }
+    return false;
+}
+
 static bool begin(void) {
-    if (!descriptor_open(&out, file.path, O_WRONLY | O_CREAT | O_TRUNC)) {
+    if (!create()) {
         out.fd = -1;
-        complain("can't write");
+        complain("can't write", errno);
         return false;
     }
     file.can_seek = lseek(out.fd, 0, SEEK_CUR) == 0;
@@ -93,9 +143,12 @@ static bool begin(void) {
 
 bool timeline_file_open(const char *pattern, uint64_t limit) {
     struct text path = text_start(file.path, sizeof file.path);
-    path_expand(&path, pattern);
-    text_end(&path);
     file.half = limit / 2;
+    file.old.fd = -1;
+    if (!path_expand(&path, pattern)) {
+        complain("can't write", ENAMETOOLONG);
+        return false;
+    }
     return begin();
 }
 
@@ -120,16 +173,30 @@ void timeline_file_forget(void) {
     file.length = 0;
 }
 
-static bool rotate(void) {
-    char old[sizeof file.path + 8];
-    struct text text = text_start(old, sizeof old);
-    text_add(&text, file.path);
-    text_add(&text, ".1");
-    timeline_file_close();
-    if (rename(file.path, text_end(&text)) != 0) {
-        complain("can't rename");
+/* Makes the file FILE.1. What is there may be replaced if it is our own, from the last time. */
+static bool rename_file(const struct descriptor *from) {
+    struct stat status;
+    const char *old = name_of_old();
+    bool is_taken = lstat(old, &status) == 0;
+    if (is_taken && (file.old.fd < 0 || status.st_dev != file.old.device || status.st_ino != file.old.inode)) {
+        errno = EEXIST;
+        return false;
     }
-    return begin();
+    if (rename(file.path, old) != 0) {
+        return false;
+    }
+    file.old = *from;
+    return true;
+}
+
+static void rotate(void) {
+    struct descriptor full = out;
+    timeline_file_close();
+    if (full.fd < 0 || !rename_file(&full)) {
+        complain("can't rename the full half of", errno);
+        return;
+    }
+    begin();
 }
 
 /* The comma stands in front of a line, so that the last needs none: the array can be closed at any time. */

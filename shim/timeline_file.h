@@ -3,7 +3,8 @@
  * the process. Where that can't be (a pipe), the bracket comes with the end, and the format lets it be missing.
  *
  * A file that has reached half of its limit becomes FILE.1 and a new one is begun: the two together hold the latest
- * events. Not thread-safe: timeline.c has the lock. */
+ * events. Nothing that is there already is touched: where FILE is taken, it is FILE-2, FILE-3, and so on. What no longer fits on
+ * a disk is left out by whole lines. Not thread-safe: timeline.c has the lock. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,6 @@
 # The options of run-with-shim.sh: what each puts into GILSHIM_OPTIONS and LD_PRELOAD, and what is wrong usage.
 
+# shellcheck disable=SC2030,SC2031 # each test has its own
 load helpers
 load wrapper
 
@@ -50,19 +51,62 @@ own=history=64:summary=@
         is_status 2
         has_line "run-with-shim.sh: -m $mode: the modes are *"
     done
-    for number in '' 0 00 x 5x -1 1.5 ' 5' 5:mode=off; do
+    for number in '' 0 00 0.0 0.000 05 x 5x -1 1. .5 1.2345 1.2.3 ' 5' 5:mode=off 12345678; do
         wrapped -s "$number" touch ran
         is_status 2
-        has_line "run-with-shim.sh: -s $number: how many seconds*"
+        has_line "run-with-shim.sh: -s $number: -s needs a number of seconds, e.g. 5 or 0.5*"
     done
     mkdir folder
-    local file
-    for file in nothing folder ''; do
-        wrapped -S "$file" touch ran
+    wrapped -S nothing touch ran
+    is_status 2
+    has_line "run-with-shim.sh: -S nothing: there is no such file;*"
+    wrapped -S folder touch ran
+    is_status 2
+    has_line "run-with-shim.sh: -S folder: is a folder;*"
+    wrapped -S '' touch ran
+    is_status 2
+    has_line "run-with-shim.sh: -S needs the name of a file*"
+    [ ! -e ran ]
+}
+
+# What would become a file in an odd place, or none.
+@test "-o and -t: a folder, a FIFO, a device that there is not, a folder that is gone, the same file: 2, and nothing is run" {
+    mkdir folder gone
+    mkfifo fifo
+    local option
+    for option in -o -t; do
+        wrapped $option folder touch ran
         is_status 2
-        has_line "run-with-shim.sh: -S *"
+        has_line "run-with-shim.sh: $option folder: is a folder;*"
+        wrapped $option /tmp touch ran
+        has_line "run-with-shim.sh: $option /tmp: is a folder;*"
+        wrapped $option nothing/ touch ran
+        has_line "run-with-shim.sh: $option nothing/: there is no such folder;*"
+        wrapped $option fifo touch ran
+        has_line "run-with-shim.sh: $option fifo: is neither a file nor a device;*"
+        wrapped $option /dev/nul touch ran
+        is_status 2
+        has_line "run-with-shim.sh: $option /dev/nul: there is no such device;*"
+        limited 30 sh -c 'cd gone && rmdir ../gone && "$1" "$2" log touch ../ran; status=$?; mkdir ../gone; exit $status' - "$wrapper" $option
+        is_status 2
+        has_line "run-with-shim.sh: $option log: the current folder has been deleted;*"
+    done
+    local pair
+    for pair in 'x x' 'x x.%p' 'x.%p x'; do
+        wrapped -o "${pair% *}" -t "${pair#* }" touch ran
+        is_status 2
+        has_line "run-with-shim.sh: -o and -t name the same file;*"
     done
     [ ! -e ran ]
+    [ "$(echo /dev/nul*)" = /dev/null ]
+}
+
+@test "a device is passed on as it is" {
+    gives $own:log_path=/dev/null -o /dev/null
+    gives $own:timeline=/dev/full -t /dev/full
+    gives $own:log_path=/dev/null:timeline=/dev/null -o /dev/null -t /dev/null
+    gives $own:log_path=stderr -o /dev/stderr
+    gives $own:log_path=stdout -o /dev/fd/1
 }
 
 @test "a file with a colon in its path can't be passed on, and that is said" {
@@ -72,10 +116,10 @@ own=history=64:summary=@
     for option in -o -t -S; do
         wrapped $option a:b touch ran
         is_status 2
-        has_line "run-with-shim.sh: $option $PWD/a:b: a colon in the path *"
+        has_line "run-with-shim.sh: $option $PWD/a:b: a path with a colon *"
         wrapped $option with:colon/file touch ran
         is_status 2
-        (cd with:colon && wrapped $option file touch ran && is_status 2 && has_line "run-with-shim.sh: $option *: a colon in the path *")
+        (cd with:colon && wrapped $option file touch ran && is_status 2 && has_line "run-with-shim.sh: $option *: a path with a colon *")
         wrapped $option "$(printf '%01000d' 1)" touch ran
         is_status 2
         has_line "run-with-shim.sh: $option *"
@@ -149,6 +193,7 @@ preload_with() { LD_PRELOAD=$1 limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev
     gives $own:verbosity=0:summary=0 -q
     gives $own:log_format=json -j
     gives $own:stall=5 -s 5
+    gives $own:stall=0.25 -s 0.25
     gives "$own:timeline=$PWD/file" -t file
     gives $own:timeline=/nowhere/file -t /nowhere/file
     touch file
@@ -206,4 +251,87 @@ preload_with() { LD_PRELOAD=$1 limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev
     limited 30 sh -c '"$1" printenv GILSHIM_OPTIONS 2>&-' - "$wrapper"
     is_status 0
     has_line history=64:summary=1
+}
+
+# ---- two together
+
+# What each option is given, and what it puts into GILSHIM_OPTIONS; from the wrapper's own list, so that a new one is not left out.
+argument_of() {
+    case $1 in
+    -m) echo "$mode" ;;
+    -o) echo "$PWD/log" ;;
+    -t) echo "$PWD/trace" ;;
+    -s) echo 3 ;;
+    -S) echo "$PWD/rules" ;;
+    esac
+}
+effect_of() {
+    case $1 in
+    -m) echo "mode=$mode" ;;
+    -o) echo "log_path=$PWD/log" ;;
+    -t) echo "timeline=$PWD/trace" ;;
+    -s) echo stall=3 ;;
+    -S) echo "suppressions=$PWD/rules" ;;
+    -j) echo log_format=json ;;
+    -q) echo verbosity=0:summary=0 ;;
+    -v) echo "verbosity=[12]" ;;
+    -d) echo "verbosity=1" ;;
+    esac
+}
+
+# Either it has its effect, or a line says that it has none, or (-q, -v) the other one, behind it, counts.
+has_effect() {
+    local option=$1 other=$2
+    case $option:$other in -q:-v | -v:-q) return ;; esac
+    # shellcheck disable=SC2254
+    case :$output: in
+    *:$(effect_of "$option"):*) return ;;
+    *"run-with-shim.sh: "*"$option"*": no effect with "*) return ;;
+    esac
+    told "$option beside $other has no effect, and that is not said"
+}
+
+@test "every two options: each has its effect, or is said to have none" {
+    local mode option other options=() pairs=0 words
+    touch rules
+    mkdir bin
+    printf '#!/bin/sh\nprintenv GILSHIM_OPTIONS\n' >bin/gdb
+    chmod +x bin/gdb
+    mapfile -t options < <("$wrapper" -h | sed -n 's/^  \(-[a-zA-Z]\) .*/\1/p' | grep -vx -e -h)
+    [ "${#options[@]}" -ge 9 ] || told "${options[*]}"
+    for mode in observe off; do
+        for option in "${options[@]}"; do
+            for other in "${options[@]}"; do
+                [ $mode = observe ] || [ "$option" = -m ] || [ "$other" = -m ] || continue
+                words=("$option")
+                [ -z "$(argument_of "$option")" ] || words+=("$(argument_of "$option")")
+                words+=("$other")
+                [ -z "$(argument_of "$other")" ] || words+=("$(argument_of "$other")")
+                limited 30 env -u GILSHIM_OPTIONS PATH="$PWD/bin:$PATH" "$wrapper" "${words[@]}" printenv GILSHIM_OPTIONS
+                is_status 0
+                has_effect "$option" "$other"
+                has_effect "$other" "$option"
+                pairs=$((pairs + 1))
+            done
+        done
+    done
+    [ "$pairs" -ge 98 ]
+}
+
+@test "--check and --options say which options they have no use for" {
+    wrapped -v -o log --check /bin/true
+    has_line "run-with-shim.sh: -v -o: no effect with --check"
+    wrapped --options -j
+    has_line "run-with-shim.sh: -j: no effect with --options"
+    wrapped -m off -s 2 -t x true
+    is_status 0
+    [ "$output" = "run-with-shim.sh: -s -t: no effect with -m off" ]
+    GILSHIM_OPTIONS=mode=off wrapped -s 2 true
+    has_line "run-with-shim.sh: -s: no effect with -m off"
+    GILSHIM_OPTIONS=mode=off:mode=repair wrapped -s 2 true
+    is_silent
+    GILSHIM_OPTIONS=mode=off wrapped -s 2 -m repair true
+    is_silent
+    wrapped -q -m off true
+    is_silent
 }

@@ -141,15 +141,23 @@ patch_bytes() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status
     [ "$output" = "$library" ]
 }
 
-@test "works under dash, bash and busybox" {
+@test "works under dash, bash, busybox, yash, posh, mksh and ksh" {
     local shell
-    for shell in dash 'bash --posix' bash 'busybox sh'; do
+    for shell in dash 'bash --posix' bash 'busybox sh' yash posh mksh ksh; do
         command -v "${shell%% *}" >/dev/null || continue
         # shellcheck disable=SC2086
         limited 30 $shell "$wrapper" -v -o log printenv LD_PRELOAD GILSHIM_OPTIONS
         is_status 0
         has_line "$library"
         has_line "history=64:summary=@[1-9]*:log_path=$PWD/log:verbosity=1"
+        # shellcheck disable=SC2086 # no argument
+        limited 30 $shell "$wrapper" true
+        is_status 0
+        is_silent
+        # shellcheck disable=SC2086
+        limited 30 $shell "$wrapper" --check env -u A printenv
+        is_status 1
+        has_line "gilshim: program: *env, which starts *printenv"
     done
 }
 
@@ -271,9 +279,76 @@ C
     printf '#!/bin/sh\nexec "$@"\n' >any
     chmod +x any
     wrapped --check ./any
-    is_status 1
+    is_status 3
     has_line "gilshim: program: ./any (a script, run by /bin/sh)"
+    has_line "gilshim: can't be known before it runs: *"
+}
+
+@test "--check of what starts other programs, or opens libraries: can't be known before it runs" {
+    local program
+    for program in timeout nice sh nohup xargs; do
+        wrapped --check $program python3
+        is_status 3
+        has_line "gilshim: can't be known before it runs: *"
+        has_line "gilshim: check the program that it starts: *"
+    done
+    # By itself, and by a library of its own.
+    printf '#include <dlfcn.h>\nvoid *engine(const char *name) { return dlopen(name, 2); }\n' >engine.c
+    printf 'void *engine(const char *name);\nint main(int argc, char **argv) { return argc > 1 && !engine(argv[1]); }\n' >host.c
+    gcc -o alone host.c engine.c
+    gcc -shared -fPIC -o libengine.so engine.c
+    gcc -o host host.c -L. -lengine -Wl,-rpath,"$PWD"
+    for program in ./alone ./host; do
+        wrapped --check $program
+        is_status 3
+    done
+    wrapped --check env
+    is_status 1
     has_line "gilshim: nothing to serve: *"
+}
+
+@test "--check of a script that activates a virtualenv" {
+    require "needs an interpreter" use_python static
+    mkdir -p venv/bin
+    ln -s "$PYTHON" venv/bin/python
+    : >venv/bin/activate
+    printf '#!/bin/sh\n. %s/venv/bin/activate\nexec my-application\n' "$PWD" >known
+    printf '#!/bin/sh\n. "$HOME/venv/bin/activate"\nexec python3 app.py\n' >unknown
+    chmod +x known unknown
+    wrapped --check ./known
+    check_is_complete
+    has_line "gilshim: the script activates the virtualenv of $PWD/venv/bin/python: *"
+    wrapped --check ./unknown
+    is_status 3
+}
+
+@test "what takes the shim out of the environment of what it starts" {
+    wrapped env -i "$(type -P printenv)"
+    has_line "run-with-shim.sh: the shim can't help *printenv: env -i takes the shim out of the environment; put run-with-shim.sh behind it*"
+    local words
+    for words in 'env -' 'env -u LD_PRELOAD' 'env -uLD_PRELOAD' 'env --unset=LD_PRELOAD' 'env --ignore-environment'; do
+        # shellcheck disable=SC2086
+        wrapped $words "$(type -P true)"
+        is_status 0
+        has_line "run-with-shim.sh: the shim can't help *: env *takes the shim out of the environment; *"
+        # shellcheck disable=SC2086
+        wrapped --check $words "$(type -P true)"
+        is_status 1
+        has_line "gilshim: can't be served: env *takes the shim out of the environment; *"
+    done
+    mkdir bin
+    for words in sudo doas su ssh; do
+        printf '#!/bin/sh\necho ran\n' >bin/$words
+        chmod +x bin/$words
+    done
+    cp "$(type -P true)" bin/sudo
+    for words in sudo 'su -' 'ssh there'; do
+        # shellcheck disable=SC2086
+        PATH=$PWD/bin:$PATH wrapped $words python3
+        is_status 0
+    done
+    PATH=$PWD/bin:$PATH wrapped sudo python3
+    has_line "run-with-shim.sh: the shim can't help *sudo: sudo starts its command without LD_PRELOAD; use sudo run-with-shim.sh COMMAND;*"
 }
 
 @test "--check of a shell script that names a Python goes on with that Python" {
@@ -295,9 +370,9 @@ C
     printf '#!/bin/sh\nexec "/opt/pyenv/libexec/pyenv" exec "$program" "$@"\n' >python
     chmod +x python3.99 python
     PATH=$PWD:$PATH wrapped --check ./python3.99
-    is_status 1
+    is_status 3
     PATH=$PWD:$PATH wrapped --check python
-    is_status 1
+    is_status 3
     has_line "*shim of pyenv's*\`pyenv which python\`*"
 }
 
@@ -334,7 +409,7 @@ C
     printf '#! %s/second -S\n' "$PWD" >script
     chmod +x script
     local command
-    for command in ./second ./script "env ./second" "env -i ./second" "env -u A B=c $PYTHON -S" "env second" "env D=e env ./script"; do
+    for command in ./second ./script "env ./second" "env -u A B=c $PYTHON -S" "env second" "env D=e env ./script"; do
         # shellcheck disable=SC2086
         PATH=$PWD:$PATH wrapped --check $command
         is_status 0
@@ -353,7 +428,10 @@ C
     chmod +x script
     wrapped --check ./script
     is_status 1
-    has_line "gilshim: can't be served: /nowhere/python can't be read"
+    has_line "gilshim: can't be served: its interpreter /nowhere/python does not exist"
+    wrapped ./script
+    is_status 127
+    [ "$output" = "run-with-shim.sh: ./script: its interpreter /nowhere/python does not exist" ]
 }
 
 @test "--options prints the library's list on stdout, runs nothing, and needs no command" {
