@@ -1,0 +1,167 @@
+#!/usr/bin/env bats
+# Nothing that works bare may break. Hosts that embed Python and use the GIL API legally or with luck (tests/fixtures/hosts): each
+# is run bare first; what ends well bare ends well with the shim, with the same output and status, whatever its options.
+
+load ../helpers
+
+# How hosts end that don't end well without the shim: on which versions, and builds if not on all.
+# "hangs" and "dies" (CPython's fatal error, an assertion, a crash).
+ends_badly='
+borrowed                    dies  3.12-
+borrowed                    dies  -3.11 debug
+borrowed-state              hangs 3.12-
+borrowed-state              dies  -3.11 debug
+borrowed-among-others       dies  3.12-
+borrowed-among-others       dies  -3.11 debug
+borrowed-interpreter        dies  3.12-
+borrowed-finalize           dies  3.12-
+borrowed-finalize           dies  -3.11 debug
+taken-for-another           dies  3.12-
+saved-by-another            dies  3.12-
+enter-only                  hangs 3.12-
+enter-only                  dies  -3.11 debug
+one-state                   dies  -3.11 debug
+one-state-in-turn           dies  -3.11 debug
+qt-pool                     hangs -3.12
+qt-pool                     dies  3.13-
+checked-out                 dies  -3.11 debug
+checked-out-and-ensure      dies  -3.11 debug
+ping-pong                   dies  -3.11 debug
+marshalled                  dies  -3.11 debug
+py-startup                  dies  3.6-3.11
+startup-only                dies  3.13-
+freeswitch                  hangs -3.11
+release-lock-null           dies  3.9-
+icinga                      dies  3.9-
+opensips                    dies  3.6-
+opensips-mixed              dies  3.6-
+pyxpcom                     dies  3.9-
+pyobjc                      dies  3.9-
+freeradius-swap             dies  3.6-3.11
+freeradius-swap-busy        dies  -3.11
+bareos                      hangs -3.12
+bareos                      dies  3.13-
+ceph-mgr                    dies  -3.11 debug
+new-interpreter-without-gil dies  3.6-3.11
+acquire-lock-end            dies  3.6-
+end-release-lock            dies  3.9-
+release-unlocked            dies  3.11-3.12
+cancel-waiter               hangs 3.6-
+taken-up                    dies  -3.11 debug
+init-on-another-thread      hangs 3.9-3.12 release
+init-on-another-thread      dies  3.9-3.12 debug
+init-elsewhere              dies  -3.11 debug
+prefork-child-hook          dies  3.13-
+'
+
+# Known to end badly with the shim though they end well without it. Nothing may stay here.
+not_yet='
+handover               dies  -3.11
+own-lock               dies  -3.11
+own-lock-keep          dies  -3.11
+swap-new               dies  -3.11
+swap-then-restore      dies  -3.11
+borrowed-state         dies  -3.11
+one-state              dies  2.7-
+checked-out-and-ensure dies  2.7-
+enter-only             dies  -3.11
+taken-for-another      dies  -3.11
+borrowed-interpreter   dies  -3.11
+borrowed-finalize      hangs -3.11
+pyo                    dies  -3.11
+taken-up               dies  2.7-
+borrowed               dies  -3.11
+borrowed-among-others  dies  -3.11
+startup-only           dies  3.12-3.12
+release-unlocked       dies  3.12-
+'
+
+# lines_for TABLE: the hosts and words of the lines that are for this interpreter. Versions are 3.9-3.11, -3.11 or 3.13-, then
+# release or debug, or nothing.
+lines_for() {
+    awk -v version="$PY_VERSION" -v build="$PY_BUILD" '
+        function number(text, parts) { split(text, parts, "."); return parts[1] * 100 + parts[2] }
+        NF > 2 && (NF < 4 || $4 == build) {
+            split($3, range, "-")
+            if ((range[1] == "" || number(version) >= number(range[1])) && (range[2] == "" || number(version) <= number(range[2])))
+                print $1, $2
+        }' <<<"$1"
+}
+
+# Sets `expected` (host -> well, hangs, dies) and `excepted` (host -> why).
+read_tables() {
+    local host how
+    declare -gA expected=() excepted=()
+    for host in $("$FIXTURES/hosts-embed"); do expected[$host]=well; done
+    while read -r host how; do [ -z "$host" ] || expected[$host]=$how; done < <(lines_for "$ends_badly")
+    while read -r host how; do [ -z "$host" ] || excepted[$host]=$how; done < <(lines_for "$not_yet")
+}
+
+# What is to hang gets three seconds for it.
+setup_file() {
+    local host way well=() badly=() served=()
+    [ -x "$FIXTURES/hosts-embed" ] || return 0 # a static interpreter without its .a
+    read_tables
+    for host in "${!expected[@]}"; do
+        case ${expected[$host]} in
+        well) well+=("$host:60") ;;
+        dies) badly+=("$host:60") ;;
+        hangs) badly=("$host:3" "${badly[@]}") ;;
+        esac
+    done
+    "$ROOT/tests/fixtures/hosts/play" "$FIXTURES" "$BATS_FILE_TMPDIR" bare "${badly[@]}" "${well[@]}"
+    for host in "${well[@]}"; do [ -n "${excepted[${host%:*}]:-}" ] || served+=("$host"); done
+    for way in preloaded observed recorded kept; do
+        "$ROOT/tests/fixtures/hosts/play" "$FIXTURES" "$BATS_FILE_TMPDIR" "$way" "${served[@]}"
+    done
+}
+
+setup() {
+    [ -x "$FIXTURES/hosts-embed" ] || skip 'a static interpreter has no libpython'
+    read_tables
+}
+
+# ended FILE: sets `ended` to how.
+ended() {
+    local text
+    text=$(<"$BATS_FILE_TMPDIR/$1")
+    case $text in
+    *DONE$'\n''status 0') ended=well ;;
+    *'status 0') ended='early, without DONE' ;;
+    *'status 137') ended=hangs ;;
+    *'status 12'[567]) ended='not at all: it could not be run' ;;
+    *) ended=dies ;;
+    esac
+}
+
+@test "hosts without the shim: how each ends" {
+    local host ended failed=0
+    for host in "${!expected[@]}"; do
+        ended "bare.$host"
+        if [ "$ended" != "${expected[$host]}" ]; then
+            echo "$host should end so: ${expected[$host]}; it ended so: $ended"
+            cat "$BATS_FILE_TMPDIR/bare.$host"
+            failed=1
+        fi
+    done
+    [ "$failed" -eq 0 ]
+}
+
+# same WAY: each host that ends well bare ends the same this way.
+same() {
+    local host ended failed=0
+    for host in "${!expected[@]}"; do
+        if [ "${expected[$host]}" != well ] || [ -n "${excepted[$host]:-}" ]; then continue; fi
+        if cmp -s "$BATS_FILE_TMPDIR/bare.$host" "$BATS_FILE_TMPDIR/$1.$host"; then continue; fi
+        ended "$1.$host"
+        echo "$host, $1: $ended; bare, and this way:"
+        cat "$BATS_FILE_TMPDIR/bare.$host" "$BATS_FILE_TMPDIR/$1.$host"
+        failed=1
+    done
+    [ "$failed" -eq 0 ]
+}
+
+@test "hosts with the shim: what ends well bare ends the same" { same preloaded; }
+@test "hosts, mode=observe: the same" { same observed; }
+@test "hosts, everything recorded and told: the same" { same recorded; }
+@test "hosts, keep=1: the same" { same kept; }
