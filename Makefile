@@ -43,7 +43,7 @@ endif
 # kernel maps the 64 KiB around a page that is touched (fault-around), so that the order is what keeps the rest, half of the
 # library, out of the memory of a process that has no use for it. The libraries come behind the first of them, too: libc has
 # one function that is linked in where it is first asked for, pthread_atfork, and it runs when a process starts.
-starting := $(addprefix shim/,start.c real.c elf.c redirect.c options.c log.c late.c late.S dying.c interp.c ending.c tls.c \
+starting := $(addprefix shim/,start.c real.c loader.c fork.c locks.c elf.c redirect.c options.c log.c late.c late.S dying.c interp.c ending.c tls.c \
 	ticks.c leaving.c fatal.c survivors.c journal.c timeline.c stall.c summary.c legacy.c \
 	streams.c path.c)
 running := $(addprefix shim/,hooks.c shortway.c second.c owner.c owner_states.c keys.c slot.c registry.c current.c here.c \

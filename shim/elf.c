@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "loader.h"
+
 /* ---- segments --------------------------------------------------------------------------------------------------- */
 
 static uintptr_t page_size_here(void) {
@@ -54,16 +56,6 @@ size_t elf_readable_from(const struct elf_object *object, uintptr_t address) {
         }
     }
     return readable;
-}
-
-static bool holds_address(const struct dl_phdr_info *info, uintptr_t address) {
-    for (size_t i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *segment = &info->dlpi_phdr[i];
-        if (segment->p_type == PT_LOAD && address - info->dlpi_addr - segment->p_vaddr < segment->p_memsz) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* ---- the dynamic section ---------------------------------------------------------------------------------------- */
@@ -165,41 +157,17 @@ static int visit_one(struct dl_phdr_info *info, size_t size, void *argument) {
 
 bool elf_visit(bool (*visit)(const struct elf_object *object, void *argument), void *argument) {
     struct visit closure = {visit, argument};
-    return dl_iterate_phdr(visit_one, &closure) != 0;
-}
-
-struct search {
-    uintptr_t address;
-    struct elf_object *found;
-};
-
-static int match_address(struct dl_phdr_info *info, size_t size, void *argument) {
-    (void)size;
-    const struct search *search = argument;
-    if (!holds_address(info, search->address)) {
-        return 0;
-    }
-    elf_open(search->found, info);
-    return 1;
+    return loader_iterate(visit_one, &closure) != 0;
 }
 
 bool elf_find_by_address(const void *address, struct elf_object *object) {
-    struct search search = {(uintptr_t)address, object};
+    struct dl_phdr_info info;
     memset(object, 0, sizeof *object);
-    return dl_iterate_phdr(match_address, &search) != 0;
-}
-
-static int read_load_count(struct dl_phdr_info *info, size_t size, void *argument) {
-    if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs) {
-        *(uint64_t *)argument = info->dlpi_adds + info->dlpi_subs;
+    if (!loader_find(address, &info)) {
+        return false;
     }
-    return 1;
-}
-
-uint64_t elf_load_count(void) {
-    uint64_t count = 0;
-    dl_iterate_phdr(read_load_count, &count);
-    return count;
+    elf_open(object, &info);
+    return true;
 }
 
 /* ---- symbols ---------------------------------------------------------------------------------------------------- */

@@ -5,8 +5,8 @@
  * they have entries. Addresses are sums modulo 2^64, and the bias is below zero for an object that is linked at a higher
  * address than it is loaded at: they are tested against the segments and never compared with the bias.
  *
- * Nothing here allocates, locks or calls dl* functions other than dl_iterate_phdr, so a report can use it while another
- * thread is inside dlopen waiting for the GIL (dladdr would wait for the loader's lock: a deadlock of our own making). */
+ * Nothing here allocates, or asks the loader other than by loader.h, so a report can use it while another thread is inside
+ * dlopen waiting for the GIL (dladdr would wait for the loader's lock: a deadlock of our own making). */
 #pragma once
 
 #include <link.h>
@@ -39,18 +39,18 @@ struct elf_object {
 /* Fills `object` from what dl_iterate_phdr says of it. Async-signal-safe. */
 void elf_open(struct elf_object *object, const struct dl_phdr_info *info);
 
-/* Finds the loaded object that holds `address`; false, and an empty `object`, if none does. Not to be called inside
- * dl_iterate_phdr. */
+/* Finds the loaded object that holds `address`, which must not be closed meanwhile; false, and an empty `object`, if none
+ * does. Locks: as loader_find. Not to be called inside elf_visit. */
 bool elf_find_by_address(const void *address, struct elf_object *object);
 
 /* Calls `visit` for each loaded object in load order until it answers true; returns whether one did.
- * The loader's write lock is held meanwhile: `visit` must not allocate, call dl* functions or wait for anything. */
+ * The loader's write lock is held meanwhile (loader_iterate): `visit` must not allocate, call dl* functions or wait. */
 bool elf_visit(bool (*visit)(const struct elf_object *object, void *argument), void *argument);
 
 /* Whether both are the same loaded object. The bias alone does not tell: it is 0 for all that are loaded where they are
- * linked to be. */
+ * linked to be; the name is in memory of its own for each. */
 static inline bool elf_is_same(const struct elf_object *a, const struct elf_object *b) {
-    return a->segments == b->segments;
+    return a->name == b->name && a->bias == b->bias;
 }
 
 /* The protection that ld.so gave the page, an aligned address: the segment's, less write where RELRO covers it. -1 if no
@@ -62,9 +62,6 @@ size_t elf_readable_from(const struct elf_object *object, uintptr_t address);
 
 /* The string at `offset` of the object's string table; NULL if it does not end there. Async-signal-safe. */
 const char *elf_string(const struct elf_object *object, size_t offset);
-
-/* How often objects have been loaded and unloaded so far: changes when the set of objects does. */
-uint64_t elf_load_count(void);
 
 /* The object's exported definition of `name`, or NULL. Ignores versions: CPython's symbols have none.
  * Async-signal-safe. */

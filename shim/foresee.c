@@ -4,11 +4,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "elf.h"
 #include "here.h"
 #include "interp.h"
 #include "journal.h"
 #include "leaving.h"
+#include "loader.h"
 #include "options.h"
 #include "owner.h"
 #include "real.h"
@@ -244,16 +244,11 @@ void foresee_made(const PyThreadState *state) {
 /* Where a library has just found nothing under its key. */
 static __thread uintptr_t empty_handed __attribute__((tls_model("initial-exec")));
 
-static uintptr_t object_of(const void *caller) {
-    struct elf_object object;
-    return elf_find_by_address(caller, &object) ? (uintptr_t)object.segments : 0;
-}
-
 void foresee_key_answers(const void *value, const void *caller) {
     if (!options_look_on()) {
         return;
     }
-    empty_handed = value ? 0 : object_of(caller);
+    empty_handed = value ? 0 : loader_object_of(caller);
     for (unsigned i = 0; value && i < DEAD_COUNT; i++) {
         if (__atomic_load_n(&dead[i], __ATOMIC_RELAXED) == value) {
             foretell_repair(REPORT_WOULD_REPAIR, REPAIR_cached, caller, (PyThreadState *)value, NULL);
@@ -264,7 +259,7 @@ void foresee_key_answers(const void *value, const void *caller) {
 /* It makes a state, then, though the thread has one: pybind11 up to 2.2. */
 void foresee_new(const void *caller) {
     PyThreadState *own = options_look_on() && empty_handed ? slot_get() : NULL;
-    if (own && empty_handed == object_of(caller)) {
+    if (own && empty_handed == loader_object_of(caller)) {
         foretell_repair(REPORT_WOULD_REPAIR, REPAIR_share, caller, NULL, own);
     }
     empty_handed = 0;

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "elf.h"
+#include "loader.h"
 #include "real.h"
 
 uint32_t interp_epoch = 1;
@@ -22,10 +22,8 @@ uint32_t interp_next_epoch(void) {
 }
 
 bool interp_contains(const void *address) {
-    struct elf_object object;
-    struct elf_object cpython;
-    return elf_find_by_address(address, &object) &&
-           elf_find_by_address((const void *)real.Py_IsInitialized, &cpython) && elf_is_same(&object, &cpython);
+    uintptr_t object = loader_object_of(address);
+    return object && object == loader_object_of((const void *)real.Py_IsInitialized);
 }
 
 void interp_learn(void) {

@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "list.h"
+#include "locks.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 struct one {
@@ -16,38 +17,38 @@ static void tell_count(void) {
 }
 
 bool legacy_add(PyThreadState *state) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     struct one *one = list_push(&left, sizeof *one);
     if (one) {
         one->state = state;
     }
     tell_count();
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
     return one != NULL;
 }
 
 PyThreadState *legacy_take(void) {
     PyThreadState *state = NULL;
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     if (left.count > 0) {
         state = ((struct one *)left.items)[--left.count].state;
     }
     tell_count();
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
     return state;
 }
 
 void legacy_forget(void) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     left.count = 0;
     tell_count();
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
 }
 
 void legacy_before_fork(void) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
 }
 
 void legacy_after_fork(void) {
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
 }

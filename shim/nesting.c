@@ -1,13 +1,8 @@
 #include "nesting.h"
 
 #include "counter.h"
-#include "elf.h"
+#include "loader.h"
 #include "reconcile.h"
-
-static uintptr_t object_of(const void *caller) {
-    struct elf_object object;
-    return elf_find_by_address(caller, &object) ? (uintptr_t)object.segments : 0;
-}
 
 /* pybind11's acquire has asked its key just now, or has made a state and filed it. A hand-made AcquireThread has not. */
 static enum block_by by_library(struct owner *me, PyThreadState *state, enum block_by by) {
@@ -49,7 +44,7 @@ struct block *nesting_begin_over(struct owner *me, PyThreadState *state, PyThrea
         block->by = by;
         block->beneath = beneath;
         block->counter = counter_read(state);
-        block->object = by == BLOCK_BY_RESTORE ? object_of(caller) : 0;
+        block->object = by == BLOCK_BY_RESTORE ? loader_object_of(caller) : 0;
     }
     return block;
 }
@@ -71,7 +66,7 @@ static bool is_end_of(const struct block *over, int counter, bool is_release_thr
     case BLOCK_BY_LIBRARY: return true;
     case BLOCK_BY_ACQUIRE: return is_release_thread; /* or by DeleteCurrent, but not by SaveThread */
     case BLOCK_BY_RESTORE:                           /* who attached it saves it; somebody else's is a release */
-        return is_release_thread || over->object == object_of(caller);
+        return is_release_thread || over->object == loader_object_of(caller);
     }
     return false;
 }

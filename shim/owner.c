@@ -70,25 +70,9 @@ static struct owner *demand_record(void) {
 
 /* ---- fork ------------------------------------------------------------------------------------------------------- */
 
-static void before_fork(void) {
-    second_move_late(); /* not in the child: CPython's lock on its slots may be held there */
-    owner_pool_before_fork();
-    registry_before_fork();
-    legacy_before_fork();
-}
-
-static void after_fork_in_parent(void) {
-    legacy_after_fork();
-    registry_after_fork();
-    owner_pool_after_fork();
-}
-
 /* Only the forking thread is left. These handlers run before PyOS_AfterFork_Child: states are not freed yet. */
 static void after_fork_in_child(void) {
-    legacy_after_fork();
     legacy_forget(); /* CPython frees them with the other threads' */
-    registry_after_fork();
-    owner_pool_after_fork();
     owner_pool_put_others(owner_fast.record);
     if (owner_fast.record) {
         owner_forked(owner_fast.record);
@@ -106,9 +90,10 @@ void owner_forked(struct owner *me) {
     owner_unsettle();
 }
 
+/* second_move_late: not in the child, where CPython's lock on its slots may be held. */
 bool owner_start(void) {
     can_track = pthread_key_create(&exit_key, thread_ends) == 0 &&
-                pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
+                pthread_atfork(second_move_late, NULL, after_fork_in_child) == 0;
     return can_track;
 }
 

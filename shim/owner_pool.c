@@ -3,6 +3,7 @@
 #include <pthread.h>
 
 #include "list.h"
+#include "locks.h"
 #include "registry.h"
 
 enum { CHUNK_RECORDS = 255 };
@@ -30,7 +31,7 @@ static void add_chunk(void) {
 }
 
 struct owner *owner_pool_take(void) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     if (!free_records) {
         add_chunk();
     }
@@ -39,7 +40,7 @@ struct owner *owner_pool_take(void) {
         free_records = record->next_free;
         record->is_in_use = true;
     }
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
     return record;
 }
 
@@ -53,19 +54,19 @@ void owner_pool_wipe(struct owner *record) {
 void owner_pool_put(struct owner *record) {
     owner_pool_wipe(record);
     record->exit_rounds = 0;
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     record->is_in_use = false;
     record->next_free = free_records;
     free_records = record;
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
 }
 
 void owner_pool_before_fork(void) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
 }
 
 void owner_pool_after_fork(void) {
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
 }
 
 void owner_pool_put_others(const struct owner *mine) {

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include "late.h"
+#include "loader.h"
+#include "locks.h"
 #include "redirect.h"
 #include "report.h"
 #include "text.h"
@@ -292,15 +294,23 @@ static void look(bool starting) {
 }
 
 bool real_bind(bool starting) {
-    uint64_t load_count = elf_load_count();
+    uint64_t load_count = loader_changes();
     if (!starting && load_count == __atomic_load_n(&seen_load_count, __ATOMIC_ACQUIRE)) {
         return real_is_bound();
     }
-    pthread_mutex_lock(&binding_lock);
+    locks_take(&binding_lock);
     look(starting);
     __atomic_store_n(&seen_load_count, load_count, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&binding_lock);
+    locks_give(&binding_lock);
     return real_is_bound();
+}
+
+void real_before_fork(void) {
+    locks_take(&binding_lock);
+}
+
+void real_after_fork(void) {
+    locks_give(&binding_lock);
 }
 
 const struct real *real_of_caller(const void *caller) {

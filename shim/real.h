@@ -61,6 +61,10 @@ extern struct real_status real_status __attribute__((visibility("hidden")));
  * no call into CPython is made. Returns whether one is bound. */
 bool real_bind(bool starting);
 
+/* For fork.c alone. */
+void real_before_fork(void);
+void real_after_fork(void);
+
 static inline bool real_is_bound(void) {
     return real_status.binding != REAL_UNBOUND;
 }

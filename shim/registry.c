@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <sys/mman.h>
 
+#include "locks.h"
+
 /* Open addressing, linear probing, at most half full; grows by doubling. In pages of its own: malloc may be what the
  * caller is inside of. */
 enum { FIRST_CAPACITY = 128 };
@@ -96,25 +98,25 @@ static void remove_entry(struct registry_entry *entry) {
 }
 
 bool registry_find(const void *state, struct registry_entry *entry) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     const struct registry_entry *found = place_of(state);
     *entry = found ? *found : (struct registry_entry){.state = NULL};
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
     return entry->state && !entry->is_history;
 }
 
 void registry_add(const void *state, const void *owner, uint32_t epoch) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     struct registry_entry *entry = demand(state);
     if (entry) {
         *entry = (struct registry_entry){
             .state = state, .owner = owner, .taken = epoch, .died = entry->died, .birth = ++births};
     }
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
 }
 
 bool registry_take(const void *state, const void *owner, uint32_t epoch, bool has_moved) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     struct registry_entry *entry = demand(state);
     if (entry) {
         entry->owner = owner;
@@ -122,24 +124,24 @@ bool registry_take(const void *state, const void *owner, uint32_t epoch, bool ha
         entry->is_dead = entry->is_history = entry->is_given_up = false;
         entry->has_moved = entry->has_moved || has_moved;
     }
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
     return entry != NULL;
 }
 
 bool registry_give_up(const void *state, const void *owner) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     struct registry_entry *entry = place_of(state);
     bool is_its_own = entry && entry->state && entry->owner == owner && entry->has_moved;
     if (is_its_own) {
         entry->owner = NULL;
         entry->is_given_up = true;
     }
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
     return is_its_own;
 }
 
 bool registry_take_back(const void *state, const void *owner, uint32_t birth, uint32_t epoch) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     struct registry_entry *entry = place_of(state);
     bool is_free = entry && entry->state && entry->is_given_up && entry->birth == birth;
     if (is_free) {
@@ -147,29 +149,29 @@ bool registry_take_back(const void *state, const void *owner, uint32_t birth, ui
         entry->taken = epoch;
         entry->is_given_up = false;
     }
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
     return is_free;
 }
 
 void registry_bury(const void *state, uint32_t epoch) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     struct registry_entry *entry = demand(state);
     if (entry) {
         *entry = (struct registry_entry){.state = state, .died = epoch, .birth = entry->birth, .is_dead = true};
     }
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
 }
 
 /* `owner`: only if it is that one's; NULL: whoever's. False: it has moved, and is kept. */
 static bool part_with(const void *state, const void *owner, bool keeps_moved) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     struct registry_entry *entry = place_of(state);
     bool is_meant = entry && entry->state && (!owner || entry->owner == owner);
     bool is_kept = is_meant && keeps_moved && entry->has_moved;
     if (is_meant && !is_kept) {
         remove_entry(entry);
     }
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
     return !is_kept;
 }
 
@@ -186,7 +188,7 @@ bool registry_remove_unmoved_of(const void *state, const void *owner) {
 }
 
 static void part_with_owner(const void *owner, bool keeps_moved) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     for (uint32_t i = 0; i < capacity; i++) {
         /* Vacating may move another entry into this place: look at it again. */
         while (table[i].state && table[i].owner == owner) {
@@ -197,7 +199,7 @@ static void part_with_owner(const void *owner, bool keeps_moved) {
             }
         }
     }
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
 }
 
 void registry_remove_owner(const void *owner) {
@@ -209,20 +211,20 @@ void registry_leave_owner(const void *owner) {
 }
 
 void registry_clear(void) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
     for (uint32_t i = 0; i < capacity; i++) {
         table[i] = (struct registry_entry){.state = NULL};
     }
     used = 0;
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
 }
 
 void registry_before_fork(void) {
-    pthread_mutex_lock(&lock);
+    locks_take(&lock);
 }
 
 void registry_after_fork(void) {
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
 }
 
 uint32_t registry_count(void) {

@@ -6,6 +6,7 @@
 #include "elf.h"
 #include "interp.h"
 #include "journal.h"
+#include "loader.h"
 #include "options.h"
 #include "picture.h"
 #include "real.h"
@@ -38,7 +39,7 @@ static bool is_loaded(void) {
     static uint64_t load_count;
     static const void *found;
     const void *python = (const void *)real.Py_IsInitialized;
-    uint64_t now = elf_load_count();
+    uint64_t now = loader_changes();
     if (now != load_count || found != python) {
         struct elf_object object;
         load_count = now;

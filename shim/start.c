@@ -9,10 +9,12 @@
 #include "current.h"
 #include "dying.h"
 #include "fatal.h"
+#include "fork.h"
 #include "interp.h"
 #include "journal.h"
 #include "late.h"
 #include "leaving.h"
+#include "loader.h"
 #include "options.h"
 #include "owner.h"
 #include "path.h"
@@ -161,7 +163,8 @@ __attribute__((constructor)) static void start(void) {
     streams_start();
     path_start();
     options_read();
-    if (!owner_start()) {
+    loader_start();
+    if (!fork_prepare() || !owner_start()) {
         options.mode = MODE_OFF;
         report_line("warning: no thread-specific key left: nothing is repaired");
     }

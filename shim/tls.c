@@ -3,6 +3,8 @@
 #include <link.h>
 #include <stdbool.h>
 
+#include "loader.h"
+
 struct search {
     uintptr_t address;
     struct tls_block found;
@@ -27,6 +29,6 @@ static int look(struct dl_phdr_info *info, size_t size, void *argument) {
 
 struct tls_block tls_block_of(const void *address) {
     struct search search = {.address = (uintptr_t)address};
-    dl_iterate_phdr(look, &search);
+    loader_iterate(look, &search);
     return search.found;
 }

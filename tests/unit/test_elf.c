@@ -1,4 +1,5 @@
 #include "elf.h"
+#include "loader.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
@@ -90,13 +91,13 @@ static void visits_in_load_order_until_told_to_stop(void) {
 }
 
 static void notices_loads(void) {
-    uint64_t before = elf_load_count();
-    CHECK(elf_load_count() == before);
+    uint64_t before = loader_changes();
+    CHECK(loader_changes() == before);
     void *handle = dlopen(libraries[0], RTLD_NOW);
-    uint64_t loaded = elf_load_count();
+    uint64_t loaded = loader_changes();
     CHECK(loaded != before);
     dlclose(handle);
-    CHECK(elf_load_count() != loaded);
+    CHECK(loader_changes() != loaded);
 }
 
 static volatile int stop;
