@@ -94,7 +94,7 @@ static void leave(void) {
 /* ---- the list of objects, without a lock -------------------------------------------------------------------------- */
 
 /* Memory that may go away. Where the kernel lets nobody read so, it is taken at its word. */
-static bool read_with_care(const void *from, void *to, size_t size) {
+bool loader_read(const void *from, void *to, size_t size) {
     int saved_errno = errno;
     errno = EFAULT; /* so it stays where only a part could be read */
     bool is_read = thread_read_memory(from, to, size);
@@ -113,7 +113,7 @@ static bool walk(bool (*look)(const struct link_map *map, const struct link_map 
     enum { OBJECTS_MAX = 100000 };
     const struct link_map *map = _r_debug.r_map;
     struct link_map copy;
-    for (int i = 0; i < OBJECTS_MAX && map && read_with_care(map, &copy, sizeof copy); i++, map = copy.l_next) {
+    for (int i = 0; i < OBJECTS_MAX && map && loader_read(map, &copy, sizeof copy); i++, map = copy.l_next) {
         if (look(map, &copy, argument)) {
             return true;
         }
@@ -128,19 +128,19 @@ static bool is_executable(const struct link_map *map) {
 /* Copies the program headers of an object whose file header is at `base`; returns how many; 0: they are not there. */
 static size_t read_headers(uintptr_t base, ElfW(Phdr) *headers, const ElfW(Phdr) **at) {
     ElfW(Ehdr) header;
-    if (!base || base % HEADER_PAGE || !read_with_care((const void *)base, &header, sizeof header) ||
+    if (!base || base % HEADER_PAGE || !loader_read((const void *)base, &header, sizeof header) ||
         memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_phentsize != sizeof *headers ||
         header.e_phnum > HEADERS_MAX || header.e_phoff > HEADER_PAGE - header.e_phnum * sizeof *headers) {
         return 0;
     }
     *at = (const ElfW(Phdr) *)(base + header.e_phoff);
-    return read_with_care(*at, headers, header.e_phnum * sizeof *headers) ? header.e_phnum : 0;
+    return loader_read(*at, headers, header.e_phnum * sizeof *headers) ? header.e_phnum : 0;
 }
 
 static size_t read_own_headers(ElfW(Phdr) *headers, const ElfW(Phdr) **at) {
     size_t count = getauxval(AT_PHNUM);
     *at = (const ElfW(Phdr) *)getauxval(AT_PHDR);
-    return *at && count <= HEADERS_MAX && read_with_care(*at, headers, count * sizeof *headers) ? count : 0;
+    return *at && count <= HEADERS_MAX && loader_read(*at, headers, count * sizeof *headers) ? count : 0;
 }
 
 static bool are_headers_of(const struct link_map *map, const ElfW(Phdr) *headers, size_t count) {
@@ -223,7 +223,7 @@ static bool is_mapped(const struct link_map *map, const struct link_map *copy, s
     }
     ElfW(Dyn) first;
     *place = (struct loader_place){.map = map, .start = copy->l_addr};
-    return read_with_care(copy->l_ld, &first, sizeof first);
+    return loader_read(copy->l_ld, &first, sizeof first);
 }
 
 static bool visit_entry(const struct link_map *map, const struct link_map *copy, void *argument) {
@@ -333,7 +333,36 @@ static int match_address(struct dl_phdr_info *info, size_t size, void *argument)
     return 0;
 }
 
-/* Where the program headers are to be read directly: the object stays. */
+uintptr_t loader_headers(const struct loader_place *place, unsigned *count) {
+    struct link_map copy;
+    ElfW(Phdr) headers[HEADERS_MAX];
+    const ElfW(Phdr) *at = NULL;
+    *count = 0;
+    if (loader_read(place->map, &copy, sizeof copy)) {
+        *count = (unsigned)find_headers(place->map, &copy, place->start, headers, &at);
+    }
+    return *count ? (uintptr_t)at : 0;
+}
+
+bool loader_is_code(const void *address) {
+    struct loader_place place;
+    struct link_map copy;
+    ElfW(Phdr) headers[HEADERS_MAX];
+    const ElfW(Phdr) *at = NULL;
+    if (!loader_locate(address, &place) || !loader_read(place.map, &copy, sizeof copy)) {
+        return false;
+    }
+    size_t count = find_headers(place.map, &copy, place.start, headers, &at);
+    for (size_t i = 0; i < count; i++) {
+        if (headers[i].p_type == PT_LOAD && (headers[i].p_flags & PF_X) &&
+            (uintptr_t)address - copy.l_addr - headers[i].p_vaddr < headers[i].p_memsz) {
+            return true;
+        }
+    }
+    return count == 0;
+}
+
+/* Read directly: the object stays, and process_vm_readv is a call that the program may not be allowed. */
 static void describe_at(const struct loader_place *place, struct dl_phdr_info *info) {
     const struct link_map *map = place->map;
     const ElfW(Ehdr) *header = (const void *)place->start;
@@ -369,7 +398,7 @@ uintptr_t loader_object_of(const void *address) {
     struct loader_place place;
     struct dl_phdr_info info;
     if (find_object) {
-        return loader_locate(address, &place) ? (uintptr_t)place.map->l_ld : 0;
+        return loader_locate(address, &place) ? (uintptr_t)place.map : 0;
     }
     size_t count = loader_find(address, &info) ? info.dlpi_phnum : 0;
     for (size_t i = 0; i < count; i++) {

@@ -28,7 +28,15 @@ bool loader_find(const void *address, struct dl_phdr_info *info);
  * async-signal-safe. False: there is none, or (before glibc 2.35) it can't be told. */
 bool loader_locate(const void *address, struct loader_place *place);
 
-/* The dynamic section of the object that holds `address`, which stays: which object it is. 0: none. Locks: as loader_find. */
+/* Where the program headers of the object at `place` are, and how many in *count; 0: not in its first page, or the object
+ * has gone. Copies memory that may have gone; false: it has. Both without a lock, and async-signal-safe. */
+uintptr_t loader_headers(const struct loader_place *place, unsigned *count);
+bool loader_read(const void *from, void *to, size_t size);
+
+/* Whether `address`, which may be stale, is in an object's executable segment. Locks: none. Async-signal-safe. */
+bool loader_is_code(const void *address);
+
+/* Which object holds `address`, which stays: a number of its own while it is loaded. 0: none. Locks: as loader_find. */
 uintptr_t loader_object_of(const void *address);
 
 /* Calls `visit` for each object in load order until it answers other than 0, and returns that: dl_iterate_phdr, whose

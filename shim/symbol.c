@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "glimpse.h"
+
 /* ---- the .symtab of a file -------------------------------------------------------------------------------------- */
 
 /* A file that ld.so has loaded, mapped anew for what is not loaded with it. */
@@ -23,12 +25,30 @@ static bool holds(const struct file *file, uint64_t offset, uint64_t size) {
     return offset <= file->size && size <= file->size - offset;
 }
 
+/* What was loaded from it. */
+struct loaded {
+    const char *path; /* "": the executable */
+    uintptr_t bias;
+    uintptr_t headers; /* the program headers in memory, which may go away */
+    size_t header_count;
+};
+
 /* The file must be the one that was loaded, not a later one of its name: its program headers are compared. */
-static bool is_same(const struct file *file, const ElfW(Ehdr) *header, const struct elf_object *object) {
-    return holds(file, 0, sizeof *header) && memcmp(header->e_ident, ELFMAG, SELFMAG) == 0 &&
-           header->e_phnum == object->segment_count && header->e_phentsize == sizeof(ElfW(Phdr)) &&
-           holds(file, header->e_phoff, object->segment_count * sizeof(ElfW(Phdr))) &&
-           memcmp(file->bytes + header->e_phoff, object->segments, object->segment_count * sizeof(ElfW(Phdr))) == 0;
+static bool is_same(const struct file *file, const ElfW(Ehdr) *header, const struct loaded *loaded) {
+    if (!holds(file, 0, sizeof *header) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
+        header->e_phnum != loaded->header_count || header->e_phentsize != sizeof(ElfW(Phdr)) ||
+        !holds(file, header->e_phoff, loaded->header_count * sizeof(ElfW(Phdr)))) {
+        return false;
+    }
+    for (size_t i = 0; i < loaded->header_count; i++) {
+        ElfW(Phdr) one;
+        size_t at = i * sizeof one;
+        if (!loader_read((const void *)(loaded->headers + at), &one, sizeof one) ||
+            memcmp(file->bytes + header->e_phoff + at, &one, sizeof one) != 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool find_symbols(struct file *file, const ElfW(Ehdr) *header) {
@@ -57,9 +77,9 @@ static bool find_symbols(struct file *file, const ElfW(Ehdr) *header) {
     return false;
 }
 
-static bool file_open(struct file *file, const struct elf_object *object) {
+static bool file_open(struct file *file, const struct loaded *loaded) {
     memset(file, 0, sizeof *file);
-    int fd = open(object->name[0] ? object->name : "/proc/self/exe", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = open(loaded->path[0] ? loaded->path : "/proc/self/exe", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat status;
     if (fd < 0) {
         return false;
@@ -74,7 +94,7 @@ static bool file_open(struct file *file, const struct elf_object *object) {
         return false;
     }
     const ElfW(Ehdr) *header = (const ElfW(Ehdr) *)(const void *)file->bytes;
-    if (is_same(file, header, object) && find_symbols(file, header)) {
+    if (is_same(file, header, loaded) && find_symbols(file, header)) {
         return true;
     }
     munmap((void *)file->bytes, file->size);
@@ -87,16 +107,16 @@ static const char *function_name(const struct file *file, const ElfW(Sym) *symbo
 }
 
 /* As elf_function_at, by the file's .symtab. Copied, because the file does not stay mapped. */
-static bool hidden_function_at(const struct elf_object *object, uintptr_t address, char *name, size_t capacity,
+static bool hidden_function_at(const struct loaded *loaded, uintptr_t address, char *name, size_t capacity,
                                size_t *offset) {
     struct file file;
     bool is_found = false;
-    if (!file_open(&file, object)) {
+    if (!file_open(&file, loaded)) {
         return false;
     }
     for (size_t i = 0; i < file.symbol_count && !is_found; i++) {
         const char *candidate = function_name(&file, &file.symbols[i]);
-        uintptr_t distance = address - object->bias - file.symbols[i].st_value;
+        uintptr_t distance = address - loaded->bias - file.symbols[i].st_value;
         if (candidate && candidate[0] && distance < file.symbols[i].st_size) {
             struct text text = text_start(name, capacity);
             text_add(&text, candidate);
@@ -112,7 +132,8 @@ static bool hidden_function_at(const struct elf_object *object, uintptr_t addres
 void *symbol_find_hidden(const struct elf_object *object, const char *name) {
     struct file file;
     void *found = NULL;
-    if (!file_open(&file, object)) {
+    struct loaded loaded = {object->name, object->bias, (uintptr_t)object->segments, object->segment_count};
+    if (!file_open(&file, &loaded)) {
         return NULL;
     }
     for (size_t i = 0; i < file.symbol_count && !found; i++) {
@@ -207,36 +228,38 @@ void symbol_add_demangled(struct text *text, const char *name) {
 
 /* ---- addresses -------------------------------------------------------------------------------------------------- */
 
-static void add_object_name(struct text *text, const struct elf_object *object) {
+static void add_object_name(struct text *text, const struct glimpse *object) {
     const char *slash = strrchr(object->name, '/');
     text_add(text, object->name[0] ? (slash ? slash + 1 : object->name) : program_invocation_short_name);
 }
 
 void symbol_add_object(struct text *text, const void *address) {
-    struct elf_object object;
-    if (address && elf_find_by_address((const char *)address - 1, &object)) {
+    struct glimpse object;
+    if (address && glimpse_take(&object, (const char *)address - 1)) {
         add_object_name(text, &object);
     } else {
         text_add(text, "?");
     }
 }
 
+static bool find_function(const struct glimpse *object, const void *call, char *name, size_t capacity, size_t *offset) {
+    struct loaded loaded = {object->name, object->bias, object->headers, object->header_count};
+    return glimpse_function_at(object, call, name, capacity, offset) ||
+           hidden_function_at(&loaded, (uintptr_t)call, name, capacity, offset);
+}
+
 void symbol_add(struct text *text, const void *address) {
-    struct elf_object object;
+    struct glimpse object;
     const char *call = address ? (const char *)address - 1 : NULL;
-    if (!call || !elf_find_by_address(call, &object)) {
+    if (!call || !glimpse_take(&object, call)) {
         text_add_hex(text, (uintptr_t)address);
         return;
     }
     add_object_name(text, &object);
     text_add(text, "!");
-    char hidden[256];
+    char function[256];
     size_t offset = 0;
-    const char *function = elf_function_at(&object, call, &offset);
-    if (!function && hidden_function_at(&object, (uintptr_t)call, hidden, sizeof hidden, &offset)) {
-        function = hidden;
-    }
-    if (function) {
+    if (find_function(&object, call, function, sizeof function, &offset)) {
         symbol_add_demangled(text, function);
         text_add(text, "+");
         text_add_hex(text, offset + 1);
@@ -247,11 +270,10 @@ void symbol_add(struct text *text, const void *address) {
 }
 
 bool symbol_is(const void *address, const char *name) {
-    struct elf_object object;
+    struct glimpse object;
+    char function[256];
     size_t offset;
-    if (!address || !elf_find_by_address((const char *)address - 1, &object)) {
-        return false;
-    }
-    const char *function = elf_function_at(&object, (const char *)address - 1, &offset);
-    return function && strcmp(function, name) == 0;
+    const char *call = address ? (const char *)address - 1 : NULL;
+    return call && glimpse_take(&object, call) &&
+           glimpse_function_at(&object, call, function, sizeof function, &offset) && strcmp(function, name) == 0;
 }

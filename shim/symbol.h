@@ -1,8 +1,9 @@
 /* Names for addresses: module!function+offset, for reports. Static functions are named where the module's file still has
  * its .symtab; C++ names are shown in their short form, foo::bar for _ZN3foo3barEv.
  *
- * Nothing here allocates or takes a lock but the loader's for reading (dl_iterate_phdr), so all of it works while the
- * rest of the process hangs. Not async-signal-safe: files are opened and mapped. */
+ * Nothing here allocates or takes a lock, so all of it works while the rest of the process hangs, and of an address in a
+ * library that is closed meanwhile, or has been, no more is read than is there (glimpse.h). Not async-signal-safe: files are
+ * opened and mapped. */
 #pragma once
 
 #include <stdbool.h>
@@ -22,7 +23,7 @@ void symbol_add_object(struct text *text, const void *address);
 /* Whether the function that holds the return address has this name, as the linker knows it. */
 bool symbol_is(const void *address, const char *name);
 
-/* Where a function of the object begins that is not exported, by the .symtab of its file; NULL if it can't be told. */
+/* Where a function of the object, which stays, begins that is not exported, by the .symtab of its file; NULL if it can't be told. */
 void *symbol_find_hidden(const struct elf_object *object, const char *name);
 
 /* Adds a linker's name, C++'s in the short form: without parameters, template arguments as "<...>". What is not
