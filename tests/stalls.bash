@@ -29,3 +29,20 @@ stalls() {
 first_line() {
     case ${lines[0]} in $1) ;; *) told "the first line does not match: $1" ;; esac
 }
+
+# It is CPython's own function that shows a Python stack. 2.7 has none; 3.9, 3.10, 3.13 and 3.14 hide it, and a stripped file has
+# no other list: Debian's release builds are. 3.15's is public.
+python_stack_is_hidden() {
+    ! python_before 3 || return 0
+    case $PY_TAG in *-dbg*) return 1 ;; deb*) ;; *) return 1 ;; esac
+    case $PY_VERSION in 3.9 | 3.10 | 3.13 | 3.14) ;; *) return 1 ;; esac
+}
+
+# has_python_stack FRAME: the report has the holder's Python stack with that line, or says why not.
+has_python_stack() {
+    if python_stack_is_hidden; then
+        has_line '*Python stack of the holder: not *this CPython has no function for it'
+    else
+        has_line "$1"
+    fi
+}

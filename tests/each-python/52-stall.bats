@@ -16,18 +16,8 @@ load ../stalls
     first_line "*stall: thread * has waited for the GIL for * s (in CPython's own loop*); thread * holds it (in libstore.so!store_sleep+0x*)"
 }
 
-# It is CPython's own function that shows it. 3.9, 3.10, 3.13 and 3.14 hide it, and a stripped file has no other list: Debian's
-# release builds are. 3.15's is public.
-is_hidden() {
-    case $PY_TAG in *-dbg*) return 1 ;; deb*) ;; *) return 1 ;; esac
-    case $PY_VERSION in 3.9 | 3.10 | 3.13 | 3.14) ;; *) return 1 ;; esac
-}
 @test "the holder's Python stack is shown, or why not" {
     stalls never 'gilshim:   advice:'
     first_line '*stall: thread * has waited for the GIL for * s (PyGILState_Ensure, called by libengine.so!*); thread * holds it (in libstore.so!store_sleep+0x*)'
-    if python_before 3 || is_hidden; then
-        has_line '*Python stack of the holder: not to be had, this CPython has no function for it'
-    else
-        has_line '*File "*stall.py", line * in never'
-    fi
+    has_python_stack '*File "*stall.py", line * in never'
 }
