@@ -95,6 +95,7 @@ check: $(library)	## every test on every interpreter of this machine (CHECK='-p 
 -include tests/unit/rules.mk
 -include tests/bench/rules.mk
 -include tests/nesting/rules.mk
+-include tests/faults/rules.mk
 -include tests/stacks/rules.mk
 -include tests/noharm/rules.mk
 -include tests/pybind11/rules.mk
@@ -189,6 +190,7 @@ clean:			## removes everything built
 help:			## this list
 	@sed -n 's/^\([a-z]*\):.*## *\(.*\)$$/  \1\t\2/p' Makefile | expand -t 14
 	@printf '  unit\tunit tests of the parts that need no Python, under ASan and UBSan\n  bench\twhat the shim costs, in time; bench-instructions: in instructions; bench-programs: whole programs\n' | expand -t 14
+	@printf "  faults\tcalls of the shim's own fail, one by one; takes long (FAULTS='--tag TAG')\n" | expand -t 14
 	@printf '  nest\tthe nesting suite in full: generated programs of GIL blocks; takes long\n' | expand -t 14
 	@printf "  noharm\tCPython's own tests with and without the shim; takes long (NOHARM='TAG...')\n" | expand -t 14
 	@printf "  pybind11-tests  pybind11's own tests with and without the shim; fetches and builds them\n"

@@ -8,20 +8,28 @@ void *list_map_pages(size_t size) {
     return pages == MAP_FAILED ? NULL : pages;
 }
 
+bool list_reserve(struct list *list, size_t item_size) {
+    if (list->count < list->capacity) {
+        return true;
+    }
+    size_t old_size = list->capacity * item_size;
+    size_t size = old_size ? old_size * 2 : 4096 / item_size * item_size;
+    void *items = list_map_pages(size);
+    if (!items) {
+        return false;
+    }
+    if (old_size) {
+        memcpy(items, list->items, old_size);
+        munmap(list->items, old_size);
+    }
+    list->items = items;
+    list->capacity = (uint32_t)(size / item_size);
+    return true;
+}
+
 void *list_push(struct list *list, size_t item_size) {
-    if (list->count == list->capacity) {
-        size_t old_size = list->capacity * item_size;
-        size_t size = old_size ? old_size * 2 : 4096 / item_size * item_size;
-        void *items = list_map_pages(size);
-        if (!items) {
-            return NULL;
-        }
-        if (old_size) {
-            memcpy(items, list->items, old_size);
-            munmap(list->items, old_size);
-        }
-        list->items = items;
-        list->capacity = (uint32_t)(size / item_size);
+    if (!list_reserve(list, item_size)) {
+        return NULL;
     }
     void *item = (char *)list->items + list->count++ * item_size;
     return memset(item, 0, item_size);

@@ -2,6 +2,7 @@
  * used again keeps its pages. No locks: a list belongs to one thread. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,9 @@ struct list {
 
 /* Fresh zeroed pages, or NULL. Async-signal-safe. */
 void *list_map_pages(size_t size);
+
+/* Makes room for one more item at least; false without memory. Pointers to items may become stale. */
+bool list_reserve(struct list *list, size_t item_size);
 
 /* Adds a zeroed item at the end and returns it; NULL without memory. Pointers to other items may become stale. */
 void *list_push(struct list *list, size_t item_size);

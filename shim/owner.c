@@ -5,6 +5,7 @@
 #include "bound.h"
 #include "counter.h"
 #include "legacy.h"
+#include "list.h"
 #include "options.h"
 #include "owner_pool.h"
 #include "registry.h"
@@ -17,6 +18,7 @@ uint32_t owner_life = 1;
 bool owner_is_recorded;
 void (*owner_before_end)(struct owner *me, bool is_last);
 void (*owner_interpreter_ended)(void);
+void (*owner_without_record)(void);
 
 /* ---- records ---------------------------------------------------------------------------------------------------- */
 
@@ -51,18 +53,30 @@ static void thread_ends(void *argument) {
     owner_pool_put(record);
 }
 
+/* All that a thread needs for a start, or nothing: half a record leads the rules astray. */
+static struct owner *take_record(void) {
+    struct owner *record = owner_pool_take();
+    if (!record) {
+        return NULL;
+    }
+    if (!list_reserve(&record->blocks, sizeof(struct block)) ||
+        !list_reserve(&record->filed, sizeof(struct owner_filed)) || !registry_reserve() ||
+        pthread_setspecific(exit_key, record) != 0) {
+        owner_pool_put(record);
+        return NULL;
+    }
+    record->life = owner_life;
+    return record;
+}
+
 static struct owner *demand_record(void) {
     struct owner *record = owner_fast.record;
     if (record || owner_fast.is_gone || !can_track) {
         return record;
     }
-    record = owner_pool_take();
-    if (record && pthread_setspecific(exit_key, record) != 0) {
-        owner_pool_put(record);
-        record = NULL;
-    }
-    if (record) {
-        record->life = owner_life;
+    record = take_record();
+    if (!record && owner_without_record) {
+        owner_without_record();
     }
     owner_fast.record = record;
     return record;

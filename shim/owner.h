@@ -111,6 +111,10 @@ extern void (*owner_before_end)(struct owner *me, bool is_last);
 /* Called at the end of the interpreter's life (interp_watch_end), if set. */
 extern void (*owner_interpreter_ended)(void);
 
+/* If set: called on a thread that can't have a record, for want of memory or of room for thread-specific data: nothing is
+ * repaired on it. Each of its calls tries again. */
+extern void (*owner_without_record)(void);
+
 /* Constructor: the key by which a thread's end is noticed, and fork handlers. False: nothing can be tracked. */
 bool owner_start(void);
 

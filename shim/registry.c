@@ -97,6 +97,16 @@ static void remove_entry(struct registry_entry *entry) {
     }
 }
 
+bool registry_reserve(void) {
+    if (__atomic_load_n(&table, __ATOMIC_RELAXED)) {
+        return true;
+    }
+    pthread_mutex_lock(&lock);
+    bool is_there = table || grow();
+    pthread_mutex_unlock(&lock);
+    return is_there;
+}
+
 bool registry_find(const void *state, struct registry_entry *entry) {
     locks_take(&lock);
     const struct registry_entry *found = place_of(state);

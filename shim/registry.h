@@ -24,6 +24,9 @@ struct registry_entry {
  * thread may still believe its dead state to be, `died` is told also when the answer is no. */
 bool registry_find(const void *state, struct registry_entry *entry);
 
+/* Makes the table, if there is none yet; false without memory. */
+bool registry_reserve(void);
+
 /* A new state was made: it gets a birth number of its own. `owner` has it from `epoch` on; NULL: nobody yet. */
 void registry_add(const void *state, const void *owner, uint32_t epoch);
 

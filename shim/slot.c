@@ -14,6 +14,8 @@
  * 3.15 on the slot is a hidden thread-local: `key` is then the index of a word in CPython's block of them. */
 enum kind { KIND_UNKNOWN, KIND_PTHREAD_KEY, KIND_PYTHON_KEY, KIND_THREAD_LOCAL };
 
+void (*slot_without_room)(void);
+
 static enum kind kind;
 static int key;
 
@@ -54,7 +56,9 @@ static PyThreadState *read_raw(enum kind of, int number) {
 
 static void write_raw(enum kind of, int number, PyThreadState *state) {
     if (of == KIND_PTHREAD_KEY) {
-        pthread_setspecific((pthread_key_t)number, state);
+        if (pthread_setspecific((pthread_key_t)number, state) != 0 && slot_without_room) {
+            slot_without_room();
+        }
         return;
     }
     if (of == KIND_THREAD_LOCAL) {

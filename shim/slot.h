@@ -13,6 +13,9 @@ PyThreadState *slot_get(void);
  * is nothing to look for). Cheap when known. Blocks signals while it looks. */
 void slot_learn(void);
 
+/* If set: called where slot_set can't write for want of memory (a thread whose slot has never had a state). */
+extern void (*slot_without_room)(void);
+
 /* Whether the slot can be written. */
 bool slot_is_known(void);
 

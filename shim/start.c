@@ -20,6 +20,7 @@
 #include "path.h"
 #include "reconcile.h"
 #include "report.h"
+#include "slot.h"
 #include "stacks.h"
 #include "stall.h"
 #include "streams.h"
@@ -73,6 +74,14 @@ static void tell_options(void) {
     }
     if (options.help) {
         options_help(report_line);
+    }
+}
+
+/* Said once, and only where repairs are told: a thread goes without them. */
+static void tell_no_room(void) {
+    static int told;
+    if (options.verbosity >= 1 && !__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED)) {
+        report_line("warning: no memory, or no room for thread-specific data: nothing is repaired on a thread");
     }
 }
 
@@ -171,6 +180,7 @@ __attribute__((constructor)) static void start(void) {
     owner_before_end = reconcile_thread_ends;
     owner_interpreter_ended =
         options.mode == MODE_REPAIR && options_repairs(REPAIR_finalize) ? reconcile_after_finalize : NULL;
+    owner_without_record = slot_without_room = tell_no_room;
     journal_before_end = options.mode == MODE_REPAIR ? NULL : leaving_thread_ends_observed;
     int history = options.timeline[0] && options.history < TIMELINE_EVENTS ? TIMELINE_EVENTS : options.history;
     journal_start((unsigned)history,
