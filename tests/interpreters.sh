@@ -9,7 +9,7 @@
 # include  directory of Python.h
 # libdir   directory of libpython (shared or static)
 # ldlib    what to give to -l: python3.8, python3.6m; for kind static the name of the .a, or "-" where there is none
-# GILSHIM_TEST_PYTHONS="tag tag ..." restricts the list. One without the GIL is only listed if it is named there: most tests
+# GILSHIM_TEST_PYTHONS="tag tag ..." restricts the list; a tag may be a pattern (deb3.??). One without the GIL is only listed if it is named there: most tests
 # are about the GIL.
 set -eu
 
@@ -54,10 +54,19 @@ LINE
     fi
 }
 
+is_wanted() {
+    [ -n "${GILSHIM_TEST_PYTHONS:-}" ] || return 0
+    set -f
+    for wanted in $GILSHIM_TEST_PYTHONS; do
+        # shellcheck disable=SC2254 # a pattern on purpose
+        case $1 in $wanted) set +f && return 0 ;; esac
+    done
+    set +f
+    return 1
+}
+
 emit() {
-    if [ -n "${GILSHIM_TEST_PYTHONS:-}" ]; then
-        case " $GILSHIM_TEST_PYTHONS " in *" $1 "*) ;; *) return 0 ;; esac
-    fi
+    is_wanted "$1" || return 0
     printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$@"
 }
 
