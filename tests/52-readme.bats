@@ -32,3 +32,52 @@ commands_with() {
     has_line 'library B has run Python'
     has_line '*gilshim: repaired moved: *PyEval_AcquireThread by two_ways!library_a+0x*'
 }
+
+# README's section of that heading, without its code.
+section() { awk -v heading="## $1" '$0 == heading { inside = 1; next } /^## / { inside = 0 } inside' "$ROOT/README.md"; }
+
+@test "README's table of options has those of the library, with their defaults" {
+    "$ROOT/run-with-shim.sh" --options 2>&1 | sed -n 's/^gilshim:   \([a-z_]*\)=.*(default \([^ )]*\).*/\1 \2/p' | sort >"$BATS_TEST_TMPDIR/library"
+    [ "$(wc -l <"$BATS_TEST_TMPDIR/library")" -gt 12 ]
+    # One row may have two options, separated by commas, and so their defaults.
+    section 'Using it' | sed -n 's/\\|/,/g; s/^| \(`[a-z_]*=[^|]*\) | \([^|]*\) |.*/\1|\2/p' | tr -d '`' |
+        awk -F'|' '{ n = split($1, keys, ", "); split($2, defaults, ", "); for (i = 1; i <= n; i++) { sub(/=.*/, "", keys[i]); print keys[i], defaults[i] } }' |
+        sort >"$BATS_TEST_TMPDIR/readme"
+    diff "$BATS_TEST_TMPDIR/library" "$BATS_TEST_TMPDIR/readme"
+}
+
+@test "README's table of repairs has those of the library" {
+    sed -n 's/^REPAIR(\([a-z]*\),.*/\1/p' "$ROOT/shim/repairs.def" | sort >"$BATS_TEST_TMPDIR/library"
+    sed -n '/^### The repairs, by name/,/^## /s/^| `\([a-z]*\)` |.*/\1/p' "$ROOT/README.md" | sort >"$BATS_TEST_TMPDIR/readme"
+    diff "$BATS_TEST_TMPDIR/library" "$BATS_TEST_TMPDIR/readme"
+}
+
+# What belongs to a file (owner_pool to owner) need not be named.
+@test "README's table of files has each file of the library" {
+    local file name missing=''
+    section Building >"$BATS_TEST_TMPDIR/building"
+    for file in "$ROOT"/shim/*.c "$ROOT"/shim/*.def; do
+        name=${file##*/}
+        case $name in *.def) ;; *) name=${name%.c} ;; esac
+        grep -q "\`$name\`\|\`${name%%_*}\`" "$BATS_TEST_TMPDIR/building" || missing+=" $name"
+    done
+    [ -z "$missing" ] || told "README does not name:$missing"
+}
+
+@test "the library depends on glibc alone" {
+    limited 60 readelf -d "$GILSHIM_LIB"
+    output=$(sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' <<<"$output")
+    IFS=$'\n' read -r -d '' -a lines <<<"$output" || :
+    has_line 'libc.so.6'
+    local needed
+    for needed in "${lines[@]}"; do
+        case $needed in libc.so.6 | libdl.so.2 | libpthread.so.0 | ld-linux-*.so.*) ;; *) told "needs $needed" ;; esac
+    done
+}
+
+@test "each target of make that README names is one" {
+    local target
+    while IFS= read -r target; do
+        grep -qE "^([^:#=]* )?$target( [^:#=]*)?:" "$ROOT"/Makefile "$ROOT"/tests/*/rules.mk || told "no target $target"
+    done < <(grep -o '`make [a-z][a-z0-9-]*' "$ROOT/README.md" | sed 's/`make //' | sort -u)
+}
