@@ -6,7 +6,7 @@ load helpers
 
 ends_as_bare() {
     use_python "$1" || return 0
-    limited 500 env GILSHIM_LIB="$GILSHIM_LIB" "$ROOT/tests/faults/run" --tag "$PY_TAG" --jobs 6 --bare-limit 3 "${@:2}"
+    limited 580 env GILSHIM_LIB="$GILSHIM_LIB" "$ROOT/tests/faults/run" --tag "$PY_TAG" --jobs 6 --bare-limit 3 "${@:2}"
     is_status 0
     has_line "$PY_TAG: * runs with a fault, * 0 ended differently"
 }
