@@ -1,0 +1,22 @@
+#!/usr/bin/env bats
+# Forks in the midst of everything: threads that open and close libraries and mix APIs while others fork, and children that
+# exec, ask the loader, open libraries, start threads, go on with Python (tests/fixtures/forks). None may hang: what the
+# shim's own threads and calls hold of ld.so's locks is not given back in a child. The long form: GILSHIM_FORKS=20000.
+
+load ../helpers
+
+@test "children of a process whose other threads open libraries and mix APIs" {
+    SHIM_OPTIONS=history=64:summary=1:log=$BATS_TEST_TMPDIR/log LIMIT=${GILSHIM_FORKS_LIMIT:-240} works_with "$PYTHON" -S \
+        "$ROOT/tests/fixtures/forks/forks.py" "$FIXTURES" "${GILSHIM_FORKS:-120}"
+    has_line "* children, 0 hung, 0 failed"
+}
+
+# libwatch-loader.so kills who calls dl_iterate_phdr, dladdr or malloc from the shim in a child.
+@test "the shim asks for no lock of ld.so's or malloc's in a child" {
+    local watch=$ROOT/build/fixtures/libwatch-loader.so
+    SHIM_OPTIONS=history=64:summary=1:log=$BATS_TEST_TMPDIR/log with_shim env LD_PRELOAD="$GILSHIM_LIB:$watch" "$PYTHON" -S \
+        "$ROOT/tests/fixtures/forks/forks.py" "$FIXTURES" 24
+    [ "$status" -eq 0 ]
+    has_line "12 children, 0 hung, 0 failed"
+    has_no_line "*called by the shim*"
+}
