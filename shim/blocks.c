@@ -59,6 +59,15 @@ struct block *blocks_last_detached(const struct list *blocks) {
     return NULL;
 }
 
+struct block *blocks_last_own_detached(const struct list *blocks) {
+    for (uint32_t i = blocks->count; i-- > 0;) {
+        if (at(blocks, i)->kind == BLOCK_DETACH && !at(blocks, i)->is_guest) {
+            return at(blocks, i);
+        }
+    }
+    return NULL;
+}
+
 void blocks_end_counted(struct list *blocks, const PyThreadState *state, int counter) {
     uint32_t first = 0;
     for (; first < blocks->count; first++) {

@@ -28,6 +28,8 @@ struct block {
     PyThreadState *beneath; /* OVER, SWAP: the one set aside; NULL: the GIL was held without any state */
     bool is_beneath_lost;   /* it died or moved meanwhile: nothing to come back to */
     bool is_foreign;  /* DETACH: it was attached unseen, and is not in the slot: restoring it must leave that alone */
+    bool is_guest;    /* DETACH: other threads may attach it meanwhile */
+    bool is_borrowed; /* DETACH: it ran here under a GIL that this thread had not taken, and will again (taken.h) */
     int counter;      /* ATTACH, OVER: its gilstate_counter when the block began */
     uintptr_t object; /* OVER by RestoreThread: the object that did it */
 };
@@ -39,22 +41,24 @@ struct block *blocks_top(const struct list *blocks);
 struct block *blocks_push(struct list *blocks, enum block_kind kind, PyThreadState *state);
 
 /* A release block, as blocks_push would; false if that needs memory. */
-static inline bool blocks_push_detach(struct list *blocks, PyThreadState *state) {
+static inline bool blocks_push_detach(struct list *blocks, PyThreadState *state, bool is_guest) {
     if (blocks->count == blocks->capacity) {
         return false;
     }
     ((struct block *)blocks->items)[blocks->count++] =
-        (struct block){.kind = BLOCK_DETACH, .state = state, .counter = COUNTER_UNKNOWN};
+        (struct block){.kind = BLOCK_DETACH, .state = state, .is_guest = is_guest, .counter = COUNTER_UNKNOWN};
     return true;
 }
 
 /* Takes one out, wherever it is. */
 void blocks_remove(struct list *blocks, const struct block *block);
 
-/* The innermost block of `state`, of any kind or of one; the innermost release block of any state. NULL: none. */
+/* The innermost block of `state`, of any kind or of one; the innermost release block of any state, or of any but guests.
+ * NULL: none. */
 struct block *blocks_last_of(const struct list *blocks, const PyThreadState *state);
 struct block *blocks_find(const struct list *blocks, enum block_kind kind, const PyThreadState *state);
 struct block *blocks_last_detached(const struct list *blocks);
+struct block *blocks_last_own_detached(const struct list *blocks);
 
 /* `state` has this count now. Who attaches it by Ensure or as pybind11 does counts it up meanwhile, so blocks over nothing
  * that began with that count or more are at their end, or it was not seen; they go, with the release blocks in them. */

@@ -11,6 +11,7 @@
 #include "reconcile.h"
 #include "report.h"
 #include "settle.h"
+#include "taken.h"
 #include "unwinding.h"
 
 /* Thread that is inside Py_Finalize, as far as seen; 0: none. */
@@ -29,7 +30,8 @@ static bool is_first_thread(void) {
 
 /* Attaches this thread's own state where the caller goes on as if it were attached. */
 static PyThreadState *attach_own_state(struct owner *me, const void *caller) {
-    PyThreadState *state = settle_own_state(me);
+    PyThreadState *own = settle_own_state(me);
+    PyThreadState *state = own ? own : owner_last_saved(me);
     if (state) {
         reconcile_attach(state, BLOCK_BY_RESTORE, caller);
     } else {
@@ -40,7 +42,7 @@ static PyThreadState *attach_own_state(struct owner *me, const void *caller) {
 }
 
 static bool lacks_state(struct owner *me) {
-    return me && interp_is_initialized() && !owner_attached(me) && !settle_holds_gil_only(me) &&
+    return me && interp_is_initialized() && !owner_attached(me) && !taken_without_state(me) &&
            options_repairs(REPAIR_finalize);
 }
 
@@ -116,7 +118,7 @@ static PyThreadState *final_state(struct owner *me, PyThreadState *current) {
 bool reconcile_attach_while_finalizing(struct owner *me, PyThreadState *state, PyThreadState *current, enum block_by by,
                                        const void *caller) {
     PyThreadState *final = options_repairs(REPAIR_finalize) ? final_state(me, current) : NULL;
-    if (!final || final == state || settle_holds_gil_only(me)) {
+    if (!final || final == state || taken_without_state(me)) {
         return false;
     }
     if (current) {
@@ -153,7 +155,7 @@ bool reconcile_attach_while_finalizing(struct owner *me, PyThreadState *state, P
 PyThreadState *reconcile_alive_while_finalizing(struct owner *me, PyThreadState *state, const void *caller) {
     PyThreadState *current = owner_attached(me);
     PyThreadState *final = options_repairs(REPAIR_finalize) ? final_state(me, current) : NULL;
-    if (!final || final == state || settle_holds_gil_only(me)) {
+    if (!final || final == state || taken_without_state(me)) {
         return state;
     }
     if (!current) {

@@ -6,6 +6,7 @@
 #include "report.h"
 #include "settle.h"
 #include "slot.h"
+#include "taken.h"
 
 /* Ensure where the GIL is held with no state attached (up to 3.11: after PyThreadState_Swap(NULL) or
  * Py_EndInterpreter): CPython would wait for the GIL that this thread holds. */
@@ -66,7 +67,7 @@ int reconcile_ensure(const void *caller) {
         owner_leave(me);
         return real.PyGILState_Ensure();
     }
-    if (settle_holds_gil_only(me) && options_repairs(REPAIR_held)) {
+    if (taken_without_state(me) && options_repairs(REPAIR_held)) {
         return ensure_over_bare_gil(me, caller);
     }
     PyThreadState *state = settle_own_state(me);
@@ -176,7 +177,7 @@ void reconcile_release(int gilstate, const void *caller) {
                               ? !blocks_find(&me->blocks, BLOCK_DETACH, current)
                               : interp_slot_follows && count > 2 && !blocks_last_of(&me->blocks, current);
     if (may_leave_slot) {
-        blocks_push(&me->blocks, BLOCK_DETACH, current);
+        nesting_begin_release(me, current);
     }
     settle_detach(me, current);
     owner_leave(me);
@@ -204,7 +205,7 @@ PyThreadState *reconcile_this_thread_state(void) {
         return current;
     }
     /* What other threads did since this one looked last is not known here; its next call of another kind looks. */
-    PyThreadState *own = settle_choose(in_slot, me->blocks.count ? owner_last_saved(me) : owner_fast.parked);
+    PyThreadState *own = settle_choose(in_slot, me->blocks.count ? owner_last_own_saved(me) : owner_fast.parked);
     owner_note_answer(me, own);
     return own;
 }

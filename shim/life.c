@@ -10,6 +10,7 @@
 #include "settle.h"
 #include "shortway.h"
 #include "slot.h"
+#include "taken.h"
 
 /* ---- thread states ---------------------------------------------------------------------------------------------- */
 
@@ -153,6 +154,9 @@ void reconcile_delete_current(const void *caller) {
 PyThreadState *reconcile_before_new_interpreter(void) {
     struct owner *me = owner_enter();
     PyThreadState *current = me ? owner_attached(me) : NULL;
+    if (me && !taken_here(me, current)) {
+        taken_by_another();
+    }
     owner_leave(me);
     return current;
 }
@@ -166,7 +170,9 @@ void reconcile_after_new_interpreter(PyThreadState *before, PyThreadState *state
     if (!me) {
         return;
     }
-    me->holds_gil_without_state = false;
+    bool is_taken = interp_slot_follows || (before ? before != me->untaken : taken_is_without_state(me));
+    taken_is_over(me);
+    me->untaken = is_taken || !interp_has_gil() ? NULL : state;
     if (!interp_slot_follows) {
         settle_slot(me, state, caller);
     }
@@ -181,16 +187,16 @@ void reconcile_after_new_interpreter(PyThreadState *before, PyThreadState *state
 
 void reconcile_end_interpreter(PyThreadState *state) {
     struct owner *me = owner_enter();
-    bool was_attached = me && owner_attached(me) == state;
+    bool was_taken = me && state && owner_attached(me) == state && taken_here(me, state);
     reconcile_state_ends(state, false);
     real.Py_EndInterpreter(state);
     reconcile_state_ended(state);
     /* Up to 3.11 the GIL is still held, with nothing attached. */
     me = owner_enter();
-    if (me) {
-        me->holds_gil_without_state = was_attached && !interp_slot_follows;
-        owner_leave(me);
+    if (me && was_taken) {
+        taken_keeps_without_state(me);
     }
+    owner_leave(me);
 }
 
 void reconcile_forget_interpreter(void) {
@@ -214,6 +220,9 @@ void reconcile_after_initialize(void) {
     PyThreadState *current = me ? owner_attached(me) : NULL;
     if (current && current == slot_get()) {
         counter_learn(current);
+    }
+    if (me && current) {
+        me->initialized = current;
     }
     owner_leave(me);
 }

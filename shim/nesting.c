@@ -21,6 +21,14 @@ static void end_release_block(struct list *blocks, const PyThreadState *state) {
     }
 }
 
+void nesting_begin_release(struct owner *me, PyThreadState *state) {
+    bool is_guest = owner_is_guest(me, state);
+    struct block *block = blocks_push(&me->blocks, BLOCK_DETACH, state);
+    if (block) {
+        block->is_guest = is_guest;
+    }
+}
+
 void nesting_begin(struct owner *me, PyThreadState *state, enum block_by by) {
     by = by_library(me, state, by);
     int counter = counter_read(state);
@@ -89,7 +97,7 @@ const struct block *nesting_detach(struct owner *me, PyThreadState *current, boo
         return NULL;
     }
     end_release_block(blocks, current); /* if it was attached again unseen */
-    blocks_push(blocks, BLOCK_DETACH, current);
+    nesting_begin_release(me, current);
     return NULL;
 }
 
@@ -125,7 +133,7 @@ void nesting_swap(struct owner *me, PyThreadState *current, PyThreadState *state
         if (state) {
             end_release_block(blocks, state);
         } else if (current) {
-            blocks_push(blocks, BLOCK_DETACH, current);
+            nesting_begin_release(me, current);
         }
         return;
     }

@@ -10,6 +10,9 @@
 /* `state` is about to be attached with nothing attached: a new block begins, or its release block ends. */
 void nesting_begin(struct owner *me, PyThreadState *state, enum block_by by);
 
+/* `state`, which is attached (or just was, and the slot still stands as if), is detached and to be attached again. */
+void nesting_begin_release(struct owner *me, PyThreadState *state);
+
 /* `state` is about to be attached over a held GIL, under `beneath` (NULL: under no state). The new block; NULL without
  * memory. */
 struct block *nesting_begin_over(struct owner *me, PyThreadState *state, PyThreadState *beneath, enum block_by by,

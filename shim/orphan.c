@@ -6,6 +6,7 @@
 #include "report.h"
 #include "settle.h"
 #include "slot.h"
+#include "taken.h"
 
 /* The state that this thread certainly has attached. Up to 3.11 "attached" is one global for the process, and a record
  * may be out of date: CPython frees the state of a thread of its own unseen, and the address may be another thread's
@@ -14,6 +15,12 @@
 static PyThreadState *certainly_attached(struct owner *me) {
     PyThreadState *current = interp_current();
     return interp_slot_follows || current == slot_get() || current == me->attached ? current : NULL;
+}
+
+/* Whether another thread may go on with it under the same GIL, which is then not to be given back: this thread did not take it; or
+ * Py_Initialize was called on a thread of its own, which ends. */
+static bool may_be_anothers(const struct owner *me, const PyThreadState *state) {
+    return !interp_slot_follows && state && (state == me->untaken || state == me->initialized);
 }
 
 /* Up to 3.11. The GIL can't be dropped without a state: 3.9 and later would look into it. */
@@ -45,7 +52,7 @@ static void give_back(struct owner *me) {
         return;
     }
     PyThreadState *state = certainly_attached(me);
-    if (!state && !settle_holds_gil_only(me)) {
+    if (may_be_anothers(me, state) || (!state && !taken_without_state(me))) {
         return;
     }
     leaving_died(state); /* it is told with the GIL */

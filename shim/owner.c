@@ -12,6 +12,7 @@
 #include "second.h"
 #include "slot.h"
 #include "survivors.h"
+#include "taken.h"
 
 __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec")));
 uint32_t owner_life = 1;
@@ -129,6 +130,11 @@ PyThreadState *owner_last_saved(struct owner *me) {
     return block ? block->state : NULL;
 }
 
+PyThreadState *owner_last_own_saved(struct owner *me) {
+    const struct block *block = me->has_forked ? NULL : blocks_last_own_detached(&me->blocks);
+    return block ? block->state : NULL;
+}
+
 struct owner_filed *owner_find_filed(struct owner *me, const void *key) {
     for (uint32_t i = 0; i < me->filed.count; i++) {
         if (FILED(me)[i].key == key) {
@@ -211,18 +217,19 @@ static void check_blocks(struct owner *me, bool (*is_gone)(const struct owner *m
 /* What this thread had until now: the state that stands in its slot with nothing attached, or is saved away. */
 static PyThreadState *own_so_far(struct owner *me, PyThreadState *in_slot) {
     if (me->override) {
-        return me->home ? me->home : me->override;
+        return me->home || me->override_is_guest ? me->home : me->override;
     }
-    return in_slot ? in_slot : owner_last_saved(me);
+    return in_slot ? in_slot : owner_last_own_saved(me);
 }
 
 /* It is lost: if it has moved to another thread, it may come back. */
-static void lend(struct owner *me, PyThreadState *state) {
+static void lend(struct owner *me, PyThreadState *state, const PyThreadState *in_slot) {
     struct registry_entry entry;
     bool is_alive = registry_find(state, &entry) && !entry.is_dead;
     me->lent = is_alive ? state : NULL;
     me->lent_birth = entry.birth;
     me->lent_at = entry.taken;
+    me->lent_was_home = state == (me->override ? me->home : in_slot);
 }
 
 /* The state in this thread's slot moved to another thread, which has given it up before this one looked. */
@@ -238,7 +245,7 @@ static void drop_lost(struct owner *me) {
     PyThreadState *in_slot = slot_get();
     PyThreadState *own = own_so_far(me, in_slot);
     if (is_lost(me, own) && options_repairs(REPAIR_moved)) {
-        lend(me, own);
+        lend(me, own, in_slot);
     }
     if (is_lost(me, me->home)) {
         me->home = NULL;
@@ -252,6 +259,9 @@ static void drop_lost(struct owner *me) {
     }
     if (is_lost(me, me->kept)) {
         me->kept = NULL;
+    }
+    if (is_lost(me, me->untaken)) {
+        me->untaken = NULL;
     }
     check_blocks(me, is_lost, blocks_lose);
     take_back_unmissed(me, slot_get());
@@ -275,7 +285,7 @@ static bool is_lent_free(struct owner *me) {
  * answer another one than CPython, whose slot names it all the time. */
 static void take_back(struct owner *me) {
     if (!is_lent_free(me) || slot_get() || me->override || me->clearing || me->has_forked || me->exit_rounds ||
-        owner_attached(me) || owner_last_saved(me) || interp_is_finalizing()) {
+        owner_attached(me) || owner_last_own_saved(me) || interp_is_finalizing()) {
         return;
     }
     PyThreadState *lent = me->lent;
@@ -409,7 +419,7 @@ struct owner *owner_enter(void) {
 
 /* Something is to be done at the next visit, or is being done. */
 static bool is_busy(struct owner *me) {
-    return me->clearing || me->loan || me->holds_gil_without_state || me->has_forked || me->exit_rounds ||
+    return me->clearing || me->loan || me->untaken || taken_is_without_state(me) || me->has_forked || me->exit_rounds ||
            interp_is_over || is_end_to_be_watched() || is_lent_free(me) || legacy_is_there();
 }
 
@@ -451,6 +461,7 @@ void owner_new_life(void) {
     survivors_forget();
     legacy_forget();
     registry_clear();
+    taken_by_another();
     __atomic_add_fetch(&owner_life, 1, __ATOMIC_ACQ_REL);
     interp_next_epoch();
 }

@@ -37,23 +37,25 @@ struct owner {
     PyThreadState *override; /* what we wrote into the slot, while it stands there */
     PyThreadState *home;     /* what the slot held before that, and gets back at the detach */
     uint8_t override_as;     /* enum repair: which one it was */
+    bool override_is_guest;  /* see owner_is_guest */
     PyThreadState
         *unseen;      /* in the slot by our hand, detached by CPython itself, and attached by Ensure meanwhile ... */
     int unseen_count; /* ... when this was its count: the Release that gets back to it leaves the slot alone */
-    PyThreadState *clearing; /* PyThreadState_Clear of it is running, or what frees it: its count may be 0 */
-    PyThreadState *answered; /* what a library was told when it asked for this thread's state ... */
-    uint32_t answered_at;    /* ... at that visit: good for the very next one, the attach that it asked for */
-    uint32_t visits;         /* counts owner_enter */
-    PyThreadState *loan;     /* attached by us for a finalization that was seen coming */
-    PyThreadState *lent;     /* was this thread's and moved to another thread: comes back if that gives it up ... */
-    uint32_t lent_birth;     /* ... and it is still the same: registry's birth number of it then ... */
-    uint32_t lent_at;        /* ... and the epoch at which it moved */
-    PyThreadState *kept;     /* made by an Ensure of this thread's, and kept alive by us: one of its count is ours */
-    PyThreadState *alias;    /* freed by finalization; the finalizing state stands for it */
-    bool
-        holds_gil_without_state; /* up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock */
-    bool has_forked;             /* of what it names, only the attached state is sure to have survived */
-    bool is_forking;             /* between PyOS_BeforeFork and PyOS_AfterFork: CPython's lock on its states is held */
+    PyThreadState *clearing;    /* PyThreadState_Clear of it is running, or what frees it: its count may be 0 */
+    PyThreadState *answered;    /* what a library was told when it asked for this thread's state ... */
+    uint32_t answered_at;       /* ... at that visit: good for the very next one, the attach that it asked for */
+    uint32_t visits;            /* counts owner_enter */
+    PyThreadState *loan;        /* attached by us for a finalization that was seen coming */
+    PyThreadState *lent;        /* was this thread's and moved to another thread: comes back if that gives it up ... */
+    uint32_t lent_birth;        /* ... and it is still the same: registry's birth number of it then ... */
+    uint32_t lent_at;           /* ... and the epoch at which it moved */
+    bool lent_was_home;         /* CPython had it in this thread's slot */
+    PyThreadState *kept;        /* made by an Ensure of this thread's, and kept alive by us: one of its count is ours */
+    PyThreadState *alias;       /* freed by finalization; the finalizing state stands for it */
+    PyThreadState *initialized; /* attached by Py_Initialize, which leaves the GIL with the host, not the thread */
+    PyThreadState *untaken;     /* the thread's own, attached under a GIL that it did not take (taken.h) */
+    bool has_forked;            /* of what it names, only the attached state is sure to have survived */
+    bool is_forking;            /* between PyOS_BeforeFork and PyOS_AfterFork: CPython's lock on its states is held */
     uint8_t exit_rounds;
     struct list blocks; /* of struct block: those that are open, innermost last */
     struct list filed;  /* of struct owner_filed */
@@ -137,8 +139,13 @@ PyThreadState *owner_attached(struct owner *me);
  * Returns the new epoch. */
 uint32_t owner_tell_others(void);
 
-/* From now on the state is this thread's; other threads that had it will notice. */
-void owner_take(struct owner *me, PyThreadState *state);
+/* From now on the state is this thread's; other threads that had it will notice. Returns whether it is a guest. */
+bool owner_take(struct owner *me, PyThreadState *state);
+
+/* Whether other threads may use `state`, which this one has attached, in turn with it: it was made by another one, or has been
+ * another one's, and CPython does not have it in this one's slot. Once it is saved away, anybody may attach it: it is
+ * not this thread's to use again before its own attach of it. */
+bool owner_is_guest(struct owner *me, const PyThreadState *state);
 
 /* A library says that this thread has no more to do with `state`, and it is saved away. If it had come from another
  * thread, it is nobody's from now on, and goes back to that one when it has no other; or to who attaches it. Otherwise
@@ -165,8 +172,10 @@ void owner_state_appeared(PyThreadState *state);
 void owner_note_answer(struct owner *me, PyThreadState *state);
 bool owner_was_just_told(const struct owner *me, const PyThreadState *state);
 
-/* The state that was detached last of those that are to be attached again; NULL if there is none. Async-signal-safe. */
+/* The state that was detached last of those that are to be attached again; NULL if there is none. And the same of those that
+ * are no guests. Async-signal-safe. */
 PyThreadState *owner_last_saved(struct owner *me);
+PyThreadState *owner_last_own_saved(struct owner *me);
 
 /* What is filed under `key` on this thread; NULL if nothing is known (find), or no memory (demand). */
 struct owner_filed *owner_find_filed(struct owner *me, const void *key);

@@ -5,6 +5,7 @@
 #include "list.h"
 #include "locks.h"
 #include "registry.h"
+#include "taken.h"
 
 enum { CHUNK_RECORDS = 255 };
 
@@ -46,8 +47,9 @@ struct owner *owner_pool_take(void) {
 
 void owner_pool_wipe(struct owner *record) {
     record->attached = record->override = record->home = record->clearing = record->answered = record->loan = NULL;
-    record->alias = record->unseen = record->lent = record->kept = NULL;
-    record->holds_gil_without_state = record->has_forked = false;
+    record->alias = record->unseen = record->lent = record->kept = record->untaken = record->initialized = NULL;
+    taken_is_over(record);
+    record->has_forked = false;
     record->blocks.count = record->filed.count = 0;
 }
 

@@ -12,18 +12,42 @@ static void note_taken(struct owner *me, const PyThreadState *state) {
     }
 }
 
-void owner_take(struct owner *me, PyThreadState *state) {
+/* Numbers threads: a record, or the address of a thread-local, is another thread's next. */
+static uint32_t number_of_thread(void) {
+    static uint32_t numbers;
+    static __thread uint32_t number;
+    if (!number) {
+        number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
+    }
+    return number;
+}
+
+/* Whether other threads may use it in turn with this one. */
+static bool is_shared(const struct registry_entry *entry) {
+    return entry->has_moved || (entry->maker && entry->maker != number_of_thread());
+}
+
+bool owner_is_guest(struct owner *me, const PyThreadState *state) {
+    struct registry_entry entry;
+    if (me->override == state) {
+        return me->override_is_guest;
+    }
+    return slot_get() != state && registry_find(state, &entry) && is_shared(&entry);
+}
+
+bool owner_take(struct owner *me, PyThreadState *state) {
     struct registry_entry entry;
     bool is_known = registry_find(state, &entry);
     note_taken(me, state);
     if (is_known && entry.owner == me) {
-        return;
+        return is_shared(&entry);
     }
     /* Made here or by a thread that had a state of its own already, and never attached: it is in nobody's slot. */
     bool is_fresh = is_known && !entry.owner && !entry.has_moved && !entry.is_dead;
     bool has_moved = !is_fresh && slot_get() != state;
     uint32_t epoch = has_moved ? owner_tell_others() : __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
     registry_take(state, me, epoch, has_moved);
+    return has_moved || (is_known && is_shared(&entry));
 }
 
 void owner_give_up(struct owner *me, const PyThreadState *state) {
@@ -38,7 +62,7 @@ bool owner_state_made(PyThreadState *state, bool is_in_slot) {
     if (me) {
         note_taken(me, state);
     }
-    registry_add(state, me, __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE));
+    registry_add(state, me, number_of_thread(), __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE));
     return me;
 }
 
@@ -60,6 +84,9 @@ static void forget(struct owner *me, const PyThreadState *state) {
     }
     if (me->kept == state) {
         me->kept = NULL;
+    }
+    if (me->untaken == state) {
+        me->untaken = NULL;
     }
     blocks_forget(&me->blocks, state);
 }

@@ -115,12 +115,12 @@ bool registry_find(const void *state, struct registry_entry *entry) {
     return entry->state && !entry->is_history;
 }
 
-void registry_add(const void *state, const void *owner, uint32_t epoch) {
+void registry_add(const void *state, const void *owner, uint32_t maker, uint32_t epoch) {
     locks_take(&lock);
     struct registry_entry *entry = demand(state);
     if (entry) {
         *entry = (struct registry_entry){
-            .state = state, .owner = owner, .taken = epoch, .died = entry->died, .birth = ++births};
+            .state = state, .owner = owner, .taken = epoch, .died = entry->died, .maker = maker, .birth = ++births};
     }
     locks_give(&lock);
 }

@@ -13,6 +13,7 @@ struct registry_entry {
     const void *owner; /* NULL: never attached by anybody that was seen; given up; its thread ended; or dead */
     uint32_t taken;    /* epoch at which the owner took it */
     uint32_t died;     /* epoch at which the last state at this address died that another thread may have in its slot */
+    uint32_t maker;    /* number of the thread that made it; 0: its making was not seen */
     uint32_t birth;    /* tells a state from a later one at the same address; 0: its making was not seen */
     bool is_dead;      /* and so it was this one */
     bool is_history;   /* nothing is known but that: there may be a later state here */
@@ -27,8 +28,9 @@ bool registry_find(const void *state, struct registry_entry *entry);
 /* Makes the table, if there is none yet; false without memory. */
 bool registry_reserve(void);
 
-/* A new state was made: it gets a birth number of its own. `owner` has it from `epoch` on; NULL: nobody yet. */
-void registry_add(const void *state, const void *owner, uint32_t epoch);
+/* A new state was made by the thread of this number: it gets a birth number of its own. `owner` has it from `epoch` on; NULL:
+ * nobody yet. */
+void registry_add(const void *state, const void *owner, uint32_t maker, uint32_t epoch);
 
 /* `owner` has it from `epoch` on. Adds the entry where there is none. `has_moved` stays once it is said. False if memory
  * could not be had. */

@@ -53,7 +53,8 @@ bool second_save(const PyThreadState *released) {
         return false;
     }
     int count = *counter_of(state);
-    if (!nesting_is_release(me, state, count, released) || !blocks_push_detach(&me->blocks, state)) {
+    if (!nesting_is_release(me, state, count, released) ||
+        !blocks_push_detach(&me->blocks, state, me->override_is_guest)) {
         return false;
     }
     me->visits++;

@@ -34,14 +34,20 @@ static void learn_from_new_state(const PyThreadState *like) {
 }
 
 /* The slot names `state` now, in place of `in_slot`. */
-static void note_override(struct owner *me, PyThreadState *state, PyThreadState *in_slot, enum repair kind,
-                          const void *caller) {
+static void note_override(struct owner *me, PyThreadState *state, PyThreadState *in_slot, bool is_guest,
+                          enum repair kind, const void *caller) {
+    me->override_is_guest = is_guest;
     if (!me->override) {
         me->home = in_slot;
     }
     me->override = state;
     me->override_as = (uint8_t)kind;
     report_repair_of(kind, caller, state, in_slot);
+}
+
+/* It was in this thread's slot, until it went to another thread for a while. */
+static bool is_back_home(const struct owner *me, const PyThreadState *state, const PyThreadState *in_slot) {
+    return me->lent == state && me->lent_was_home && !me->override && !in_slot;
 }
 
 bool settle_slot(struct owner *me, PyThreadState *state, const void *caller) {
@@ -57,12 +63,15 @@ bool settle_slot(struct owner *me, PyThreadState *state, const void *caller) {
     if (!options_repairs(kind)) {
         return false;
     }
-    owner_take(me, state);
+    bool is_home = is_back_home(me, state, in_slot);
+    bool is_guest = owner_take(me, state);
     learn_from_new_state(state);
     if (!slot_set(state)) {
         return false;
     }
-    note_override(me, state, in_slot, kind, caller);
+    if (!is_home) {
+        note_override(me, state, in_slot, is_guest, kind, caller);
+    }
     return true;
 }
 
@@ -79,12 +88,16 @@ void settle_take(struct owner *me, PyThreadState *state, const void *caller) {
         settle_slot(me, state, caller);
         return;
     }
-    owner_take(me, state);
     PyThreadState *in_slot = slot_get();
+    bool is_home = is_back_home(me, state, in_slot) && options_repairs(REPAIR_moved);
+    bool is_guest = owner_take(me, state);
+    if (is_home && slot_set(state)) {
+        return;
+    }
     if (in_slot != state && bound_is_set(state) && options_repairs(REPAIR_moved) && slot_set(state)) {
         owner_unsettle();
         if (state != me->clearing) {
-            note_override(me, state, in_slot, REPAIR_moved, caller);
+            note_override(me, state, in_slot, is_guest, REPAIR_moved, caller);
         }
         return;
     }
@@ -118,6 +131,7 @@ void settle_after_attach(PyThreadState *state, const void *caller) {
     if (slot_set(state)) {
         owner_unsettle();
         me->home = in_slot;
+        me->override_is_guest = true; /* it is in another thread's */
         me->override = state;
         me->override_as = REPAIR_moved;
         report_repair_of(REPAIR_moved, caller, state, in_slot);
@@ -132,6 +146,9 @@ void settle_detach(struct owner *me, PyThreadState *state) {
     }
     if (me->attached == state) {
         me->attached = NULL;
+    }
+    if (me->untaken == state) {
+        me->untaken = NULL;
     }
 }
 
@@ -152,12 +169,5 @@ PyThreadState *settle_choose(PyThreadState *in_slot, PyThreadState *saved) {
 
 PyThreadState *settle_own_state(struct owner *me) {
     PyThreadState *attached = owner_attached(me);
-    return attached ? attached : settle_choose(slot_get(), owner_last_saved(me));
-}
-
-bool settle_holds_gil_only(struct owner *me) {
-    if (me->holds_gil_without_state && interp_current()) {
-        me->holds_gil_without_state = false; /* somebody else holds it, or we have a state again */
-    }
-    return me->holds_gil_without_state;
+    return attached ? attached : settle_choose(slot_get(), owner_last_own_saved(me));
 }

@@ -38,6 +38,3 @@ PyThreadState *settle_own_state(struct owner *me);
 /* The choice between the state in the slot and the one saved last (either may be NULL), with nothing attached.
  * Async-signal-safe. */
 PyThreadState *settle_choose(PyThreadState *in_slot, PyThreadState *saved);
-
-/* Up to 3.11: this thread holds the GIL with no state attached. */
-bool settle_holds_gil_only(struct owner *me);

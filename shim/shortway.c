@@ -5,6 +5,7 @@
 #include "plain.h"
 #include "real.h"
 #include "reconcile.h"
+#include "taken.h"
 
 /* A settled thread that has saved nothing away, which an Ensure may have attached. Where the count is is learned by the rules. */
 static bool is_bare(void) {
@@ -143,7 +144,7 @@ static bool swap_out(void) {
     owner_fast.record->visits++;
     owner_fast.parked = state;
     if (!interp_slot_follows) {
-        owner_fast.record->holds_gil_without_state = true;
+        taken_keeps_without_state(owner_fast.record);
         step_aside();
     }
     return true;
@@ -159,10 +160,10 @@ static bool swap_in(const PyThreadState *state) {
         return false;
     }
     if (!interp_slot_follows) {
-        if (!me->holds_gil_without_state) {
-            return false; /* it is in the middle of its Clear */
+        if (!taken_is_without_state(me)) {
+            return false; /* it is in the middle of its Clear; or the GIL was handed over to another thread */
         }
-        me->holds_gil_without_state = false;
+        taken_is_over(me);
         step_back();
     }
     me->visits++;

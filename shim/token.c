@@ -48,7 +48,7 @@ static void note_detached(struct owner *me, PyThreadState *state, int counter) {
         blocks_remove(&me->blocks, block);
     }
     if (counter > 1 && !blocks_last_of(&me->blocks, state) && !owner_last_saved(me)) {
-        blocks_push(&me->blocks, BLOCK_DETACH, state);
+        nesting_begin_release(me, state);
     }
     settle_detach(me, state);
 }

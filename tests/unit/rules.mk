@@ -18,9 +18,9 @@ unit_sources_registry := shim/registry.c shim/locks.c
 unit_sources_elf := shim/elf.c shim/loader.c shim/late.c shim/thread.c shim/text.c
 unit_sources_redirect := shim/redirect.c shim/elf.c shim/loader.c shim/late.c shim/thread.c shim/text.c
 unit_sources_nesting := shim/nesting.c shim/blocks.c shim/list.c
-unit_sources_shortway := shim/shortway.c
+unit_sources_shortway := shim/shortway.c shim/taken.c
 unit_sources_second := shim/second.c
-unit_sources_owner := shim/owner.c shim/legacy.c shim/owner_pool.c shim/owner_states.c shim/blocks.c shim/list.c shim/registry.c shim/locks.c shim/options.c shim/path.c shim/text.c
+unit_sources_owner := shim/owner.c shim/legacy.c shim/owner_pool.c shim/owner_states.c shim/taken.c shim/blocks.c shim/list.c shim/registry.c shim/locks.c shim/options.c shim/path.c shim/text.c
 
 # The libraries that elf and redirect work on: not sanitized, built with what linkers there are, and changed afterwards by what
 # tools there are. `highbase` is linked at an address above all that a process has, `rodynamic` has a dynamic section that

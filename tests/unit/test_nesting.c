@@ -12,7 +12,7 @@
 
 enum { STATES = 8 };
 static int counts[STATES];
-static const PyThreadState *told, *filed;
+static const PyThreadState *told, *filed, *guest;
 
 static PyThreadState *state(int number) {
     return (PyThreadState *)&counts[number];
@@ -25,6 +25,9 @@ bool owner_was_just_told(const struct owner *me, const PyThreadState *of) {
 }
 bool keys_file(struct owner *me, const PyThreadState *of) {
     return me && of == filed;
+}
+bool owner_is_guest(struct owner *me, const PyThreadState *of) {
+    return me && of == guest;
 }
 /* An object is 100 bytes of code. */
 uintptr_t loader_object_of(const void *address) {
@@ -39,7 +42,7 @@ static void reset(void) {
     me->blocks.count = 0;
     for (int i = 0; i < STATES; i++)
         counts[i] = 0;
-    told = filed = NULL;
+    told = filed = guest = NULL;
 }
 static bool open_are(uint32_t count) {
     if (me->blocks.count != count)
@@ -293,6 +296,22 @@ static void a_release_is_told_from_an_end(void) {
     CHECK(releases > 1000 && ends > 1000);
 }
 
+/* Who may use it in turn with others does not go on with it by itself, but with what is its own beneath. */
+static void a_guest_is_not_gone_on_with(void) {
+    reset();
+    nesting_begin(me, state(1), BLOCK_BY_ACQUIRE);
+    CHECK(!save(state(1), library));
+    nesting_begin(me, state(2), BLOCK_BY_RESTORE);
+    guest = state(2);
+    CHECK(!save(state(2), library) && last_detached() == state(2));
+    CHECK(blocks_last_own_detached(&me->blocks)->state == state(1));
+    nesting_begin(me, state(2), BLOCK_BY_RESTORE);
+    nesting_swap(me, state(2), NULL);
+    CHECK(last_detached() == state(2) && blocks_last_own_detached(&me->blocks)->state == state(1));
+    blocks_forget(&me->blocks, state(1));
+    CHECK(last_detached() == state(2) && !blocks_last_own_detached(&me->blocks));
+}
+
 int main(void) {
     RUN(a_release_is_told_from_an_end);
     RUN(release_blocks_end_by_any_attach);
@@ -308,5 +327,6 @@ int main(void) {
     RUN(a_release_block_around_another_goes_on);
     RUN(swaps_do_not_pile_up);
     RUN(the_dead_leave);
+    RUN(a_guest_is_not_gone_on_with);
     return test_end();
 }

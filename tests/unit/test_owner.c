@@ -298,7 +298,7 @@ static void lists_grow(void) {
 
 static void death_body(void) {
     struct owner *me = owner_enter();
-    registry_add(state(3), NULL, 0);
+    registry_add(state(3), NULL, 0, 0);
     owner_take(me, state(3));
     struct registry_entry entry;
     CHECK(registry_find(state(3), &entry) && entry.owner == me);
@@ -364,6 +364,26 @@ static void a_moved_state_leaves_its_old_thread(void) {
 }
 
 /* A has the state in its slot; B takes it, and gives it up. */
+/* Made by another thread, or taken from one: this one is not alone with it, unless CPython has it in its slot. */
+static void guest_body(void) {
+    struct owner *me = owner_enter();
+    CHECK(owner_state_made(state(5), false) == false && !owner_is_guest(me, state(5)));
+    CHECK(!owner_take(me, state(5)) && !owner_is_guest(me, state(5)));
+    CHECK(owner_take(me, state(4)) && owner_is_guest(me, state(4)));
+    CHECK(owner_take(me, state(6)) && owner_is_guest(me, state(6)));
+    slot = state(6);
+    CHECK(!owner_is_guest(me, state(6)));
+    me->override = state(6);
+    me->override_is_guest = true;
+    CHECK(owner_is_guest(me, state(6)));
+    me->override = slot = NULL;
+}
+static void what_others_use_in_turn_is_a_guest(void) {
+    owner_state_made(state(4), false); /* by this thread, for the other one */
+    on_new_thread(guest_body);         /* state 6: where it was made was not seen */
+    registry_clear();
+}
+
 static void giver_body(void) {
     struct registry_entry entry;
     pthread_barrier_wait(&turn); /* A has it */
@@ -426,7 +446,7 @@ static void lender_body(void) {
 /* One that has another state meanwhile gets it back when that is gone, and is not plain until then. */
 static void busy_lender_body(void) {
     struct owner *me = begins_and_lends();
-    registry_add(state(9), NULL, 0);
+    registry_add(state(9), NULL, 0, 0);
     slot = state(9);
     owner_take(me, state(9));
     owner_leave(me);
@@ -734,6 +754,7 @@ int main(void) {
     RUN(lists_grow);
     RUN(a_dead_state_is_nowhere_any_more);
     RUN(a_moved_state_leaves_its_old_thread);
+    RUN(what_others_use_in_turn_is_a_guest);
     RUN(a_state_that_was_given_up_comes_back);
     RUN(a_lent_state_that_died_is_forgotten);
     RUN(a_new_interpreter_begins_with_empty_records);

@@ -8,6 +8,7 @@
 #include "owner.h"
 #include "real.h"
 #include "reconcile.h"
+#include "taken.h"
 #include "test.h"
 
 /* ---- the CPython ---- */
@@ -32,6 +33,9 @@ PyThreadState *slot_get(void) {
 }
 bool interp_is_finalizing(void) {
     return is_finalizing;
+}
+PyThreadState *interp_current(void) {
+    return current;
 }
 
 /* ---- what was asked of the others ---- */
@@ -106,6 +110,7 @@ static void plain(PyThreadState *own, bool is_attached) {
     counter_offset = 0;
     owner_is_recorded = false;
     meanwhile = NULL;
+    taken_by_another();
     calls[0] = 0;
 }
 /* The same on 2.7. */
@@ -340,14 +345,14 @@ static void a_state_is_attached_for_the_first_time(void) {
 /* Up to 3.11 the GIL stays held in between. */
 static void the_state_is_swapped_out_and_in(void) {
     plain(state(1), true);
-    CHECK(shortway_swap(NULL) && !owner_is_plain() && !owner_is_settled() && owner.holds_gil_without_state);
+    CHECK(shortway_swap(NULL) && !owner_is_plain() && !owner_is_settled() && taken_is_without_state(&owner));
     CHECK(owner_fast.parked == state(1) && owner.visits == 8);
     current = NULL;
-    CHECK(shortway_swap(state(1)) && is_plain() && !owner.holds_gil_without_state && !owner_fast.parked);
+    CHECK(shortway_swap(state(1)) && is_plain() && !taken_is_without_state(&owner) && !owner_fast.parked);
     CHECK(owner.visits == 9);
     plain(state(1), true);
     interp_slot_follows = true;
-    CHECK(shortway_swap(NULL) && is_plain() && !owner.holds_gil_without_state && owner_fast.parked == state(1));
+    CHECK(shortway_swap(NULL) && is_plain() && !taken_is_without_state(&owner) && owner_fast.parked == state(1));
     current = NULL;
     CHECK(shortway_swap(state(1)) && is_plain() && !owner_fast.parked);
 }
@@ -363,10 +368,17 @@ static void another_comes_in(void) {
 static void another_is_parked(void) {
     owner_fast.parked = state(2);
 }
+/* From 3.12 on there is nothing to hand over. */
+static void gil_is_handed_over(void) {
+    taken_by_another();
+    if (interp_slot_follows) {
+        a_rule_is_asked();
+    }
+}
 static void the_state_is_swapped_in_by_the_rules(void) {
-    static void (*const changes[])(void) = {a_rule_is_asked,     others_move_on,   slot_is_taken,
-                                            another_is_attached, another_comes_in, another_is_parked};
-    for (int i = 0; i < 6; i++) {
+    static void (*const changes[])(void) = {a_rule_is_asked,  others_move_on,    slot_is_taken,     another_is_attached,
+                                            another_comes_in, another_is_parked, gil_is_handed_over};
+    for (int i = 0; i < 7; i++) {
         for (int follows = 0; follows < 2; follows++) {
             plain(state(1), true);
             interp_slot_follows = follows;
@@ -395,7 +407,7 @@ static void nothing_is_swapped_out_that_is_not_attached(void) {
     CHECK(!shortway_swap(NULL) && owner_is_plain());
     plain(state(1), true);
     owner_unsettle();
-    CHECK(!shortway_swap(NULL) && !owner.holds_gil_without_state);
+    CHECK(!shortway_swap(NULL) && !taken_is_without_state(&owner));
 }
 
 static void the_same_where_calls_are_recorded(void) {
