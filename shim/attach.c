@@ -223,9 +223,12 @@ static PyThreadState *swap_untaken(struct owner *me, PyThreadState *current, PyT
     }
     if (state) {
         taken_by_another();
-        me->untaken = slot_get() == state ? state : NULL;
     }
     PyThreadState *previous = real.PyThreadState_Swap(state);
+    me = owner_self();
+    if (me) {
+        me->untaken = state ? owner_attached(me) : NULL;
+    }
     owner_leave(owner_self());
     return previous;
 }

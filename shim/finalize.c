@@ -41,8 +41,13 @@ static PyThreadState *attach_own_state(struct owner *me, const void *caller) {
     return state;
 }
 
+/* Up to 3.11 a thread that has no state may run under another one's, which waits meanwhile. */
+static bool may_borrow(struct owner *me) {
+    return !interp_slot_follows && interp_current() && !settle_own_state(me) && !owner_last_saved(me);
+}
+
 static bool lacks_state(struct owner *me) {
-    return me && interp_is_initialized() && !owner_attached(me) && !taken_without_state(me) &&
+    return me && interp_is_initialized() && !owner_attached(me) && !taken_without_state(me) && !may_borrow(me) &&
            options_repairs(REPAIR_finalize);
 }
 

@@ -15,6 +15,8 @@
  * away, and the next Ensure finds it in the slot: as if another Ensure were open around them all (which is also how pybind11
  * keeps one alive). */
 
+enum { KEPT_COUNT = 1 }; /* ours */
+
 void reconcile_keep(void) {
     struct owner *me = options.keep ? owner_enter() : NULL;
     PyThreadState *state = me ? owner_attached(me) : NULL;
@@ -28,11 +30,13 @@ void reconcile_keep(void) {
     owner_leave(me);
 }
 
-/* The end of a thread never waits for the GIL: the host may hold it, and join the thread. */
+/* The end of a thread never waits for the GIL: the host may hold it, and join the thread. A state in which others count
+ * besides us is left in the middle of a block; somebody may go on with it. */
 void reconcile_leave_kept(struct owner *me) {
     PyThreadState *state = me->kept;
     me->kept = NULL;
-    bool can_be_freed = state && interp_is_initialized() && !interp_is_finalizing();
+    bool can_be_freed =
+        state && interp_is_initialized() && !interp_is_finalizing() && counter_read(state) == KEPT_COUNT;
     if (can_be_freed && owner_attached(me) != state && legacy_add(state)) {
         leaving_died(state); /* it will be */
         interp_next_epoch(); /* every thread comes by, once */

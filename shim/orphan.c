@@ -3,6 +3,7 @@
 #include "options.h"
 #include "real.h"
 #include "reconcile.h"
+#include "registry.h"
 #include "report.h"
 #include "settle.h"
 #include "slot.h"
@@ -17,10 +18,14 @@ static PyThreadState *certainly_attached(struct owner *me) {
     return interp_slot_follows || current == slot_get() || current == me->attached ? current : NULL;
 }
 
-/* Whether another thread may go on with it under the same GIL, which is then not to be given back: this thread did not take it; or
- * Py_Initialize was called on a thread of its own, which ends. */
+/* Whether another thread may go on with it under the same GIL, which is then not to be given back: this thread did not take it, or
+ * took it with a state that is another one's; or Py_Initialize was called on a thread of its own, which ends. */
 static bool may_be_anothers(const struct owner *me, const PyThreadState *state) {
-    return !interp_slot_follows && state && (state == me->untaken || state == me->initialized);
+    struct registry_entry entry;
+    if (interp_slot_follows || !state) {
+        return false;
+    }
+    return state == me->untaken || state == me->initialized || (registry_find(state, &entry) && entry.has_moved);
 }
 
 /* Up to 3.11. The GIL can't be dropped without a state: 3.9 and later would look into it. */

@@ -56,22 +56,6 @@ prefork-child-hook          dies  3.13-
 
 # Known to end badly with the shim though they end well without it. Nothing may stay here.
 not_yet='
-handover               dies  -3.11
-own-lock               dies  -3.11
-own-lock-keep          dies  -3.11
-swap-new               dies  -3.11
-swap-then-restore      dies  -3.11
-borrowed-state         dies  -3.11
-one-state              dies  2.7-
-checked-out-and-ensure dies  2.7-
-enter-only             dies  -3.11
-taken-for-another      dies  -3.11
-borrowed-interpreter   dies  -3.11
-borrowed-finalize      hangs -3.11
-pyo                    dies  -3.11
-taken-up               dies  2.7-
-borrowed               dies  -3.11
-borrowed-among-others  dies  -3.11
 startup-only           dies  3.12-3.12
 release-unlocked       dies  3.12-
 '
