@@ -12,11 +12,26 @@
 #include "tls.h"
 
 /* Up to 3.11 it is a global: exported in 2.7 and 3.6, somewhere in _PyRuntime from 3.7 on. From 3.12 on it is a
- * thread-local of libpython's or the executable's, which is at the same distance from the thread pointer in every
- * thread if the object was there when the program started. */
+ * thread-local of libpython's or the executable's: each thread asks for its own. */
 static current_place *global_place;
-static ptrdiff_t distance; /* from the thread pointer; 0: not known */
+static size_t module; /* whose thread-locals it is among; 0: not known */
+static size_t offset; /* in their block */
+
+/* From the thread pointer, on every thread; 0: not known, or there is no such distance. */
+static ptrdiff_t distance;
 static bool was_sought;
+
+static bool is_fixed(void) {
+    return real_status.binding == REAL_SHARED || real_status.binding == REAL_STATIC;
+}
+
+static void found_in_tls(const struct tls_block *block, const uintptr_t *word, bool has_own_stack) {
+    offset = (size_t)((const char *)word - (const char *)block->start);
+    __atomic_store_n(&module, block->module, __ATOMIC_RELEASE);
+    if (tls_is_static(word, has_own_stack)) {
+        __atomic_store_n(&distance, (const char *)word - (const char *)tls_thread_pointer(), __ATOMIC_RELAXED);
+    }
+}
 
 static void learn_from_runtime(PyThreadState *attached) {
     struct elf_object object;
@@ -59,7 +74,7 @@ static void learn_from_tls(const PyThreadState *attached) {
         }
     }
     if (found) {
-        distance = (char *)found - (char *)tls_thread_pointer();
+        found_in_tls(&block, found, false);
     }
 }
 
@@ -72,37 +87,39 @@ void current_learn(PyThreadState *attached) {
         global_place = real._PyThreadState_Current;
     } else if (!interp_slot_follows) {
         learn_from_runtime(attached);
-    } else if (real_status.binding == REAL_SHARED || real_status.binding == REAL_STATIC) {
+    } else if (is_fixed()) {
         learn_from_tls(attached);
     }
 }
 
-/* The word is the one whose change shows in the getter's answer. On this thread nobody else reads them. */
+/* The word is the one whose change shows in the getter's answer. On this thread nobody else reads them. Where they are not in
+ * the static block the thread has no copy (and must not ask for one: malloc may be what the process hangs in). */
 void current_learn_aside(void) {
-    if (!interp_slot_follows || distance ||
-        (real_status.binding != REAL_SHARED && real_status.binding != REAL_STATIC)) {
+    if (!interp_slot_follows || distance || !is_fixed()) {
         return;
     }
     struct tls_block block = tls_block_of((const void *)real.Py_IsInitialized);
-    for (size_t i = 0; i < block.words; i++) {
+    size_t known = __atomic_load_n(&module, __ATOMIC_ACQUIRE) == block.module ? offset / sizeof(uintptr_t) : SIZE_MAX;
+    for (size_t i = 0; i < block.words && known == SIZE_MAX; i++) {
         volatile uintptr_t *word = &block.start[i];
         uintptr_t before = *word;
         *word = (uintptr_t)word;
-        bool is_it = interp_current() == (PyThreadState *)(void *)&block.start[i];
+        known = interp_current() == (PyThreadState *)(void *)&block.start[i] ? i : SIZE_MAX;
         *word = before;
-        if (is_it) {
-            distance = (char *)&block.start[i] - (char *)tls_thread_pointer();
-            return;
-        }
+    }
+    if (known < block.words) {
+        found_in_tls(&block, &block.start[known], true);
     }
 }
 
 current_place *current_find(void) {
-    if (global_place || !distance) {
+    size_t known = __atomic_load_n(&module, __ATOMIC_ACQUIRE);
+    if (global_place || !known) {
         return global_place;
     }
-    current_place *place = (current_place *)((char *)tls_thread_pointer() + distance);
-    return *place == interp_current() ? place : NULL;
+    const PyThreadState *attached = interp_current(); /* makes the thread's copy if there is none yet */
+    current_place *place = tls_address(known, offset);
+    return *place == attached ? place : NULL;
 }
 
 /* pthread_self() and the thread pointer are the same on x86-64, and lie apart by a constant elsewhere. */
@@ -116,6 +133,7 @@ const void *current_place_of(uintptr_t pthread) {
 
 void current_forget(void) {
     global_place = NULL;
+    __atomic_store_n(&module, 0, __ATOMIC_RELEASE);
     distance = 0;
     was_sought = false;
 }

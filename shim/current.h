@@ -16,10 +16,12 @@ void current_learn(PyThreadState *attached);
 /* The place for the calling thread, checked against interp_current(); NULL if it is not known. */
 current_place *current_find(void);
 
-/* Looks for it from a thread that never uses CPython, in its own copy of CPython's thread-locals (3.12+, not opened late). */
+/* Looks for it from a thread of our own that never uses CPython, in its own copy of CPython's thread-locals (3.12+, not opened
+ * late). */
 void current_learn_aside(void);
 
-/* The place for the thread with this pthread_self(); the global one up to 3.11. NULL if not known. Not checked: read it as
+/* The place for the thread with this pthread_self(); the global one up to 3.11. NULL if not known, or if it
+ * is not in the same place on every thread. Not checked: read it as
  * memory that may be gone. */
 const void *current_place_of(uintptr_t pthread);
 

@@ -11,7 +11,9 @@ dlsym:
     endbr64
     testq   %rsi, %rsi
     je      1f
-    cmpw    $0x7950, (%rsi)             /* "Py" */
+    cmpb    $'P', (%rsi)                /* a byte at a time: "" may be the last of a page */
+    jne     1f
+    cmpb    $'y', 1(%rsi)
     jne     1f
     pushq   %rdi
     .cfi_adjust_cfa_offset 8

@@ -19,7 +19,10 @@ void (*slot_without_room)(void);
 static enum kind kind;
 static int key;
 
-/* From pthread_self() to the word with the slot's content; 0: not known. glibc has the values of the first 32 keys in the
+/* Whose thread-locals the slot is among (3.15+). Not used for a libpython that can be closed. */
+static size_t module;
+
+/* From pthread_self() to the word with the slot's content; 0: not known, or no key. glibc has the values of the first 32 keys in the
  * thread's own descriptor, each with a number that tells whether the key was deleted since: then everybody looks anew. */
 static ptrdiff_t distance;
 
@@ -36,8 +39,15 @@ bool slot_is_known(void) {
     return __atomic_load_n(&kind, __ATOMIC_ACQUIRE) != KIND_UNKNOWN;
 }
 
+static bool is_fixed(void) {
+    return real_status.binding == REAL_SHARED || real_status.binding == REAL_STATIC;
+}
+
 /* NULL: CPython has no thread-locals, or not yet on this thread (a libpython that was opened late). */
 static PyThreadState **word_of_block(int number) {
+    if (module && is_fixed()) {
+        return tls_address(module, (size_t)number * sizeof(uintptr_t));
+    }
     struct tls_block block = tls_block_of((const void *)real.Py_IsInitialized);
     return (size_t)number < block.words ? (PyThreadState **)&block.start[number] : NULL;
 }
@@ -103,10 +113,6 @@ static PyThreadState *volatile *at_distance(ptrdiff_t bytes) {
 
 /* The one that goes with the key; others hold the same pointer. */
 static ptrdiff_t find_distance(PyThreadState *state) {
-    if (kind == KIND_THREAD_LOCAL) {
-        bool is_fixed = real_status.binding == REAL_SHARED || real_status.binding == REAL_STATIC;
-        return is_fixed ? (char *)word_of_block(key) - (char *)pthread_self() : 0;
-    }
     for (ptrdiff_t bytes = 0; kind == KIND_PTHREAD_KEY && bytes < DESCRIPTOR_BYTES; bytes += WORD_BYTES) {
         PyThreadState *volatile *word = at_distance(bytes);
         if (*word != state) {
@@ -123,6 +129,10 @@ static ptrdiff_t find_distance(PyThreadState *state) {
 }
 
 slot_place *slot_find(const PyThreadState *in_slot) {
+    if (__atomic_load_n(&kind, __ATOMIC_ACQUIRE) == KIND_THREAD_LOCAL) {
+        slot_place *word = is_fixed() ? word_of_block(key) : NULL;
+        return word && *word == in_slot ? word : NULL;
+    }
     ptrdiff_t bytes = __atomic_load_n(&distance, __ATOMIC_ACQUIRE);
     return bytes && *at_distance(bytes) == in_slot ? at_distance(bytes) : NULL;
 }
@@ -145,7 +155,9 @@ void slot_learn(void) {
         if (slot_goes_by_ident()) {
             find_among(KIND_PYTHON_KEY, 1, PYTHON_KEYS_TRIED, state);
         } else if (interp_slot_follows) {
-            find_among(KIND_THREAD_LOCAL, 0, (int)tls_block_of((const void *)real.Py_IsInitialized).words, state);
+            struct tls_block block = tls_block_of((const void *)real.Py_IsInitialized);
+            module = block.module;
+            find_among(KIND_THREAD_LOCAL, 0, (int)block.words, state);
         }
     }
     __atomic_store_n(&distance, find_distance(state), __ATOMIC_RELEASE);

@@ -43,6 +43,16 @@ preloaded() {
     [ "$output" = "done" ] || told "this is what uwsgi and others ask to learn whether Python is there"
 }
 
+@test "dlsym reads no further than the name goes" {
+    without "$fixtures/bind_lookup" edges
+    is_status 0
+    local bare=$output
+    has_line '"getppid" is there'
+    with_shim "$fixtures/bind_lookup" edges
+    is_status 0
+    [ "$output" = "$bare" ] || told "without the shim: $bare"
+}
+
 # Twice the time plus 100 ns: generous, for the machine may be busy.
 @test "dlsym of other names costs about what it cost" {
     local kind bare with

@@ -237,6 +237,18 @@ for how in "references", "by_dlsym":
     [ "$output" = "$bare" ] || told "without the shim: $bare"
 }
 
+@test "with an auditor (LD_AUDIT), on the main thread, threads of Python's and others" {
+    local auditor=$FIXTURES/../auditor.so shape
+    without env LD_AUDIT="$auditor" "$PYTHON" -S -c 'import bind_now, sys; bind_now.run(sys.argv[1])' plain
+    is_status 0
+    for shape in plain duplicate held; do
+        works_with env LD_AUDIT="$auditor" "$PYTHON" -S -c 'import bind_now, sys; bind_now.run(sys.argv[1])' "$shape"
+    done
+    for shape in thread-acquire thread-local foreign-duplicate moved; do
+        works_with env LD_AUDIT="$auditor" "$PYTHON" -S "$ROOT/tests/fixtures/shapes/run.py" "$FIXTURES" "$shape" 1
+    done
+}
+
 @test "another preload that wraps the same API is still called, in front of the shim and behind it" {
     local script='
 import ctypes, sys, bind_now
