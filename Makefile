@@ -93,6 +93,7 @@ check: $(library)	## every test on every interpreter of this machine (CHECK='-p 
 
 # unit: and bench: come from those who write them.
 -include tests/unit/rules.mk
+-include tests/fuzz/rules.mk
 -include tests/bench/rules.mk
 -include tests/nesting/rules.mk
 -include tests/faults/rules.mk
@@ -105,7 +106,7 @@ check: $(library)	## every test on every interpreter of this machine (CHECK='-p 
 
 c_files := $(wildcard shim/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 cxx_files := $(wildcard tests/*/*.cpp tests/*/*.hpp tests/*/*/*.cpp tests/*/*/*.hpp)
-shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/demo/run tests/demo/build tests/noharm/run tests/matrix/run tests/matrix/fresh tests/fixtures/readme/extract tests/*.bash tests/*/*.sh tests/stacks/*/*.bash shim/dist/*.bash)
+shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/demo/run tests/demo/build tests/noharm/run tests/matrix/run tests/matrix/fresh tests/fuzz/run tests/fixtures/readme/extract tests/*.bash tests/*/*.sh tests/stacks/*/*.bash shim/dist/*.bash)
 bats_files := $(wildcard tests/*.bats tests/*/*.bats)
 shim_c := $(filter shim/%.c,$(c_files))
 processors := $(shell nproc 2>/dev/null || echo 1)
@@ -189,7 +190,7 @@ clean:			## removes everything built
 
 help:			## this list
 	@sed -n 's/^\([a-z]*\):.*## *\(.*\)$$/  \1\t\2/p' Makefile | expand -t 14
-	@printf '  unit\tunit tests of the parts that need no Python, under ASan and UBSan\n  bench\twhat the shim costs, in time; bench-instructions: in instructions; bench-programs: whole programs\n' | expand -t 14
+	@printf '  unit\tunit tests of the parts that need no Python, under ASan and UBSan\n  fuzz\tdamaged ELF objects, for a minute\n  bench\twhat the shim costs, in time; bench-instructions: in instructions; bench-programs: whole programs\n' | expand -t 14
 	@printf "  faults\tcalls of the shim's own fail, one by one; takes long (FAULTS='--tag TAG')\n" | expand -t 14
 	@printf '  nest\tthe nesting suite in full: generated programs of GIL blocks; takes long\n' | expand -t 14
 	@printf "  noharm\tCPython's own tests with and without the shim; takes long (NOHARM='TAG...')\n" | expand -t 14

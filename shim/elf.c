@@ -40,8 +40,8 @@ int elf_page_protection(const struct elf_object *object, uintptr_t page, uintptr
     return protection;
 }
 
-size_t elf_readable_from(const struct elf_object *object, uintptr_t address) {
-    uintptr_t page_size = page_size_here();
+/* To the end of the segment that holds it. */
+static size_t readable_in_segment(const struct elf_object *object, uintptr_t address, uintptr_t page_size) {
     uintptr_t page = address & -page_size;
     size_t readable = 0;
     for (size_t i = 0; i < object->segment_count; i++) {
@@ -53,6 +53,21 @@ size_t elf_readable_from(const struct elf_object *object, uintptr_t address) {
             readable = is_inside ? rest : 0;
         } else if (segment->p_type == PT_LOAD && readable && (start & -page_size) - address < readable) {
             readable = (start & -page_size) - address; /* there this one is mapped over it */
+        }
+    }
+    return readable;
+}
+
+/* The next segment may go on where one ends: patchelf puts a segment in front of a program's first, and its longer string table
+ * into both. */
+size_t elf_readable_from(const struct elf_object *object, uintptr_t address) {
+    uintptr_t page_size = page_size_here();
+    size_t readable = 0;
+    for (size_t i = 0; i <= object->segment_count; i++) {
+        size_t more = readable_in_segment(object, address + readable, page_size);
+        readable += more;
+        if (more == 0) {
+            break;
         }
     }
     return readable;

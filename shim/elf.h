@@ -1,7 +1,7 @@
 /* Reading ELF objects that ld.so has loaded: which object holds an address, what it exports, which slots import a name.
  *
  * An object may have been changed by tools after it was linked, or be damaged where ld.so itself never looks. So nothing
- * that it says is believed: tables are read to the end of the segment that they are in, and no loop goes on for longer than
+ * that it says is believed: tables are read to the end of the segments that they are in, and no loop goes on for longer than
  * they have entries. Addresses are sums modulo 2^64, and the bias is below zero for an object that is linked at a higher
  * address than it is loaded at: they are tested against the segments and never compared with the bias.
  *
@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Every size is how much there can be: to the end of the segment. */
+/* Every size is how much there can be: to the end of the segment, and of those that follow without a gap. */
 struct elf_object {
     uintptr_t bias;   /* load bias: 0 for a non-PIE executable */
     const char *name; /* as ld.so knows it; "" for the executable. Owned by ld.so. */

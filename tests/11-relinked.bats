@@ -1,0 +1,169 @@
+#!/usr/bin/env bats
+# A libpython as other linkers make it and other tools change it afterwards: it is bound to all the same, and nothing else
+# changes. One libpython is linked anew from Debian's archive of position-independent objects, in many ways.
+
+load helpers
+
+# Name, then what it is linked with; behind a semicolon what is done to it afterwards.
+long=/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long/long
+ways="
+bfd-plain          -fuse-ld=bfd
+bfd-symbolic       -fuse-ld=bfd -Wl,-Bsymbolic
+bfd-functions      -fuse-ld=bfd -Wl,-Bsymbolic-functions
+bfd-gnu            -fuse-ld=bfd -Wl,--hash-style=gnu
+bfd-sysv           -fuse-ld=bfd -Wl,--hash-style=sysv
+bfd-both           -fuse-ld=bfd -Wl,--hash-style=both
+bfd-relr           -fuse-ld=bfd -Wl,-z,pack-relative-relocs
+bfd-now            -fuse-ld=bfd -Wl,-z,now -Wl,-z,relro
+bfd-norelro        -fuse-ld=bfd -Wl,-z,lazy -Wl,-z,norelro
+bfd-separate       -fuse-ld=bfd -Wl,-z,separate-code
+bfd-noseparate     -fuse-ld=bfd -Wl,-z,noseparate-code
+bfd-high           -fuse-ld=bfd -Wl,-Ttext-segment=0x800000000000
+bfd-versioned      -fuse-ld=bfd -Wl,--version-script=versions
+bfd-stripped       -fuse-ld=bfd -s
+bfd-bare           -fuse-ld=bfd -s; $ROOT/tests/unit/cut_sections.sh
+lld-plain          -fuse-ld=lld
+lld-now            -fuse-ld=lld -Wl,-z,now -Wl,--hash-style=sysv
+lld-rodynamic      -fuse-ld=lld -Wl,-z,rodynamic
+lld-separate       -fuse-ld=lld -Wl,-z,separate-loadable-segments
+gold-plain         -fuse-ld=gold
+gold-sysv          -fuse-ld=gold -Wl,--hash-style=sysv -Wl,-z,now
+mold-plain         -fuse-ld=mold
+mold-now           -fuse-ld=mold -Wl,-z,now -Wl,--hash-style=sysv
+patchelf-gnu       -fuse-ld=bfd; patchelf --set-rpath $long
+patchelf-sysv      -fuse-ld=bfd -Wl,--hash-style=sysv; patchelf --set-rpath $long
+patchelf-needed    -fuse-ld=bfd -Wl,-z,now; patchelf --add-needed libgcc_s.so.1 --set-rpath $long
+patchelf-lld       -fuse-ld=lld; patchelf --set-rpath $long
+"
+
+# The version whose archive is there, with the fixtures of its shared libpython.
+find_archive() {
+    local tag kind version python libdir
+    while IFS=$'\t' read -r tag kind version _ python _ libdir _; do
+        archive=$(echo /usr/lib/python"$version"/config-"$version"-*/libpython"$version"-pic.a)
+        if [ "$kind $python" = 'shared -' ] && [ -e "$archive" ]; then
+            library=$(basename "$(readlink -f "$libdir/libpython$version.so")")
+            original=$libdir/$library
+            program=$ROOT/build/fixtures/$tag/bind_embed
+            return 0
+        fi
+    done <<<"${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}"
+    return 1
+}
+
+is_here() {
+    case $1 in
+    patchelf-lld) command -v patchelf && command -v ld.lld ;;
+    patchelf-*) command -v patchelf ;;
+    *) command -v "ld.${1%%-*}" ;;
+    esac >/dev/null
+}
+
+# Links one: its name, its flags, what is done to it.
+relink() {
+    local name=$1 flags=$2 after=$3 needed
+    mkdir -p "$name"
+    needed=$(readelf -d "$original" | sed -n 's/.*NEEDED.*\[\(.*\)\]$/-l:\1/p')
+    # shellcheck disable=SC2086 # lists of words
+    gcc -shared -o "$name/$library" -Wl,-soname,"$library" $flags -Wl,--whole-archive "$archive" -Wl,--no-whole-archive $needed &&
+        { [ -z "$after" ] || $after "$name/$library"; }
+}
+
+setup_file() {
+    local archive library original program name rest
+    find_archive || return 0
+    cd "$BATS_FILE_TMPDIR" || return
+    echo 'PYTHON { global: *; };' >versions
+    while read -r name rest; do
+        if [ -z "$name" ] || ! is_here "$name"; then continue; fi
+        while [ "$(jobs -rp | wc -l)" -ge 2 ]; do wait -n; done
+        case $rest in
+        *\;*) relink "$name" "${rest%%;*}" "${rest#*; }" >"$name.log" 2>&1 & ;;
+        *) relink "$name" "$rest" '' >"$name.log" 2>&1 & ;;
+        esac
+    done <<<"$ways"
+    wait
+}
+
+# Each libpython of one linker or tool.
+all_work() {
+    local archive library original program name scenario tried=0
+    require "needs libpython*-pic.a" find_archive
+    while read -r name _; do
+        case $name in "$1"-*) ;; *) continue ;; esac
+        is_here "$name" || continue
+        [ -e "$BATS_FILE_TMPDIR/$name/$library" ] || told "$name can't be linked: $(cat "$BATS_FILE_TMPDIR/$name.log")"
+        without env LD_LIBRARY_PATH="$BATS_FILE_TMPDIR/$name" "$program" plain
+        [ "$status" -eq 0 ] || told "$name does not work without the shim"
+        for scenario in plain duplicate held; do
+            with_shim env LD_LIBRARY_PATH="$BATS_FILE_TMPDIR/$name" "$program" "$scenario"
+            [ "$status" -eq 0 ] || told "$name, $scenario"
+        done
+        tried=$((tried + 1))
+    done <<<"$ways"
+    [ "$tried" -gt 0 ]
+}
+
+@test "libpython as GNU ld links it, with each kind of hash table, RELRO, layout and base" {
+    all_work bfd
+}
+
+@test "libpython as lld links it" {
+    require "needs ld.lld" command -v ld.lld
+    all_work lld
+}
+
+@test "libpython as gold links it" {
+    require "needs ld.gold" command -v ld.gold
+    all_work gold
+}
+
+@test "libpython as mold links it" {
+    require "needs ld.mold" command -v ld.mold
+    all_work mold
+}
+
+@test "libpython that patchelf has lengthened" {
+    require "needs patchelf" command -v patchelf
+    all_work patchelf
+}
+
+@test "the newest libpython, lengthened by patchelf, in every mode" {
+    require "needs patchelf" command -v patchelf
+    local libpython mode
+    use_python shared
+    libpython=$(ldd "$FIXTURES/bind_embed" | awk '/libpython/ { print $3; exit }')
+    cp -L "$libpython" "$BATS_TEST_TMPDIR/"
+    patchelf --set-rpath "$long" "$BATS_TEST_TMPDIR/${libpython##*/}"
+    without env LD_LIBRARY_PATH="$BATS_TEST_TMPDIR" "$FIXTURES/bind_embed" plain
+    is_status 0
+    for mode in repair observe strict; do
+        SHIM_OPTIONS=mode=$mode works_with env LD_LIBRARY_PATH="$BATS_TEST_TMPDIR" "$FIXTURES/bind_embed" plain
+    done
+    works_with env LD_LIBRARY_PATH="$BATS_TEST_TMPDIR" "$FIXTURES/bind_embed" held
+}
+
+@test "a static interpreter that patchelf has lengthened" {
+    require "needs patchelf" command -v patchelf
+    local patched=$BATS_TEST_TMPDIR/python home
+    use_python static
+    # shellcheck disable=SC2153 # use_python has set it
+    home=$("$PYTHON" -S -c 'import sys; print(sys.prefix)')
+    cp "$PYTHON" "$patched"
+    patchelf --set-rpath "$long" "$patched"
+    local command=(env PYTHONHOME="$home" PYTHONPATH="$FIXTURES" "$patched" -S -c 'import bind_now, sys; bind_now.run(sys.argv[1])')
+    without "${command[@]}" plain
+    is_status 0
+    fails_without "${command[@]}" held
+    works_with "${command[@]}" held
+}
+
+# What an embedding program, or ctypes, may open: no part of Python, and linked to an address that no process has.
+@test "a library that is linked at an address above all that a process has" {
+    use_python shared
+    local library=$BATS_TEST_TMPDIR/high.so
+    echo 'int high_answer(void) { return 42; }' >"$BATS_TEST_TMPDIR/high.c"
+    gcc -shared -fPIC -fuse-ld=bfd -Wl,-Ttext-segment=0x800000000000 -o "$library" "$BATS_TEST_TMPDIR/high.c"
+    works_with "$PYTHON" -c 'import ctypes, sys; high = ctypes.CDLL(sys.argv[1]); print(high.high_answer(), ctypes.pythonapi.PyGILState_Check())' "$library"
+    [ "$output" = "42 1" ]
+}
