@@ -7,7 +7,7 @@ FUZZ_COUNT ?= 1500
 FUZZ_FIRST ?= 1
 fuzz_out := build/fuzz
 fuzz_flags := -std=gnu11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -iquote shim -iquote tests/fuzz
-fuzz_sources := tests/fuzz/readers.c shim/elf.c shim/redirect.c
+fuzz_sources := tests/fuzz/readers.c $(unit_sources_redirect)
 fuzz_headers := tests/fuzz/mutate.h tests/fuzz/rules.mk $(wildcard shim/*.h shim/*.def)
 # Their section headers tell where their tables are, so not those that have none.
 fuzz_objects = $(fuzz_out)/libpython.so $(filter-out %/libbare.so,$(unit_library_files))
@@ -20,11 +20,11 @@ fuzz: $(library) $(fuzz_out)/readers $(fuzz_out)/load $(fuzz_out)/libpython.so $
 $(fuzz_out)/readers: $(fuzz_sources) $(fuzz_headers)
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(fuzz_flags) $(unit_sanitize) -o $@ $(fuzz_sources)
+	$(Q)$(CC) $(fuzz_flags) $(unit_sanitize) -o $@ $(fuzz_sources) -ldl
 $(fuzz_out)/libfuzzer: $(fuzz_sources) $(fuzz_headers)
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)clang $(fuzz_flags) -DWITH_LIBFUZZER -fsanitize=address,undefined,fuzzer -o $@ $(fuzz_sources)
+	$(Q)clang $(fuzz_flags) -DWITH_LIBFUZZER -fsanitize=address,undefined,fuzzer -o $@ $(fuzz_sources) -ldl
 $(fuzz_out)/load: tests/fuzz/load.c $(fuzz_headers)
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
