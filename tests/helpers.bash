@@ -31,7 +31,8 @@ without() {
     limited "${LIMIT:-60}" env -u LD_PRELOAD -u GILSHIM_OPTIONS "$@"
 }
 
-# GILSHIM_TEST_SHIM_OFF is the failsafe's: with it every test that shows a repair must fail, and soon.
+# GILSHIM_TEST_SHIM_OFF is the failsafe's: with it every test that shows a repair must fail, and soon. It is a file, which gets
+# their names.
 # GILSHIM_TEST_PRELOAD goes in front of the shim (a sanitizer's runtime).
 with_shim() {
     local options=${SHIM_OPTIONS:-} limit=${LIMIT:-60}
@@ -48,9 +49,16 @@ told() {
     return 1
 }
 
+# This test shows a repair: the failsafe expects that it fails with the shim off.
+shows_repair() {
+    [ -z "${GILSHIM_TEST_SHIM_OFF:-}" ] || [ ! -e "${GILSHIM_TEST_SHIM_OFF:-}" ] ||
+        printf '%s\n' "$BATS_TEST_DESCRIPTION" >>"$GILSHIM_TEST_SHIM_OFF"
+}
+
 # In both: 125 to 127 are the statuses of timeout and env themselves, for a program that never ran.
 fails_without() {
     LIMIT=${LIMIT_BARE:-5} without "$@"
+    shows_repair
     case $status in
     0) told "expected to hang or die without the shim, but it ended well: $*" ;;
     125 | 126 | 127) told "could not be run: $*" ;;
