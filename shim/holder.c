@@ -65,26 +65,30 @@ static uintptr_t creator_of(const PyThreadState *state) {
     return 0;
 }
 
-/* The thread that says it has this state attached. */
+/* The thread that says it has this state attached; NULL: that it holds the GIL with none. The last one to say so, for it is not
+ * noted where that was handed over. */
 static pid_t attacher_of(const PyThreadState *state) {
     struct journal_thread thread;
+    uint64_t since = 0;
+    pid_t tid = 0;
     for (unsigned i = 0; i < journal_count(); i++) {
         if (journal_read_thread(i, &thread) && !thread.has_ended && thread.now.phase == JOURNAL_HOLDS &&
-            thread.now.state == state && thread_exists(thread.tid)) {
-            return thread.tid;
+            thread.now.state == state && (!tid || thread.now.since > since) && thread_exists(thread.tid)) {
+            since = thread.now.since;
+            tid = thread.tid;
         }
     }
-    return 0;
+    return tid;
 }
 
 static void find_by_global(struct holder *holder) {
     PyThreadState *state = interp_current();
-    if (!state) {
+    holder->state = state;
+    holder->tid = attacher_of(state);
+    if (!state && !holder->tid) {
         holder->kind = HOLDER_NONE;
         return;
     }
-    holder->state = state;
-    holder->tid = attacher_of(state);
     if (!holder->tid) {
         holder->tid = holder_tid_of(creator_of(state));
     }

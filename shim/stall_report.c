@@ -76,6 +76,21 @@ static void add_place_of_holder(struct text *text, const struct picture *picture
     text_add(text, ")");
 }
 
+/* After "holds it": how it came to hold it with no state attached, if that is so. */
+static void add_without_state(struct text *text, const struct picture *picture) {
+    if (picture->holder.state) {
+        return;
+    }
+    text_add(text, " without a thread state");
+    if (picture->has_record && picture->record.now.phase == JOURNAL_HOLDS) {
+        text_add(text, " (since ");
+        text_add(text, call_name(picture->record.now.call));
+        text_add(text, " by ");
+        symbol_add(text, picture->record.now.caller);
+        text_add(text, ")");
+    }
+}
+
 /* ---- the first line --------------------------------------------------------------------------------------------- */
 
 static void add_circle(struct text *text, const struct picture *picture) {
@@ -110,6 +125,7 @@ static void add_circle(struct text *text, const struct picture *picture) {
     text_add(text, " ");
     add_holder(text, picture);
     text_add(text, ", which holds the GIL");
+    add_without_state(text, picture);
     if (picture->kind == PICTURE_JOIN) {
         text_add(text, ", waits for that thread's end ");
     } else {
@@ -130,7 +146,9 @@ static void add_plain(struct text *text, const struct picture *picture, uint64_t
     switch (picture->holder.kind) {
     case HOLDER_THREAD:
         add_holder(text, picture);
-        text_add(text, " holds it ");
+        text_add(text, " holds it");
+        add_without_state(text, picture);
+        text_add(text, " ");
         add_place_of_holder(text, picture, "in ");
         break;
     case HOLDER_UNKNOWN: text_add(text, "a Python thread that never called through a module holds it"); break;
@@ -217,12 +235,18 @@ static void tell_holder(const struct picture *picture, uint64_t now) {
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "  holds: ");
     add_holder(&text, picture);
-    text_add(&text, ", state ");
-    text_add_hex(&text, (uintptr_t)picture->holder.state);
+    if (picture->holder.state) {
+        text_add(&text, ", state ");
+        text_add_hex(&text, (uintptr_t)picture->holder.state);
+    } else {
+        text_add(&text, ", no thread state");
+    }
     const struct journal_now *record = &picture->record.now;
     if (picture->has_record && record->state == picture->holder.state && record->phase != JOURNAL_OUTSIDE) {
         uint64_t since = ticks_to_ns(record->since);
-        text_add(&text, record->phase == JOURNAL_HOLDS ? ", attached by " : ", it is in ");
+        text_add(&text, record->phase != JOURNAL_HOLDS ? ", it is in "
+                        : picture->holder.state        ? ", attached by "
+                                                       : ", taken off by ");
         text_add(&text, call_name(record->call));
         if (record->caller) {
             text_add(&text, " from ");
@@ -274,6 +298,11 @@ static void tell_python_stack(PyThreadState *state, const char *whose) {
 }
 
 static const char *advice_for(const struct picture *picture) {
+    if (picture->holder.kind == HOLDER_THREAD && !picture->holder.state) {
+        return "PyThreadState_Swap(NULL) takes the state off and keeps the GIL, up to Python 3.11: PyEval_SaveThread "
+               "gives it "
+               "as well (freeswitch issue 2732)";
+    }
     switch (picture->kind) {
     case PICTURE_SELF:
         return "two GIL APIs are mixed on one thread (pybind11 issue 1276); is the repair switched off, or not able to "
