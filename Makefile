@@ -47,7 +47,7 @@ starting := $(addprefix shim/,start.c real.c loader.c fork.c locks.c elf.c redir
 	ticks.c leaving.c fatal.c survivors.c journal.c timeline.c stall.c summary.c legacy.c \
 	streams.c path.c)
 running := $(addprefix shim/,hooks.c shortway.c second.c owner.c owner_states.c keys.c slot.c registry.c current.c here.c \
-	counter.c nesting.c blocks.c attach.c life.c gilstate.c settle.c longway.c longway_life.c record.c token.c orphan.c taken.c bound.c \
+	counter.c nesting.c blocks.c attach.c life.c gilstate.c settle.c longway.c longway_life.c record.c token.c orphan.c oldlock.c taken.c bound.c \
 	sites.c)
 sources := $(starting) $(running) $(filter-out $(starting) $(running),$(wildcard shim/*.c shim/*.S))
 objects := $(patsubst %,$(BUILD)/%.o,$(sources))

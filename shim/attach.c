@@ -118,6 +118,9 @@ void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller
     if (interp_is_finalizing() && reconcile_attach_while_finalizing(me, state, current, by, caller)) {
         return;
     }
+    if (options_repairs(REPAIR_oldlock) && reconcile_attach_given(me, state, caller)) {
+        return;
+    }
     if (taken_here(me, current)) {
         /* Without a GIL there is nothing to wait for, and RestoreThread just changes the state: legal up to 3.6. */
         if (options_repairs(REPAIR_held) && (by == BLOCK_BY_ACQUIRE || interp_has_gil())) {
@@ -262,26 +265,4 @@ PyThreadState *reconcile_swap(PyThreadState *state, const void *caller) {
     }
     owner_leave(owner_self());
     return previous;
-}
-
-void reconcile_acquire_lock(void) {
-    real.PyEval_AcquireLock();
-    struct owner *me = owner_enter();
-    if (me) {
-        me->untaken = NULL;
-        if (!owner_attached(me)) {
-            taken_keeps_without_state(me);
-        }
-        owner_leave(me);
-    }
-}
-
-void reconcile_release_lock(void) {
-    struct owner *me = owner_enter();
-    if (me && !interp_slot_follows) {
-        me->untaken = owner_attached(me); /* it stays so, without the GIL */
-    }
-    taken_by_another();
-    owner_leave(me);
-    real.PyEval_ReleaseLock();
 }

@@ -177,6 +177,19 @@ void foresee_release_thread(PyThreadState *state, const void *caller) {
     }
 }
 
+/* From 3.0 and from 3.9 on they look into the state that is not there. */
+void foresee_acquire_lock(const void *caller) {
+    if (options_look_on() && real.Py_FinalizeEx && !interp_current()) {
+        foretell_repair(REPORT_FATAL_FOLLOWS, REPAIR_oldlock, caller, NULL, NULL);
+    }
+}
+
+void foresee_release_lock(const void *caller) {
+    if (options_look_on() && real.PyInterpreterState_Get && !interp_current()) {
+        foretell_repair(REPORT_FATAL_FOLLOWS, REPAIR_oldlock, caller, NULL, NULL);
+    }
+}
+
 void foresee_swap(PyThreadState *state, const void *caller) {
     leaving_attached(state);
     if (!options_look_on() || !state || interp_slot_follows || state == interp_current()) {

@@ -13,6 +13,8 @@ void foresee_release(int gilstate, const void *caller);
 void foresee_save(const void *caller);
 void foresee_attach(PyThreadState *state, const void *caller);
 void foresee_restore_null(const void *caller); /* PyEval_RestoreThread(NULL): what is repaired in mode=repair */
+void foresee_acquire_lock(const void *caller);
+void foresee_release_lock(const void *caller);
 void foresee_release_thread(PyThreadState *state, const void *caller);
 void foresee_swap(PyThreadState *state, const void *caller);
 void foresee_new(const void *caller);

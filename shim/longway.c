@@ -175,12 +175,14 @@ void longway_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {
 
 void longway_PyEval_AcquireLock(const void *caller) {
     PASS_VOID(PyEval_AcquireLock);
-    journal_is_on ? record_acquire_lock(caller) : reconcile_acquire_lock();
+    foresee_acquire_lock(caller);
+    journal_is_on ? record_acquire_lock(caller) : reconcile_acquire_lock(caller);
 }
 
 void longway_PyEval_ReleaseLock(const void *caller) {
     PASS_VOID(PyEval_ReleaseLock);
-    journal_is_on ? record_release_lock(caller) : reconcile_release_lock();
+    foresee_release_lock(caller);
+    journal_is_on ? record_release_lock(caller) : reconcile_release_lock(caller);
 }
 
 PyThreadState *longway_PyThreadState_Swap(PyThreadState *state, const void *caller) {

@@ -28,8 +28,7 @@ static bool may_be_anothers(const struct owner *me, const PyThreadState *state) 
     return state == me->untaken || state == me->initialized || (registry_find(state, &entry) && entry.has_moved);
 }
 
-/* Up to 3.11. The GIL can't be dropped without a state: 3.9 and later would look into it. */
-static void drop_bare_gil(PyThreadState *state) {
+void reconcile_drop_bare_gil(PyThreadState *state) {
     bool is_new = !state;
     if (is_new) {
         state = real.PyThreadState_New(interp_main());
@@ -69,7 +68,7 @@ static void give_back(struct owner *me) {
     if (state) {
         real.PyEval_SaveThread();
     } else {
-        drop_bare_gil(slot_get());
+        reconcile_drop_bare_gil(slot_get());
     }
     report_repair_of(REPAIR_orphan, caller, state, NULL);
 }

@@ -28,11 +28,6 @@ void reconcile_release_thread(PyThreadState *state, const void *caller);
 /* PyThreadState_Swap; `state` may be NULL. Returns the state that was attached. */
 PyThreadState *reconcile_swap(PyThreadState *state, const void *caller);
 
-/* PyEval_AcquireLock and PyEval_ReleaseLock: the GIL without a state. Up to 3.8 AcquireLock and Swap are two steps of
- * one attach. */
-void reconcile_acquire_lock(void);
-void reconcile_release_lock(void);
-
 /* For the other rules: attaches `state` (not NULL) while the GIL is held under `current`, or under no state (NULL); what
  * is beneath is set aside until the block ends. */
 void reconcile_attach_over(struct owner *me, PyThreadState *state, PyThreadState *current, enum block_by by,
@@ -162,7 +157,21 @@ void reconcile_leave_kept(struct owner *me);
 /* A state was attached just now: frees what ended threads have left. Runs Python code; errno stays. */
 void reconcile_free_legacy(void);
 
+/* ---- oldlock.c ---------------------------------------------------------------------------------------------------- */
+
+/* PyEval_AcquireLock and PyEval_ReleaseLock: the GIL without a state, also where CPython asks for one. */
+void reconcile_acquire_lock(const void *caller);
+void reconcile_release_lock(const void *caller);
+
+/* From 3.12 on, for PyEval_RestoreThread and AcquireThread of `state`: takes the GIL and returns true, if it is attached here and its
+ * GIL was given by PyEval_ReleaseLock. (Up to 3.11 they just wait. 3.13 takes it for a second attach, and ends the process.) */
+bool reconcile_attach_given(struct owner *me, PyThreadState *state, const void *caller);
+
 /* ---- orphan.c ----------------------------------------------------------------------------------------------------- */
+
+/* Up to 3.11: gives the GIL that this thread holds with no state attached. That can't be done without a state, 3.9 and later would
+ * look into it: with `state`, or with one made for the moment (NULL). */
+void reconcile_drop_bare_gil(PyThreadState *state);
 
 /* The calling thread ends: see owner_before_end. With `is_last` its keys are cleaned up, and if it holds the GIL, that is
  * given back. */

@@ -148,13 +148,17 @@ PyThreadState *record_swap(PyThreadState *state, const void *caller) {
 
 void record_acquire_lock(const void *caller) {
     uint64_t begun = journal_waits(CALL(PyEval_AcquireLock), NULL, caller);
-    options.mode == MODE_REPAIR ? reconcile_acquire_lock() : real.PyEval_AcquireLock();
+    options.mode == MODE_REPAIR ? reconcile_acquire_lock(caller) : real.PyEval_AcquireLock();
+    if (interp_slot_follows && !interp_current()) {
+        journal_correct(NULL, caller); /* there is no GIL without a state: it waited for nothing */
+        return;
+    }
     journal_attached(JOURNAL_ATTACH, CALL(PyEval_AcquireLock), 0, NULL, NULL, caller, begun);
 }
 
 void record_release_lock(const void *caller) {
     journal_detaches(JOURNAL_DETACH, CALL(PyEval_ReleaseLock), 0, NULL, caller);
-    options.mode == MODE_REPAIR ? reconcile_release_lock() : real.PyEval_ReleaseLock();
+    options.mode == MODE_REPAIR ? reconcile_release_lock(caller) : real.PyEval_ReleaseLock();
 }
 
 /* ---- states and interpreters come and go ------------------------------------------------------------------------ */

@@ -56,8 +56,28 @@ prefork-child-hook          dies  3.13-
 
 # Known to end badly with the shim though they end well without it. Nothing may stay here.
 not_yet='
-startup-only           dies  3.12-3.12
 release-unlocked       dies  3.12-
+'
+
+# What ends badly bare and well with the shim, and by which repair; and what ends as it does bare, which README names under Limits.
+mended='
+py-startup        oldlock 3.6-3.11
+startup-only      oldlock 3.13-
+release-lock-null oldlock 3.9-
+icinga            oldlock 3.9-
+opensips          oldlock 3.6-
+opensips-mixed    oldlock 3.6-
+pyxpcom           oldlock 3.9-
+pyobjc            oldlock 3.9-
+acquire-lock-end  oldlock 3.6-
+end-release-lock  oldlock 3.9-
+bareos            moved   2.7-
+'
+limits='
+freeradius-swap             dies  3.6-3.11
+new-interpreter-without-gil dies  3.6-3.11
+cancel-waiter               hangs 3.6-
+init-on-another-thread      hangs 3.9-3.12 release
 '
 
 # lines_for TABLE: the hosts and words of the lines that are for this interpreter. Versions are 3.9-3.11, -3.11 or 3.13-, then
@@ -149,6 +169,37 @@ same() {
 @test "hosts, mode=observe: the same" { same observed; }
 @test "hosts, everything recorded and told: the same" { same recorded; }
 @test "hosts, keep=1: the same" { same kept; }
+
+@test "hosts that end badly bare and well with the shim, and the repair" {
+    local host repair ended failed=0 hosts=()
+    while read -r host repair; do hosts+=("$host:60"); done < <(lines_for "$mended")
+    "$ROOT/tests/fixtures/hosts/play" "$FIXTURES" "$BATS_FILE_TMPDIR" told "${hosts[@]}"
+    while read -r host repair; do
+        ended "told.$host"
+        [ "$ended" != well ] || ! grep -q "gilshim: repaired $repair: " "$BATS_FILE_TMPDIR/told.$host.log".* || continue
+        echo "$host, $repair: $ended"
+        cat "$BATS_FILE_TMPDIR/told.$host"*
+        failed=1
+    done < <(lines_for "$mended")
+    [ "$failed" -eq 0 ]
+}
+
+@test "hosts that end as badly with the shim as bare (README, Limits)" {
+    local host how ended failed=0 hosts=()
+    while read -r host how; do
+        if [ "$how" = hangs ]; then hosts+=("$host:3"); else hosts+=("$host:60"); fi
+    done < <(lines_for "$limits")
+    "$ROOT/tests/fixtures/hosts/play" "$FIXTURES" "$BATS_FILE_TMPDIR" told "${hosts[@]}"
+    while read -r host how; do
+        [ -n "$host" ] || continue
+        ended "told.$host"
+        [ "$ended" != "$how" ] || continue
+        echo "$host should end so: $how; it ended so: $ended"
+        cat "$BATS_FILE_TMPDIR/told.$host"
+        failed=1
+    done < <(lines_for "$limits")
+    [ "$failed" -eq 0 ]
+}
 
 # From 3.12 on Swap(NULL) gives the GIL.
 @test "hosts, stall: who took its state off and kept the GIL is in the first line" {
