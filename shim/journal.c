@@ -9,6 +9,7 @@
 
 #include "journal_store.h"
 #include "list.h"
+#include "loader.h"
 #include "modules.h"
 #include "ticks.h"
 
@@ -313,8 +314,10 @@ NO_TSAN void journal_attached(enum journal_kind kind, uint16_t call, uint8_t det
     uint64_t waited = begun ? ticks_between(begun, now) : 0;
     write_event(record, kind, call, detail, state, interp, caller, now, waited, false);
     begin_writing(record);
-    if (record->module_caller != caller) {
+    unsigned closings = __atomic_load_n(&loader_closings, __ATOMIC_RELAXED);
+    if (record->module_caller != caller || record->module_closings != closings) {
         record->module_caller = caller;
+        record->module_closings = closings;
         record->module_totals = modules_totals(modules_of(caller));
     }
     record->thread.totals.acquisitions++;

@@ -16,6 +16,7 @@ struct journal_record {
     struct journal_event *ring;
     uint64_t next;                        /* number of the next event */
     const void *module_caller;            /* the attaching caller that was seen last ... */
+    unsigned module_closings;             /* ... when so many libraries had been closed (loader_closings) ... */
     struct journal_totals *module_totals; /* ... and those of its module (modules.h) */
 } __attribute__((aligned(64)));
 

@@ -23,6 +23,8 @@ struct found {
 };
 static int (*find_object)(void *address, struct found *found);
 
+unsigned loader_closings;
+
 /* glibc 2.32 and later: true while the process has had no second thread. */
 static const char *is_single_threaded;
 

@@ -47,6 +47,9 @@ int loader_iterate(int (*visit)(struct dl_phdr_info *info, size_t size, void *ar
 /* A number that changes when the set of loaded objects does. Locks: as loader_iterate. */
 uint64_t loader_changes(void);
 
+/* Counts the calls of dlclose, before and behind each: while it is the same, an address means what it meant before. */
+extern unsigned loader_closings __attribute__((visibility("hidden")));
+
 /* Constructor: finds what this glibc has. Before it, glibc is taken for an old one. */
 void loader_start(void);
 

@@ -2,10 +2,13 @@
 
 #include <stddef.h>
 
+#include "modules.h"
+
 enum { SITE_COUNT = 1024, KIND_COUNT = 64 };
 
 static struct entry {
-    uintptr_t key; /* caller << 6 | kind, and the highest bit; 0: free */
+    uintptr_t key;      /* place << 6 | kind (modules_place), and the highest bit; 0: free */
+    const void *caller; /* where the place was when it was counted last */
     uint32_t count;
     bool is_suppressed;
 } entries[SITE_COUNT];
@@ -17,13 +20,13 @@ static uint32_t totals[KIND_COUNT];
 static __thread struct entry *last_counted __attribute__((tls_model("initial-exec")));
 
 static inline uintptr_t key_of(unsigned kind, const void *caller) {
-    return ((uintptr_t)caller << 6) | (kind & (KIND_COUNT - 1)) | (uintptr_t)1 << 63;
+    return (modules_place(caller) << 6) | (kind & (KIND_COUNT - 1)) | (uintptr_t)1 << 63;
 }
 
 /* The site's entry, made if there is none and `is_new` is given; NULL: none, or no room. */
 static struct entry *entry_of(unsigned kind, const void *caller, bool *is_new) {
     uintptr_t key = key_of(kind, caller);
-    unsigned at = (unsigned)((uintptr_t)caller * 31 + kind) % SITE_COUNT;
+    unsigned at = (unsigned)((key >> 6) * 31 + kind) % SITE_COUNT;
     for (unsigned i = 0; i < SITE_COUNT; i++, at = (at + 1) % SITE_COUNT) {
         uintptr_t found = __atomic_load_n(&entries[at].key, __ATOMIC_ACQUIRE);
         if (!found && is_new) {
@@ -32,6 +35,7 @@ static struct entry *entry_of(unsigned kind, const void *caller, bool *is_new) {
             found = *is_new ? key : found;
         }
         if (found == key) {
+            __atomic_store_n(&entries[at].caller, caller, __ATOMIC_RELAXED);
             return &entries[at];
         }
         if (!found) {
@@ -80,7 +84,8 @@ bool sites_next(unsigned *index, struct site *site) {
         uintptr_t key = __atomic_load_n(&entry->key, __ATOMIC_ACQUIRE);
         if (key) {
             site->kind = (unsigned)(key & (KIND_COUNT - 1));
-            site->caller = (const void *)((key << 1 >> 1) >> 6);
+            site->caller = __atomic_load_n(&entry->caller, __ATOMIC_RELAXED);
+            site->place = (key << 1 >> 1) >> 6;
             site->count = __atomic_load_n(&entry->count, __ATOMIC_RELAXED);
             site->is_suppressed = __atomic_load_n(&entry->is_suppressed, __ATOMIC_RELAXED);
             return true;

@@ -14,6 +14,7 @@ void sites_suppress(unsigned kind, const void *caller);
 struct site {
     unsigned kind;
     const void *caller;
+    uintptr_t place; /* modules_place(caller), when it was counted last */
     uint32_t count;
     bool is_suppressed;
 };

@@ -129,6 +129,18 @@ static void put_interpreter(void) {
     put(&line);
 }
 
+/* Its library may be closed, and another one be where it was. */
+static void add_site(struct text *text, const struct site *site) {
+    const char *module = modules_name((unsigned)(site->place >> MODULE_PLACE_BITS));
+    if (!module || modules_place(site->caller) == site->place) {
+        symbol_add(text, site->caller);
+    } else {
+        text_add(text, module);
+        text_add(text, "!+");
+        text_add_hex(text, site->place & (((uintptr_t)1 << MODULE_PLACE_BITS) - 1));
+    }
+}
+
 static void put_sites_of(unsigned kind) {
     struct site site;
     for (unsigned index = 0; sites_next(&index, &site);) {
@@ -141,7 +153,7 @@ static void put_sites_of(unsigned kind) {
         text_add(&line.text, "  ");
         char place[400];
         struct text text = text_start(place, sizeof place);
-        symbol_add(&text, site.caller);
+        add_site(&text, &site);
         text_add(&text, site.is_suppressed ? " (suppressed)" : "");
         add_cut(&line, text_end(&text));
         put(&line);
@@ -265,7 +277,7 @@ static void add_sites(struct json *json) {
     for (unsigned index = 0; sites_next(&index, &site);) {
         char place[400];
         struct text text = text_start(place, sizeof place);
-        symbol_add(&text, site.caller);
+        add_site(&text, &site);
         if (json_open(json, NULL, '{')) {
             json_string(json, "name", report_name((enum report_kind)site.kind));
             json_string(json, "caller", site.caller ? text_end(&text) : NULL);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "loader.h"
 #include "options.h"
 #include "real.h"
 #include "symbol.h"
@@ -19,14 +20,17 @@ static const char *name_of(const void *caller) {
     enum { NAMES = 512 };
     static struct {
         const void *caller;
+        unsigned closings;
         char name[112];
     } names[NAMES];
+    unsigned closings = __atomic_load_n(&loader_closings, __ATOMIC_RELAXED);
     size_t at = ((uintptr_t)caller >> 2) % NAMES;
-    if (names[at].caller != caller) {
+    if (names[at].caller != caller || names[at].closings != closings) {
         struct text text = text_start(names[at].name, sizeof names[at].name);
         symbol_add(&text, caller);
         text_end(&text);
         names[at].caller = caller;
+        names[at].closings = closings;
     }
     return names[at].name;
 }

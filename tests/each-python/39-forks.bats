@@ -6,7 +6,7 @@
 load ../helpers
 
 @test "children of a process whose other threads open libraries and mix APIs" {
-    SHIM_OPTIONS=history=64:summary=1:log=$BATS_TEST_TMPDIR/log LIMIT=${GILSHIM_FORKS_LIMIT:-240} works_with "$PYTHON" -S \
+    SHIM_OPTIONS=history=64:summary=1:log_path=$BATS_TEST_TMPDIR/log LIMIT=${GILSHIM_FORKS_LIMIT:-240} works_with "$PYTHON" -S \
         "$ROOT/tests/fixtures/forks/forks.py" "$FIXTURES" "${GILSHIM_FORKS:-120}"
     has_line "* children, 0 hung, 0 failed"
 }
@@ -14,7 +14,7 @@ load ../helpers
 # libwatch-loader.so kills who calls dl_iterate_phdr, dladdr or malloc from the shim in a child.
 @test "the shim asks for no lock of ld.so's or malloc's in a child" {
     local watch=$ROOT/build/fixtures/libwatch-loader.so
-    SHIM_OPTIONS=history=64:summary=1:log=$BATS_TEST_TMPDIR/log with_shim env LD_PRELOAD="$GILSHIM_LIB:$watch" "$PYTHON" -S \
+    SHIM_OPTIONS=history=64:summary=1:log_path=$BATS_TEST_TMPDIR/log with_shim env LD_PRELOAD="$GILSHIM_LIB:$watch" "$PYTHON" -S \
         "$ROOT/tests/fixtures/forks/forks.py" "$FIXTURES" 24
     [ "$status" -eq 0 ]
     has_line "12 children, 0 hung, 0 failed"
