@@ -204,3 +204,46 @@ find_pid() {
     GILSHIM_OPTIONS=verbosity=1 limited 30 "$ROOT/run-with-shim.sh" -q "${mixed[@]}"
     [ "${#lines[@]}" -eq 1 ]
 }
+
+# A value for each key of the library's own list, so that a new one is not left out.
+value_of() {
+    case $1 in
+    mode) echo observe:exitcode=9 ;;
+    repair) echo -orphan ;;
+    verbosity) echo 2 ;;
+    log_path) echo "$PWD/log" ;;
+    log_format) echo json ;;
+    color) echo always ;;
+    history) echo 16 ;;
+    timeline) echo "$PWD/t" ;;
+    timeline_mb) echo 2 ;;
+    stall) echo 5 ;;
+    suppressions) echo "$PWD/rules" ;;
+    exitcode) echo 9 ;;
+    help | keep | summary) echo 1 ;;
+    esac
+}
+
+@test "every two options together: the program ends as it should, each is understood, and each is seen to work" {
+    local keys key other options
+    echo moved:nothing >rules
+    SHIM_OPTIONS=help=1 works_with "${mixed[@]}"
+    keys=$(printf '%s\n' "${lines[@]}" | sed -n 's/.*gilshim:   \([a-z_]*\)=.*(default .*/\1/p' | grep -vx check)
+    [ "$(wc -w <<<"$keys")" -ge 15 ]
+    for key in $keys; do
+        for other in $keys; do
+            [[ $key < $other ]] || continue
+            options=$key=$(value_of "$key"):$other=$(value_of "$other")
+            rm -f log.* t.*
+            SHIM_OPTIONS=$options with_shim "${mixed[@]}"
+            case $options in
+            *exitcode=9*verbosity=2* | *mode=observe*) is_status 9 ;;
+            *) is_status 0 ;;
+            esac
+            has_no_line '*warning*'
+            case :$options: in *:timeline=*) [ -n "$(find . -name "t.*" -size +0)" ] || told "$options: no timeline" ;; esac
+            case :$options: in *:log_path=*:summary=* | *:help=*:log_path=*) [ -n "$(find . -name "log.*" -size +0)" ] || told "$options: no log" ;; esac
+            case :$options: in *:log_path=*) has_no_line '*gilshim*' ;; esac
+        done
+    done
+}
