@@ -31,7 +31,7 @@ endif
 # Ours are kept apart from the user's CFLAGS, CPPFLAGS and LDFLAGS, which come last and win.
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wpointer-arith
 shim_cppflags := -D_GNU_SOURCE -iquote shim -include shim/platform.h
-shim_cflags := -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions \
+shim_cflags = -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions \
 	$(warnings) $(if $(WERROR),-Werror) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer)
 shim_ldflags := -shared -Wl,-soname,libgilshim.so -Wl,-Bsymbolic-functions -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -Wl,-z,nodelete
 # A sanitizer's runtime comes with the preload, clang's from elsewhere than the library: it can't be complete by itself.
@@ -73,6 +73,11 @@ $(BUILD)/%.S.o: %.S $(BUILD)/.flags
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(shim_cppflags) $(CPPFLAGS) -MMD -MP -MF $@.d -c -o $@ $<
+
+# What runs in every call has no more than so much of a host's stack. Reports go aside (shim/aside.h).
+ifeq ($(SANITIZE),)
+$(patsubst %,$(BUILD)/%.o,$(filter %.c,$(running))): warnings += -Wframe-larger-than=512
+endif
 
 -include $(objects:=.d)
 

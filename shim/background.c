@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "thread.h"
 
 enum { STACK_SIZE = 512 * 1024, NICE = 10 };
@@ -24,6 +25,7 @@ static void *run_job(void *argument) {
     struct job *place = argument;
     struct job job = {.run = __atomic_load_n(&place->run, __ATOMIC_RELAXED), .name = place->name};
     __atomic_store_n(&place->run, NULL, __ATOMIC_RELEASE); /* it may be used again */
+    aside_not_needed();
     pthread_setname_np(pthread_self(), job.name);
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
     job.run();

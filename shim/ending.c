@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "background.h"
 
 enum { PATIENCE_MS = 2000 };
@@ -57,6 +58,13 @@ void ending_call(void (*function)(void)) {
     }
 }
 
+static void call_functions(void *unused) {
+    (void)unused;
+    for (size_t i = 0; i < ENDING_FUNCTIONS && functions[i]; i++) {
+        functions[i]();
+    }
+}
+
 void ending_now(void) {
     pid_t me = (pid_t)syscall(SYS_gettid), nobody = 0;
     if (process != getpid()) {
@@ -68,8 +76,8 @@ void ending_now(void) {
         }
         return;
     }
-    for (size_t i = 0; i < ENDING_FUNCTIONS && functions[i]; i++) {
-        functions[i]();
+    if (functions[0] && !aside_run(call_functions, NULL)) {
+        call_functions(NULL);
     }
     __atomic_store_n(&has_ended, true, __ATOMIC_RELEASE);
 }

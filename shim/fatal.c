@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "elf.h"
 #include "ending.h"
 #include "fatal.h"
@@ -162,7 +163,8 @@ static void follow(void *const *frames, size_t count, bool is_guess, struct cour
     }
 }
 
-static void tell_end(const void *frame) {
+/* `frame`: abort's. */
+static void tell_end(void *frame) {
     void *frames[40];
     bool is_guess;
     struct course course = {.is_fatal = false};
@@ -183,7 +185,7 @@ _Noreturn __attribute__((visibility("default"))) void abort(void) {
     static bool is_ending;
     if (real_is_served() && options.mode != MODE_OFF && !__atomic_exchange_n(&is_ending, true, __ATOMIC_RELAXED)) {
         report_call = (struct report_call){NULL, JOURNAL_NO_CALL, __builtin_frame_address(0)};
-        tell_end(__builtin_frame_address(0));
+        aside_run(tell_end, __builtin_frame_address(0)); /* the stack may be what has come to its end */
         ending_now();
     }
     if (real_abort) {

@@ -4,12 +4,13 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "aside.h"
 #include "elf.h"
 #include "real.h"
 #include "thread.h"
 
 /* How much of the stack the functions of CPython's end take: one or two. */
-enum { STACK_WORDS = 32, SAVED_WORDS = 8, TEXT_MAX = 240 };
+enum { STACK_WORDS = 32, TEXT_MAX = 240 };
 
 /* Where a text may lie: in CPython, or in the module that called Py_FatalError itself. */
 struct places {
@@ -50,17 +51,16 @@ static const char *message_at(const struct places *places, uintptr_t address) {
 }
 
 /* The registers that a function must leave as they were, and what it has put aside: fatal_error still needs the text. Our own
- * frames, which may have them by now, end at `frame`. */
-static __attribute__((noinline)) const char *find_on_stack(const struct places *places, const void *frame) {
-    __builtin_unwind_init(); /* all such registers go on the stack here, beneath our frame's address on x86-64 */
-    const uintptr_t *from = (const uintptr_t *)__builtin_frame_address(0) - SAVED_WORDS;
+ * frames on the host's stack, which have those registers by now, end at `frame`. */
+static const char *find_on_stack(const struct places *places, const void *frame) {
     uintptr_t above[STACK_WORDS];
     size_t count = thread_read_memory(frame, above, sizeof above) ? STACK_WORDS : 0;
     const char *found = NULL;
     for (size_t i = 0; i < count && !found; i++) {
         found = message_at(places, above[i]);
     }
-    for (const uintptr_t *at = from; (const void *)at < frame && !found; at++) {
+    const uintptr_t *at = aside_host_stack();
+    for (; at && (const void *)at < frame && !found; at++) {
         found = message_at(places, *at);
     }
     return found;

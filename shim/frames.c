@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unwind.h>
 
+#include "aside.h"
 #include "elf.h"
 #include "stacks.h"
 
@@ -61,6 +62,7 @@ __attribute__((noinline)) size_t frames_here(void **frames, size_t capacity, con
     }
     struct stack stack;
     memset(&stack, 0, sizeof stack);
+    frame = frame ? frame : aside_host_stack();
     struct thread_look look = {.stack = (uintptr_t)(frame ? frame : __builtin_frame_address(0))};
     stacks_guess(&look, &stack); /* the first is look.pc */
     stack.count -= stack.count > 0;

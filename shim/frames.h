@@ -7,5 +7,6 @@
 #include <stddef.h>
 
 /* Fills `frames` with return addresses, innermost first. *is_guess: old ones may be among them; the search then begins
- * above `frame`, the frame address of the function that was called from outside (NULL: right here). Returns how many. */
+ * above `frame`, the frame address of the function that was called from outside (NULL: right here, or where the thread has
+ * gone aside). Returns how many. Takes some KiB of stack: see aside.h. */
 size_t frames_here(void **frames, size_t capacity, const void *frame, bool *is_guess);

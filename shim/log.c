@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "descriptor.h"
 #include "json.h"
 #include "options.h"
@@ -138,13 +139,14 @@ static int standard_error(void) {
     return streams_has(STDERR_FILENO) ? STDERR_FILENO : -1;
 }
 
-static void open_file(void) {
+static void open_file(void *unused) {
+    (void)unused;
     struct text text = text_start(log_file.path, sizeof log_file.path);
     descriptor_close(&log_file.to);
     errno = ENAMETOOLONG;
     if (!path_expand(&text, options.log_path) || !descriptor_append(&log_file.to, log_file.path)) {
         int error = errno;
-        static char line[sizeof log_file.path + 100]; /* too large for a host's stack; only one thread comes here */
+        char line[sizeof log_file.path + 100];
         text = text_start(line, sizeof line);
         text_add(&text, "warning: can't write the log file \"");
         text_add(&text, log_file.path);
@@ -165,7 +167,7 @@ void log_open(void) {
         return;
     }
     int saved_errno = errno;
-    open_file();
+    aside_run(open_file, NULL);
     errno = saved_errno;
     __atomic_store_n(&log_file.opener, 0, __ATOMIC_RELEASE);
 }
@@ -191,10 +193,20 @@ void log_bytes(const char *bytes, size_t size) {
     errno = saved_errno;
 }
 
-void log_line(const char *line) {
-    int saved_errno = errno;
+void log_lose(void) {
+    count_lost(false);
+}
+
+static void write_line(void *line) {
     int fd = destination();
     count_lost(put_loss(fd) && put_message(fd, line));
+}
+
+void log_line(const char *line) {
+    int saved_errno = errno;
+    if (!aside_run(write_line, (void *)line)) {
+        log_lose();
+    }
     errno = saved_errno;
 }
 

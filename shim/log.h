@@ -4,7 +4,8 @@
  *
  * Nothing here allocates or takes a lock, errno is left as it was, and a reader that has gone or does not read, a full disk, a
  * file's limit or a closed stderr does no harm (output.h, streams.h): what could not be written is counted, and said before the
- * next that can. All async-signal-safe. */
+ * next that can. All async-signal-safe. log_line and log_open may be called with little stack left (aside.h); the others write
+ * into a buffer of the caller's. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,6 +17,9 @@
 /* Opens the log file that the options name, if any. Called when the process turns out to have a CPython, so that
  * other processes leave no empty files behind. A file that can't be opened is complained of once, stderr is used. */
 void log_open(void);
+
+/* Counts a line that could not even be made. */
+void log_lose(void);
 
 /* One line: "==PID== gilshim: " in front and a newline behind, or an object of type "message". */
 void log_line(const char *line);

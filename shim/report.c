@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "elf.h"
 #include "frames.h"
 #include "here.h"
@@ -19,7 +20,6 @@
 #include "ticks.h"
 
 __thread struct report_call report_call __attribute__((tls_model("initial-exec")));
-void (*report_before_end)(void);
 
 static const struct {
     const char *name, *what;
@@ -112,25 +112,40 @@ static bool ends_process(enum report_grade grade) {
 /* The calling place of the misuse that was foretold last. */
 static __thread const void *foretold __attribute__((tls_model("initial-exec")));
 
-static void write_report(enum report_grade grade, enum report_kind kind, const void *caller, const char *call,
-                         const PyThreadState *state, const PyThreadState *other, struct subject subject) {
-    struct report report = {
-        .grade = grade, .kind = kind, .caller = caller, .call = call, .state = state, .other = other};
-    report.said = subject.said ? subject.said : "";
-    report.tid = subject.tid ? subject.tid : (pid_t)syscall(SYS_gettid);
+/* What is to be told, for those who tell it aside (aside.h). */
+struct news {
+    enum report_grade grade;
+    enum report_kind kind;
+    const void *caller;
+    const char *call;
+    const PyThreadState *state, *other;
+    struct subject subject;
+};
+
+static void write_report(const struct news *news) {
+    struct report report = {.grade = news->grade,
+                            .kind = news->kind,
+                            .caller = news->caller,
+                            .call = news->call,
+                            .state = news->state,
+                            .other = news->other};
+    enum report_grade grade = news->grade;
+    const struct subject *subject = &news->subject;
+    report.said = subject->said ? subject->said : "";
+    report.tid = subject->tid ? subject->tid : (pid_t)syscall(SYS_gettid);
     report.now = ticks_now();
     report.is_whole =
         options.verbosity >= 2 || (grade != REPORT_REPAIRED && grade != REPORT_WARNING && grade != REPORT_WOULD_REPAIR);
-    if (grade == REPORT_FATAL && caller && foretold == caller) {
+    if (grade == REPORT_FATAL && news->caller && foretold == news->caller) {
         report.is_whole = false;
     }
-    foretold = grade == REPORT_FATAL_FOLLOWS ? caller : NULL;
-    if (subject.tid) {
-        memcpy(report.thread_name, subject.name, strnlen(subject.name, sizeof report.thread_name - 1));
+    foretold = grade == REPORT_FATAL_FOLLOWS ? news->caller : NULL;
+    if (subject->tid) {
+        memcpy(report.thread_name, subject->name, strnlen(subject->name, sizeof report.thread_name - 1));
     } else {
         name_thread(&report);
     }
-    if (report.is_whole && !subject.tid) {
+    if (report.is_whole && !subject->tid) {
         report.frame_count = frames_here(report.frames, REPORT_FRAMES, report_call.frame, &report.are_frames_guessed);
         drop_own_frames(&report);
         bool is_safe = python_has_traceback() && !interp_is_finalizing() && grade != REPORT_FATAL;
@@ -143,43 +158,82 @@ static void write_report(enum report_grade grade, enum report_kind kind, const v
     }
 }
 
-static _Noreturn void end_process(void) {
-    int status = options.exitcode != EXITCODE_NONE ? options.exitcode : EXITCODE_STRICT;
+static int status_of_end(void) {
+    return options.exitcode != EXITCODE_NONE ? options.exitcode : EXITCODE_STRICT;
+}
+
+static void write_end(void) {
     char buffer[100];
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "ending the process here with status ");
-    text_add_decimal(&text, (uint64_t)status);
+    text_add_decimal(&text, (uint64_t)status_of_end());
     log_line(text_end(&text));
-    if (report_before_end) {
-        report_before_end();
-    }
-    _exit(status);
 }
+
+static void write_aside(void *argument) {
+    const struct news *news = argument;
+    write_report(news);
+    if (ends_process(news->grade)) {
+        write_end();
+    }
+}
+
+static void write_news(const struct news *news) {
+    int saved_errno = errno;
+    is_reporting = true;
+    if (!aside_run(write_aside, (void *)news)) {
+        log_lose();
+    }
+    is_reporting = false;
+    errno = saved_errno;
+}
+
+/* ---- suppressions: asked once for each site --------------------------------------------------------------------- */
+
+struct question {
+    const char *name;
+    const void *caller;
+    unsigned verdict;
+};
+
+static void judge(void *argument) {
+    struct question *question = argument;
+    question->verdict = suppress_find(question->name, question->caller);
+}
+
+static bool is_suppressed(enum report_kind kind, const void *caller) {
+    if (!suppress_is_any()) {
+        return false;
+    }
+    unsigned verdict = sites_verdict(kind, caller);
+    if (verdict == SUPPRESS_UNKNOWN) {
+        struct question question = {report_name(kind), caller, SUPPRESS_UNKNOWN};
+        if (aside_run(judge, &question)) {
+            verdict = question.verdict;
+            sites_judge(kind, caller, verdict);
+        }
+    }
+    return suppress_count(verdict);
+}
+
+/* ---- telling ---------------------------------------------------------------------------------------------------- */
 
 /* `is_wanted`: whether it is to be told at all. */
 static void tell(enum report_grade grade, enum report_kind kind, const struct report_call *call,
                  const PyThreadState *state, const PyThreadState *other, struct subject subject, bool is_wanted) {
     bool is_first = sites_count(kind, call->caller);
-    if (!is_wanted && grade == REPORT_REPAIRED) {
-        return;
-    }
-    if (suppress_matches(report_name(kind), call->caller)) {
-        sites_suppress(kind, call->caller);
+    if ((!is_wanted && grade == REPORT_REPAIRED) || is_suppressed(kind, call->caller)) {
         return;
     }
     __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);
     if (!is_first || !is_wanted || is_reporting) {
         return;
     }
-    int saved_errno = errno;
-    is_reporting = true;
-    write_report(grade, kind, call->caller, call->call < REAL_API_COUNT ? real_api_names[call->call] : NULL, state,
-                 other, subject);
+    const char *name = call->call < REAL_API_COUNT ? real_api_names[call->call] : NULL;
+    write_news(&(struct news){grade, kind, call->caller, name, state, other, subject});
     if (ends_process(grade)) {
-        end_process();
+        _exit(status_of_end());
     }
-    is_reporting = false;
-    errno = saved_errno;
 }
 
 /* Exported and a call of its own, so that a debugger finds it in a stripped library, too. */
@@ -239,12 +293,9 @@ void report_tell_of(enum report_kind kind, const struct report_call *call, const
 
 void report_fatal(enum report_kind kind, const void *caller, const char *entry, const char *said) {
     sites_count(kind, caller);
-    if (suppress_matches(report_name(kind), caller)) {
-        sites_suppress(kind, caller);
+    if (is_suppressed(kind, caller)) {
         return;
     }
     __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);
-    is_reporting = true;
-    write_report(REPORT_FATAL, kind, caller, entry, NULL, NULL, (struct subject){.said = said});
-    is_reporting = false;
+    write_news(&(struct news){REPORT_FATAL, kind, caller, entry, NULL, NULL, {.said = said}});
 }

@@ -26,6 +26,7 @@ struct report {
     void *frames[REPORT_FRAMES];
 };
 
+/* Both take some 40 KiB of stack: for aside_run. */
 void report_write_text(const struct report *report);
 void report_write_json(const struct report *report);
 

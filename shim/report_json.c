@@ -119,10 +119,6 @@ static void add_python_stack(struct json *json, const struct report *report) {
     json_string(json, "python_stack", text);
 }
 
-/* Threads may have small stacks. Whoever does not get the large buffer makes a report that is cut, and says so. */
-static char large[32768];
-static bool is_large_taken;
-
 void report_write_json(const struct report *report) {
     static const char *const grades[] = {
         [REPORT_REPAIRED] = "repair",
@@ -132,9 +128,8 @@ void report_write_json(const struct report *report) {
         [REPORT_FATAL] = "fatal",
         [REPORT_WARNING] = "warning",
     };
-    char small[3000];
-    bool is_mine = report->is_whole && !__atomic_exchange_n(&is_large_taken, true, __ATOMIC_ACQUIRE);
-    struct json json = log_json(is_mine ? large : small, is_mine ? sizeof large : sizeof small, grades[report->grade]);
+    char buffer[32768];
+    struct json json = log_json(buffer, sizeof buffer, grades[report->grade]);
     json_string(&json, "name", report_name(report->kind));
     json_string(&json, "what", report_what(report->kind));
     if (report->said[0]) {
@@ -171,7 +166,4 @@ void report_write_json(const struct report *report) {
     }
     text = json_end(&json);
     report_put(&text, 0);
-    if (is_mine) {
-        __atomic_store_n(&is_large_taken, false, __ATOMIC_RELEASE);
-    }
 }

@@ -10,7 +10,7 @@ static struct entry {
     uintptr_t key;      /* place << 6 | kind (modules_place), and the highest bit; 0: free */
     const void *caller; /* where the place was when it was counted last */
     uint32_t count;
-    bool is_suppressed;
+    uint32_t verdict; /* of suppressions; 0: nobody has asked */
 } entries[SITE_COUNT];
 
 static uint32_t totals[KIND_COUNT];
@@ -71,10 +71,20 @@ bool sites_count(unsigned kind, const void *caller) {
     return count_another(kind, caller);
 }
 
-void sites_suppress(unsigned kind, const void *caller) {
-    struct entry *entry = entry_of(kind, caller, NULL);
+static struct entry *known_entry(unsigned kind, const void *caller) {
+    struct entry *last = last_counted;
+    return last && last->key == key_of(kind, caller) ? last : entry_of(kind, caller, NULL);
+}
+
+unsigned sites_verdict(unsigned kind, const void *caller) {
+    const struct entry *entry = known_entry(kind, caller);
+    return entry ? __atomic_load_n(&entry->verdict, __ATOMIC_RELAXED) : 0;
+}
+
+void sites_judge(unsigned kind, const void *caller, unsigned verdict) {
+    struct entry *entry = known_entry(kind, caller);
     if (entry) {
-        __atomic_store_n(&entry->is_suppressed, true, __ATOMIC_RELAXED);
+        __atomic_store_n(&entry->verdict, verdict, __ATOMIC_RELAXED);
     }
 }
 
@@ -87,7 +97,7 @@ bool sites_next(unsigned *index, struct site *site) {
             site->caller = __atomic_load_n(&entry->caller, __ATOMIC_RELAXED);
             site->place = (key << 1 >> 1) >> 6;
             site->count = __atomic_load_n(&entry->count, __ATOMIC_RELAXED);
-            site->is_suppressed = __atomic_load_n(&entry->is_suppressed, __ATOMIC_RELAXED);
+            site->verdict = __atomic_load_n(&entry->verdict, __ATOMIC_RELAXED);
             return true;
         }
     }

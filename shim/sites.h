@@ -8,15 +8,17 @@
 /* Counts one more. True: the first of this kind at that site. With no room for another site only the kind is counted. */
 bool sites_count(unsigned kind, const void *caller);
 
-/* The site's report was left out because of a suppression. */
-void sites_suppress(unsigned kind, const void *caller);
+/* What suppressions say of the site (suppress.h), once somebody has asked: found with the site that this thread counted
+ * last at no cost. 0: nobody has, or there is no room for the site. */
+unsigned sites_verdict(unsigned kind, const void *caller);
+void sites_judge(unsigned kind, const void *caller, unsigned verdict);
 
 struct site {
     unsigned kind;
     const void *caller;
     uintptr_t place; /* modules_place(caller), when it was counted last */
     uint32_t count;
-    bool is_suppressed;
+    unsigned verdict;
 };
 
 /* The sites one after the other: `index` from 0; false behind the last. In no order. */

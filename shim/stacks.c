@@ -12,6 +12,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "elf.h"
 #include "interp.h"
 
@@ -50,6 +51,13 @@ static void *interrupted_at(const ucontext_t *context) {
 #endif
 }
 
+/* The unwinder takes two KiB, more than the host may have there. */
+static void take_frames(void *context) {
+    int count = backtrace(question.frames, (int)(sizeof question.frames / sizeof question.frames[0]));
+    question.count = count > 0 ? (size_t)count : 0;
+    question.pc = interrupted_at(context);
+}
+
 static void answer(int number, siginfo_t *info, void *context) {
     (void)number;
     (void)info;
@@ -57,9 +65,8 @@ static void answer(int number, siginfo_t *info, void *context) {
     int asked = ASKED;
     if (__atomic_load_n(&question.tid, __ATOMIC_ACQUIRE) == (pid_t)syscall(SYS_gettid) &&
         __atomic_compare_exchange_n(&question.state, &asked, ANSWERING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-        int count = backtrace(question.frames, (int)(sizeof question.frames / sizeof question.frames[0]));
-        question.count = count > 0 ? (size_t)count : 0;
-        question.pc = interrupted_at(context);
+        question.count = 0;
+        aside_run(take_frames, context);
         question.current = interp_current();
         question.thread_pointer = (void *)pthread_self();
         __atomic_store_n(&question.state, ANSWERED, __ATOMIC_RELEASE);

@@ -4,6 +4,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "aside.h"
 #include "check.h"
 #include "counter.h"
 #include "current.h"
@@ -85,6 +86,19 @@ static void tell_no_room(void) {
     }
 }
 
+static void tell_of_binding(void *unused) {
+    (void)unused;
+    report_open();
+    tell_options();
+    if (real_is_ambiguous) {
+        report_tell(REPORT_WARNING, REPORT_two_libpythons, NULL, NULL, NULL);
+    } else if (real_status.binding == REAL_REFUSED && options.verbosity >= 1) {
+        tell_refusal(real_status.refusal);
+    } else if (options.verbosity >= 2) {
+        tell_binding();
+    }
+}
+
 /* After a look that found something new. */
 static void learn(void) {
     if (!real_is_bound()) {
@@ -94,21 +108,13 @@ static void learn(void) {
     counter_forget();
     current_forget();
     reconcile_forget_interpreter();
-    report_open();
-    tell_options();
     if (options.summary || options.timeline[0]) {
         dying_watch();
     }
     if (journal_is_on || options.verbosity >= 1) {
         stacks_prepare(); /* so that nothing need be loaded when the process is dying */
     }
-    if (real_is_ambiguous) {
-        report_tell(REPORT_WARNING, REPORT_two_libpythons, NULL, NULL, NULL);
-    } else if (real_status.binding == REAL_REFUSED && options.verbosity >= 1) {
-        tell_refusal(real_status.refusal);
-    } else if (options.verbosity >= 2) {
-        tell_binding();
-    }
+    aside_run(tell_of_binding, NULL); /* the host may be opening its libpython on a thread with a small stack */
 }
 
 static bool bind(bool starting) {

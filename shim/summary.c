@@ -154,7 +154,7 @@ static void put_sites_of(unsigned kind) {
         char place[400];
         struct text text = text_start(place, sizeof place);
         add_site(&text, &site);
-        text_add(&text, site.is_suppressed ? " (suppressed)" : "");
+        text_add(&text, site.verdict >= SUPPRESS_RULE ? " (suppressed)" : "");
         add_cut(&line, text_end(&text));
         put(&line);
     }
@@ -282,7 +282,7 @@ static void add_sites(struct json *json) {
             json_string(json, "name", report_name((enum report_kind)site.kind));
             json_string(json, "caller", site.caller ? text_end(&text) : NULL);
             json_number(json, "count", site.count);
-            json_bool(json, "suppressed", site.is_suppressed);
+            json_bool(json, "suppressed", site.verdict >= SUPPRESS_RULE);
             json_close(json, '}');
         }
     }

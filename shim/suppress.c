@@ -12,7 +12,7 @@ static struct rule {
     const char *type, *pattern; /* in `content` */
     unsigned matched;
 } rules[RULES_MAX];
-static unsigned rule_count;
+unsigned suppress_rule_count;
 static char content[CONTENT_MAX];
 
 /* Whether the pattern from `pattern` to `end` (with * for anything) fits `string`: all of it, or with `is_open` its
@@ -81,16 +81,16 @@ static void parse_line(char *start, char *end, suppress_complaint *complain) {
         complain_of(complain, "not a suppression (type:pattern), ignored", line);
         return;
     }
-    if (rule_count == RULES_MAX) {
+    if (suppress_rule_count == RULES_MAX) {
         complain_of(complain, "one suppression too many, ignored", line);
         return;
     }
     *colon = '\0';
-    rules[rule_count++] = (struct rule){line, colon + 1, 0};
+    rules[suppress_rule_count++] = (struct rule){line, colon + 1, 0};
 }
 
 static void parse_content(suppress_complaint *complain) {
-    rule_count = 0;
+    suppress_rule_count = 0;
     for (char *line = content; *line;) {
         char *end = line + strcspn(line, "\n");
         char *next = *end ? end + 1 : end;
@@ -125,21 +125,17 @@ bool suppress_read(const char *path, suppress_complaint *complain) {
     return count >= 0;
 }
 
-bool suppress_matches_names(const char *name, const char *place, const char *module) {
-    for (unsigned i = 0; i < rule_count; i++) {
+unsigned suppress_find_names(const char *name, const char *place, const char *module) {
+    for (unsigned i = 0; i < suppress_rule_count; i++) {
         bool is_lib = strcmp(rules[i].type, "called_from_lib") == 0;
         if ((is_lib || strcmp(rules[i].type, name) == 0) && matches(rules[i].pattern, is_lib ? module : place)) {
-            __atomic_add_fetch(&rules[i].matched, 1, __ATOMIC_RELAXED);
-            return true;
+            return SUPPRESS_RULE + i;
         }
     }
-    return false;
+    return SUPPRESS_NONE;
 }
 
-bool suppress_matches(const char *name, const void *caller) {
-    if (!rule_count) {
-        return false;
-    }
+unsigned suppress_find(const char *name, const void *caller) {
     char place[400], module[300];
     struct text text = text_start(module, sizeof module);
     symbol_add_object(&text, caller);
@@ -151,11 +147,19 @@ bool suppress_matches(const char *name, const void *caller) {
     if (offset) {
         *offset = '\0';
     }
-    return suppress_matches_names(name, place, module);
+    return suppress_find_names(name, place, module);
+}
+
+bool suppress_count(unsigned verdict) {
+    if (verdict < SUPPRESS_RULE) {
+        return false;
+    }
+    __atomic_add_fetch(&rules[verdict - SUPPRESS_RULE].matched, 1, __ATOMIC_RELAXED);
+    return true;
 }
 
 bool suppress_next_matched(unsigned *index, struct text *text) {
-    while (*index < rule_count) {
+    while (*index < suppress_rule_count) {
         const struct rule *rule = &rules[(*index)++];
         unsigned matched = __atomic_load_n(&rule->matched, __ATOMIC_RELAXED);
         if (matched) {

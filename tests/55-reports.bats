@@ -161,6 +161,21 @@ recorded_lives() {
     has_line '*warning: *"nonsense"*'
 }
 
+# The function's name is in the module's file only, which would be read, page by page, for each of 5000.
+@test "suppressions are asked once for each place" {
+    echo 'held:misuse.so!mix_often' >rules
+    SHIM_OPTIONS=verbosity=1:suppressions=$PWD/rules works_with "$PYTHON" -S -c "
+import sys, resource
+sys.path.insert(0, '$FIXTURES')
+import misuse
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+misuse.run('mix-often')
+print('%d faults' % (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before))"
+    has_line '*gilshim: suppressed 5000 held:misuse.so!mix_often'
+    [[ $output =~ ([0-9]+)\ faults ]]
+    [ "${BASH_REMATCH[1]}" -lt 2500 ] || told "the file was read again and again"
+}
+
 @test "exitcode= is the status of a process that something was reported of, and of no other" {
     program mix
     SHIM_OPTIONS=mode=observe:exitcode=9 with_shim "${command[@]}"
