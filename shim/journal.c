@@ -13,9 +13,9 @@
 #include "modules.h"
 #include "ticks.h"
 
-enum { KEPT_ENDED = 64, EVENTS_MAX = 4096 };
+enum { KEPT_ENDED = 64, EVENTS_MAX = 4096, EVENTS_MIN = 16, RINGS_MEMORY = 64 << 20, RING_SHARE = 16 };
 
-struct journal_store journal_store = {.ring_size = 16};
+struct journal_store journal_store = {.ring_size = EVENTS_MIN};
 bool journal_is_on;
 void (*journal_before_end)(bool is_last);
 
@@ -85,6 +85,32 @@ NO_TSAN static inline void end_writing(struct journal_record *record) {
     __atomic_store_n(&record->sequence, (sequence | 1) + 1, __ATOMIC_RELEASE);
 }
 
+/* A ring for a new record; false: no memory. Where threads are many, the later ones have shorter rings: each may have a
+ * sixteenth of what is left of 64 MiB, and sixteen events in any case. */
+static bool make_ring(struct journal_record *record) {
+    size_t taken = __atomic_load_n(&journal_store.rings_memory, __ATOMIC_RELAXED);
+    size_t share = taken < RINGS_MEMORY ? (RINGS_MEMORY - taken) / RING_SHARE : 0;
+    unsigned size = journal_store.ring_size;
+    while (size > EVENTS_MIN && size * sizeof *record->ring > share) {
+        size /= 2;
+    }
+    struct journal_event *ring = list_map_pages(size * sizeof *ring);
+    if (ring) {
+        __atomic_add_fetch(&journal_store.rings_memory, size * sizeof *ring, __ATOMIC_RELAXED);
+        record->ring_size = size;
+        __atomic_store_n(&record->ring, ring, __ATOMIC_RELEASE);
+    }
+    return ring != NULL;
+}
+
+/* The events of an earlier thread, whose pages go back to the kernel: they are touched again as they are needed. */
+static void empty_ring(struct journal_record *record) {
+    size_t size = record->ring_size * sizeof *record->ring;
+    if (record->ring_size == EVENTS_MIN || madvise(record->ring, size, MADV_DONTNEED) != 0) {
+        memset(record->ring, 0, size);
+    }
+}
+
 static struct journal_record *take_record(void) {
     bool may_reuse = __atomic_load_n(&ended_count, __ATOMIC_RELAXED) >= KEPT_ENDED;
     struct journal_record *record = may_reuse ? reuse_record() : NULL;
@@ -93,19 +119,18 @@ static struct journal_record *take_record(void) {
     if (!record) {
         return NULL;
     }
-    if (!record->ring) {
-        struct journal_event *ring = list_map_pages(journal_store.ring_size * sizeof *ring);
-        if (!ring) {
-            __atomic_add_fetch(&ended_count, 1, __ATOMIC_RELAXED);
-            __atomic_store_n(&record->status, JOURNAL_ENDED, __ATOMIC_RELEASE);
-            return NULL;
-        }
-        __atomic_store_n(&record->ring, ring, __ATOMIC_RELEASE);
+    bool is_used = record->ring != NULL;
+    if (!is_used && !make_ring(record)) {
+        __atomic_add_fetch(&ended_count, 1, __ATOMIC_RELAXED);
+        __atomic_store_n(&record->status, JOURNAL_ENDED, __ATOMIC_RELEASE);
+        return NULL;
     }
     begin_writing(record);
     struct journal_thread *thread = &record->thread;
     memset(thread, 0, sizeof *thread);
-    memset(record->ring, 0, journal_store.ring_size * sizeof *record->ring);
+    if (is_used) {
+        empty_ring(record);
+    }
     thread->tid = (pid_t)syscall(SYS_gettid);
     prctl(PR_GET_NAME, thread->name);
     thread->pthread = (uintptr_t)pthread_self();
@@ -224,7 +249,7 @@ NO_TSAN static inline void write_event(struct journal_record *record, enum journ
     uint64_t number = record->next;
     /* First: a signal handler that comes in between has the next place. */
     __atomic_store_n(&record->next, number + 1, __ATOMIC_RELAXED);
-    struct journal_event *event = &record->ring[number & (journal_store.ring_size - 1)];
+    struct journal_event *event = &record->ring[number & (record->ring_size - 1)];
     __atomic_store_n(&event->number, 0, __ATOMIC_RELAXED);
     __atomic_thread_fence(__ATOMIC_RELEASE);
     event->time = time;
@@ -252,7 +277,7 @@ NO_TSAN void journal_note_later(enum journal_kind kind, uint16_t call, uint8_t d
     if (!record) {
         return;
     }
-    uint64_t mask = journal_store.ring_size - 1;
+    uint64_t mask = record->ring_size - 1;
     uint64_t number = record->next;
     const struct journal_event *before = &record->ring[(number - 1) & mask];
     bool is_whole = __atomic_load_n(&before->number, __ATOMIC_RELAXED) == number - 1 && before->time;

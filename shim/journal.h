@@ -77,7 +77,8 @@ struct journal_thread {
     uintptr_t pthread;    /* pthread_self() */
     uint64_t started;     /* ticks at its first event */
     uint64_t ended;       /* ticks; 0: it lives */
-    uint64_t events;      /* how many so far; the ring has the last of them */
+    uint64_t events;      /* how many so far; the ring has the last of them ... */
+    uint64_t kept;        /* ... and room for so many */
     struct journal_now now;
     struct journal_totals totals;
 };
@@ -85,8 +86,8 @@ struct journal_thread {
 /* Whether every call is recorded. Constant after the constructor. */
 extern bool journal_is_on;
 
-/* Constructor. `events`: how many the ring of a thread has (rounded up to a power of two; at most 4096); `is_on`:
- * whether every call is recorded. Makes a thread-specific key and fork handlers. */
+/* Constructor. `events`: how many the ring of a thread has (rounded up to a power of two; at most 4096; less, where the rings of
+ * all threads would take more than 64 MiB); `is_on`: whether every call is recorded. Makes a thread-specific key and fork handlers. */
 void journal_start(unsigned events, bool is_on);
 
 /* If set: called on a thread that ends, while its record is still there: as owner_before_end (owner.h). */

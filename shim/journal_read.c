@@ -35,6 +35,7 @@ bool journal_read_thread(unsigned index, struct journal_thread *thread) {
         copy(thread, &record->thread, sizeof *thread);
         thread->events = __atomic_load_n(&record->next, __ATOMIC_RELAXED);
         thread->events -= thread->events ? 1 : 0;
+        thread->kept = record->ring_size;
         uint32_t status = __atomic_load_n(&record->status, __ATOMIC_RELAXED);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&record->sequence, __ATOMIC_RELAXED) == before) {
@@ -57,8 +58,8 @@ NO_TSAN int journal_find(pid_t tid) {
 }
 
 /* The event with that number; false: it is being overwritten, or was. */
-NO_TSAN static bool read_event(const struct journal_event *ring, uint64_t number, struct journal_event *event) {
-    const struct journal_event *place = &ring[number & (journal_store.ring_size - 1)];
+NO_TSAN static bool read_event(const struct journal_record *record, uint64_t number, struct journal_event *event) {
+    const struct journal_event *place = &record->ring[number & (record->ring_size - 1)];
     if (__atomic_load_n(&place->number, __ATOMIC_ACQUIRE) != number) {
         return false;
     }
@@ -76,10 +77,10 @@ unsigned journal_read_events(unsigned index, struct journal_event *events, unsig
     }
     uint64_t next = __atomic_load_n(&record->next, __ATOMIC_ACQUIRE);
     uint64_t last = next ? next - 1 : 0;
-    uint64_t wanted = capacity < journal_store.ring_size ? capacity : journal_store.ring_size;
+    uint64_t wanted = capacity < record->ring_size ? capacity : record->ring_size;
     unsigned count = 0;
     for (uint64_t number = last > wanted ? last - wanted + 1 : 1; number <= last; number++) {
-        if (read_event(ring, number, &events[count])) {
+        if (read_event(record, number, &events[count])) {
             count++;
         } else {
             ++*torn;
@@ -98,11 +99,12 @@ NO_TSAN bool journal_find_attach(const void *state, struct journal_event *event,
     for (unsigned i = 0; state && i < journal_count(); i++) {
         const struct journal_record *record = journal_record_at(i);
         const struct journal_event *ring = record ? __atomic_load_n(&record->ring, __ATOMIC_ACQUIRE) : NULL;
-        for (unsigned place = 0; ring && place < journal_store.ring_size; place++) {
+        for (unsigned place = 0; ring && place < record->ring_size; place++) {
             struct journal_event found;
             uint64_t number = __atomic_load_n(&ring[place].number, __ATOMIC_RELAXED);
             if (number && __atomic_load_n(&ring[place].state, __ATOMIC_RELAXED) == state &&
-                read_event(ring, number, &found) && found.state == state && attaches(&found) && found.time >= latest) {
+                read_event(record, number, &found) && found.state == state && attaches(&found) &&
+                found.time >= latest) {
                 latest = found.time;
                 *event = found;
                 *index = i;

@@ -14,6 +14,7 @@ struct journal_record {
     uint8_t exit_rounds;
     struct journal_thread thread;
     struct journal_event *ring;
+    unsigned ring_size;                   /* a power of two; not changed any more once there is a ring */
     uint64_t next;                        /* number of the next event */
     const void *module_caller;            /* the attaching caller that was seen last ... */
     unsigned module_closings;             /* ... when so many libraries had been closed (loader_closings) ... */
@@ -25,7 +26,8 @@ enum { JOURNAL_CHUNK_RECORDS = 64, JOURNAL_CHUNKS = 256 };
 extern struct journal_store {
     struct journal_record *chunks[JOURNAL_CHUNKS];
     unsigned record_count; /* that were ever used */
-    unsigned ring_size;
+    unsigned ring_size;    /* that a thread is to have */
+    size_t rings_memory;   /* of all there are */
     uint64_t unrecorded;
     unsigned seen;
 } journal_store __attribute__((visibility("hidden")));

@@ -53,7 +53,7 @@ static bool was_attached_unseen(const struct report *report, const PyThreadState
     struct journal_thread thread;
     int index = journal_find(report->tid);
     return journal_is_on && (int)report->kind == REPAIR_held && state == report->other && index >= 0 &&
-           journal_read_thread((unsigned)index, &thread) && thread.events <= (uint64_t)options.history;
+           journal_read_thread((unsigned)index, &thread) && thread.events <= thread.kept;
 }
 
 /* Who attached the state, where, and how long ago. */

@@ -90,7 +90,7 @@ static unsigned drain_thread(unsigned index, struct timeline_track *track) {
         timeline_track_end(track, ticks_to_ns(thread.ended));
         track->has_ended = true;
     }
-    return (unsigned)((fresh < TIMELINE_EVENTS ? fresh : TIMELINE_EVENTS) * 100 / TIMELINE_EVENTS);
+    return (unsigned)((fresh < thread.kept ? fresh : thread.kept) * 100 / thread.kept);
 }
 
 /* The fullest of the rings, in hundredths. */

@@ -2,9 +2,11 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "journal_store.h"
 #include "modules.h"
 #include "symbol.h"
 #include "test.h"
@@ -108,6 +110,82 @@ static void a_fork_child_begins_anew(void) {
     CHECK(status == 0);
 }
 
+/* ---- memory */
+
+enum { CROWD = 700 };
+static pthread_barrier_t all_are_there;
+
+static void *write_one_and_wait(void *argument) {
+    journal_note(JOURNAL_NEW, 1, 0, state, caller);
+    pthread_barrier_wait(&all_are_there);
+    pthread_barrier_wait(&all_are_there);
+    return argument;
+}
+
+static unsigned pages_of(const struct journal_record *record) {
+    unsigned char resident[4096 * sizeof(struct journal_event) / 4096];
+    size_t size = record->ring_size * sizeof(struct journal_event);
+    unsigned count = 0;
+    if (mincore(record->ring, size, resident) == 0)
+        for (size_t i = 0; i < (size + 4095) / 4096; i++)
+            count += resident[i] & 1;
+    return count;
+}
+
+/* In a child: with long rings, whose pages come as they are used, and less of them where threads are many. */
+static int play_crowd(void) {
+    pthread_t threads[CROWD];
+    pthread_attr_t small;
+    unsigned before = journal_count(), most = 0;
+    journal_store.ring_size = 4096;
+    pthread_attr_init(&small);
+    pthread_attr_setstacksize(&small, 128 * 1024);
+    pthread_barrier_init(&all_are_there, NULL, CROWD + 1);
+    for (int i = 0; i < CROWD; i++)
+        if (pthread_create(&threads[i], &small, write_one_and_wait, NULL) != 0)
+            return 2;
+    pthread_barrier_wait(&all_are_there);
+    for (unsigned i = before; i < journal_count(); i++) {
+        unsigned pages = pages_of(journal_record_at(i));
+        most = pages > most ? pages : most;
+    }
+    bool is_bounded = journal_store.rings_memory <= (64u << 20) + CROWD * 16 * sizeof(struct journal_event);
+    bool is_long = journal_record_at(before)->ring_size == 4096 && journal_record_at(before + 100)->ring_size == 4096;
+    pthread_barrier_wait(&all_are_there);
+    for (int i = 0; i < CROWD; i++)
+        pthread_join(threads[i], NULL);
+    return journal_count() - before > CROWD / 2 && most <= 1 && is_bounded && is_long ? 0 : 1;
+}
+
+/* A ring that was full gives its pages back when its record is used again. */
+static int play_full_ring(void) {
+    pthread_t thread;
+    journal_store.ring_size = 4096;
+    for (int i = 0; i < 400; i++) {
+        pthread_create(&thread, NULL, i == 0 ? write_some : write_one, NULL);
+        pthread_join(thread, NULL);
+    }
+    for (unsigned i = 0; i < journal_count(); i++)
+        if (journal_record_at(i)->ring_size == 4096 && pages_of(journal_record_at(i)) > 1)
+            return 1;
+    return 0;
+}
+
+static int in_child(int (*play)(void)) {
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(play());
+    int status = 1;
+    waitpid(child, &status, 0);
+    return status;
+}
+
+static void rings_take_memory_as_they_fill(void) {
+    CHECK(in_child(play_crowd) == 0);
+    CHECK(in_child(play_full_ring) == 0);
+}
+
 int main(void) {
     journal_start(16, true);
     RUN(keeps_the_last);
@@ -115,5 +193,6 @@ int main(void) {
     RUN(no_torn_event_gets_out);
     RUN(records_are_used_again);
     RUN(a_fork_child_begins_anew);
+    RUN(rings_take_memory_as_they_fill);
     return test_end();
 }
