@@ -8,8 +8,8 @@
 #include "cpython.h"
 
 /* The name of the calling thread in Python's threading module, into `name` (UTF-8, cut). False: it has none, or can't be
- * asked. The thread must have a state attached that its gilstate slot agrees with. Reads dictionaries through borrowed
- * references; allocates nothing that stays. */
+ * asked. The thread must have a state attached that its gilstate slot agrees with. Reads through borrowed references: makes no
+ * object, sets and clears no error, runs nothing of Python's. */
 bool python_thread_name(char *name, size_t capacity);
 
 /* Whether the Python stack can be had in this CPython. Async-signal-safe. */

@@ -96,6 +96,55 @@ LIST
     done
 }
 
+# threaded NAME CODE: runs CODE on a threading.Thread of that name, with the module there.
+threaded() {
+    works_with "$PYTHON" -S -c "
+import gc, sys, threading, time
+sys.path.insert(0, '$FIXTURES')
+import misuse
+class Thread(threading.Thread): pass
+class Cycle(object):
+    def __init__(self): self.self = self
+    def __del__(self): deleted.append(1)
+deleted = []
+def work():$2
+def check():
+    work()
+    print('done')
+thread = Thread(target=check, name=$1)
+thread.start()
+thread.join()"
+    has_line done
+}
+
+@test "a report names the thread as Python does, whatever its name is, and leaves no exception behind" {
+    export SHIM_OPTIONS=verbosity=1
+    threaded '"worker"' ' misuse.run("mix-here")'
+    has_line '*repaired held: * on tid [0-9]* "worker"*'
+    python_from 3 || return 0 # its strings are bytes
+    threaded '"w\xf6rker \u20ac \U0001f600"' ' misuse.run("mix-here")'
+    has_line '*repaired held: * on tid [0-9]* "wörker € 😀"*'
+    threaded '"w\udcff"' ' misuse.run("mix-here")'
+    has_line '*repaired held: * on tid [0-9]* "w�"*'
+}
+
+# Up to 3.11 the collector runs at an allocation, unless there is a dictionary left over to be used again.
+@test "a report makes no object that the collector counts" {
+    require "2.7 does not collect cycles with finalizers" python_from 3
+    SHIM_OPTIONS=verbosity=2:history=8 threaded '"worker"' '
+    time.sleep(0.2) # until the main thread waits, which allocates, too
+    run, what, kept = misuse.run, "mix-here", [{} for i in range(300)]
+    Cycle()
+    gc.set_threshold(1)
+    before = len(deleted)
+    run(what)
+    after = len(deleted)
+    gc.set_threshold(700)
+    assert before == after, "a finalizer has run amid the report"
+    assert gc.collect() and deleted'
+    has_line '*repaired held: *'
+}
+
 # The state that is given, the one that was met, and who made or attached them.
 @test "a repair names its states, who attached them, where and when" {
     misuse mix
