@@ -309,6 +309,17 @@ static size_t symbol_count(const struct elf_object *object) {
     return count < object->symbol_limit ? count : object->symbol_limit;
 }
 
+bool elf_imports(const struct elf_object *object, const char *name) {
+    size_t count = symbol_count(object);
+    for (size_t i = 1; i < count; i++) {
+        const ElfW(Sym) *symbol = &object->symbols[i];
+        if (symbol->st_shndx == SHN_UNDEF && strcmp(object->strings + symbol->st_name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *elf_function_at(const struct elf_object *object, const void *address, size_t *offset) {
     uintptr_t wanted = (uintptr_t)address - object->bias;
     size_t count = symbol_count(object);

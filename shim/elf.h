@@ -73,6 +73,9 @@ const char *elf_soname(const struct elf_object *object);
 /* Whether the object itself (not its dependencies) names `soname` as DT_NEEDED. Async-signal-safe. */
 bool elf_needs(const struct elf_object *object, const char *soname);
 
+/* Whether the object itself uses a symbol of that name which another object is to define. Async-signal-safe. */
+bool elf_imports(const struct elf_object *object, const char *name);
+
 /* Address of a defined symbol. */
 static inline void *elf_symbol_address(const struct elf_object *object, const ElfW(Sym) *symbol) {
     return (void *)(object->bias + symbol->st_value);

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "elf.h"
 #include "here.h"
 #include "interp.h"
 #include "journal.h"
@@ -49,15 +50,37 @@ static bool holds_gil_only(const struct journal_now *now) {
 
 /* ---- the gilstate family ---------------------------------------------------------------------------------------- */
 
+/* An attach that the slot does not name goes well by itself, and so does all that does not ask PyGILState_*: it is told of at
+ * the call that would go wrong. Whether there has been one: then a slot may name what another thread uses by now. */
+static bool has_slot_missed;
+
+static bool is_used_elsewhere(const PyThreadState *state) {
+    struct journal_event event;
+    struct journal_thread thread;
+    unsigned index;
+    return __atomic_load_n(&has_slot_missed, __ATOMIC_RELAXED) && state && journal_find_attach(state, &event, &index) &&
+           event.kind != JOURNAL_NEW && journal_read_thread(index, &thread) && !thread.has_ended &&
+           thread.tid != (pid_t)syscall(SYS_gettid);
+}
+
+/* Up to 3.11 debug builds look at each attach whether the slot names another state of the interpreter. */
+static void slot_misses(PyThreadState *state, PyThreadState *in_slot, const void *caller) {
+    __atomic_store_n(&has_slot_missed, true, __ATOMIC_RELAXED);
+    if (interp_is_debug && !interp_slot_follows && in_slot && interp_of(in_slot) == interp_of(state)) {
+        foretell_repair(REPORT_FATAL_FOLLOWS, kind_of(state, in_slot), caller, state, in_slot);
+    }
+}
+
 /* Nothing is attached. Where the thread saved another state than the slot names, Ensure goes by the slot. */
 static void foresee_ensure_detached(const struct journal_now *now, const void *caller) {
     PyThreadState *in_slot = slot_get(), *saved = (PyThreadState *)now->state;
     bool has_saved = now->phase == JOURNAL_OUTSIDE && saved &&
                      (now->call == REAL_INDEX_PyEval_SaveThread || now->call == REAL_INDEX_PyEval_ReleaseThread);
-    if (!has_saved || saved == in_slot) {
+    if (is_used_elsewhere(in_slot)) {
+        foretell_repair(REPORT_WOULD_REPAIR, REPAIR_moved, caller, in_slot, NULL);
+    } else if (!has_saved || saved == in_slot) {
         return;
-    }
-    if (!in_slot) {
+    } else if (!in_slot) {
         foretell_repair(REPORT_WOULD_REPAIR, REPAIR_moved, caller, saved, NULL);
     } else if (real.PyThreadState_GetInterpreter && interp_of(saved) != interp_of(in_slot)) {
         foretell_repair(REPORT_WOULD_REPAIR, REPAIR_subinterp, caller, saved, in_slot);
@@ -149,7 +172,7 @@ void foresee_attach(PyThreadState *state, const void *caller) {
         }
     } else if (!interp_slot_follows && in_slot != state && real.Py_IsInitialized()) {
         /* 2.7 lets threads of its own go on when it has ended, and their slot is no more. */
-        foretell_repair(REPORT_WOULD_REPAIR, kind_of(state, in_slot), caller, state, in_slot);
+        slot_misses(state, in_slot, caller);
     }
 }
 
@@ -162,7 +185,7 @@ void foresee_restore_null(const void *caller) {
 
 void foresee_attached(PyThreadState *state, const void *caller) {
     if (options_look_on() && interp_slot_follows && state && interp_current() == state && slot_get() != state) {
-        foretell_repair(REPORT_WOULD_REPAIR, REPAIR_moved, caller, state, slot_get());
+        slot_misses(state, slot_get(), caller);
     }
 }
 
@@ -197,7 +220,7 @@ void foresee_swap(PyThreadState *state, const void *caller) {
     }
     PyThreadState *in_slot = slot_get();
     if (state != in_slot) {
-        foretell_repair(REPORT_WOULD_REPAIR, kind_of(state, in_slot), caller, state, in_slot);
+        slot_misses(state, in_slot, caller);
     }
 }
 
@@ -257,11 +280,18 @@ void foresee_made(const PyThreadState *state) {
 /* Where a library has just found nothing under its key. */
 static __thread uintptr_t empty_handed __attribute__((tls_model("initial-exec")));
 
+/* pybind11 from 2.3 on asks CPython, then: what it makes later is something else. */
+static uintptr_t object_that_makes_second(const void *caller) {
+    struct elf_object object;
+    bool asks = elf_find_by_address(caller, &object) && elf_imports(&object, "PyGILState_GetThisThreadState");
+    return asks ? 0 : loader_object_of(caller);
+}
+
 void foresee_key_answers(const void *value, const void *caller) {
     if (!options_look_on()) {
         return;
     }
-    empty_handed = value ? 0 : loader_object_of(caller);
+    empty_handed = value ? 0 : object_that_makes_second(caller);
     for (unsigned i = 0; value && i < DEAD_COUNT; i++) {
         if (__atomic_load_n(&dead[i], __ATOMIC_RELAXED) == value) {
             foretell_repair(REPORT_WOULD_REPAIR, REPAIR_cached, caller, (PyThreadState *)value, NULL);

@@ -1,6 +1,7 @@
 #include <pthread.h>
 #include <stddef.h>
 
+#include "elf.h"
 #include "options.h"
 #include "plain.h"
 #include "real.h"
@@ -20,6 +21,7 @@ enum { KEYS_MAX = 64 };
 static struct known_key {
     const void *key;
     bool holds_saved_states; /* used as "what PyEval_SaveThread gave me, or nothing": not to be answered for */
+    enum { ASKS_UNKNOWN, ASKS_NOBODY, ASKS_CPYTHON } asks; /* what its library does where it finds nothing */
 } known_keys[KEYS_MAX];
 static unsigned known_count;
 
@@ -88,6 +90,7 @@ static struct known_key *learn(const void *key) {
         if (__atomic_compare_exchange_n(&known_keys[i].key, &nobody, key, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
             known = &known_keys[i];
             known->holds_saved_states = false;
+            known->asks = ASKS_UNKNOWN;
             unsigned count = known_count;
             while (count < i + 1 && !__atomic_compare_exchange_n(&known_count, &count, i + 1, false, __ATOMIC_RELEASE,
                                                                  __ATOMIC_RELAXED)) {
@@ -224,9 +227,20 @@ static PyThreadState *attached_instead_of(struct owner *me, const struct owner_f
     return attached && attached != value && !was_made_by_library ? attached : NULL;
 }
 
+/* Whether the library that finds nothing under its key would make a second state, as pybind11 up to 2.2. Later ones ask
+ * CPython for the thread's own state, and come to what the key answers them: nothing is repaired. */
+static bool makes_second(struct known_key *known, const void *caller) {
+    if (__builtin_expect(known->asks == ASKS_UNKNOWN, 0)) {
+        struct elf_object object;
+        bool asks = elf_find_by_address(caller, &object) && elf_imports(&object, "PyGILState_GetThisThreadState");
+        known->asks = asks ? ASKS_CPYTHON : ASKS_NOBODY;
+    }
+    return known->asks == ASKS_NOBODY;
+}
+
 /* The key is empty on a thread that needs no rule: what the rules below come to then is what its slot says, its own state or
  * none. Each gil_scoped_acquire of pybind11's on a thread of Python's own is such a case. */
-static bool answer_from_slot(const struct known_key *known, const void *caller, PyThreadState **answer) {
+static bool answer_from_slot(struct known_key *known, const void *caller, PyThreadState **answer) {
     slot_place *slot = settled_slot();
     if (!slot || known->holds_saved_states || options.verbosity >= 1 || !options_repairs(REPAIR_share)) {
         return false;
@@ -240,7 +254,7 @@ static bool answer_from_slot(const struct known_key *known, const void *caller, 
     if (is_event || is_pending || (current && current != own) || (owner_fast.parked && owner_fast.parked != own)) {
         return false;
     }
-    if (own) {
+    if (own && makes_second(known, caller)) {
         report_repair_untold(REPAIR_share, caller, own);
     }
     owner_note_answer(me, own);
@@ -250,7 +264,7 @@ static bool answer_from_slot(const struct known_key *known, const void *caller, 
 
 void *keys_get(const void *key, const void *caller) {
     void *value = real_get(key);
-    const struct known_key *known = find_known(key);
+    struct known_key *known = find_known(key);
     if (!known || (owner_is_settled() && plain_is_own(value))) {
         return value; /* a plain thread can have another one in its key: Swap and Py_NewInterpreter are no blocks */
     }
@@ -282,7 +296,9 @@ void *keys_get(const void *key, const void *caller) {
     if (!is_cut && !known->holds_saved_states && options_repairs(REPAIR_share)) {
         PyThreadState *own = value ? attached_instead_of(me, filed, value) : settle_own_state(me);
         if (own) {
-            report_repair_of(REPAIR_share, caller, own, value);
+            if (value || makes_second(known, caller)) {
+                report_repair_of(REPAIR_share, caller, own, value);
+            }
             value = own;
         }
     }
