@@ -152,6 +152,10 @@ unsigned journal_read_events(unsigned index, struct journal_event *events, unsig
 /* The latest event of any thread that attached (or made) `state`, and its thread's number; false: none is left. */
 bool journal_find_attach(const void *state, struct journal_event *event, unsigned *index);
 
+/* The same, of the events of that thread only, or of all other threads. */
+bool journal_find_attach_by(pid_t tid, const void *state, struct journal_event *event, unsigned *index);
+bool journal_find_attach_by_others(pid_t tid, const void *state, struct journal_event *event, unsigned *index);
+
 /* How many threads have had a record so far, in this process. */
 unsigned journal_seen(void);
 

@@ -94,11 +94,18 @@ static bool attaches(const struct journal_event *event) {
            event->kind == JOURNAL_NEW || event->kind == JOURNAL_INTERPRETER_MADE || event->kind == JOURNAL_INITIALIZE;
 }
 
-NO_TSAN bool journal_find_attach(const void *state, struct journal_event *event, unsigned *index) {
+enum by { BY_ANYBODY, BY_IT, BY_OTHERS };
+
+NO_TSAN static bool find_attach(enum by by, pid_t tid, const void *state, struct journal_event *event,
+                                unsigned *index) {
     uint64_t latest = 0;
     for (unsigned i = 0; state && i < journal_count(); i++) {
         const struct journal_record *record = journal_record_at(i);
         const struct journal_event *ring = record ? __atomic_load_n(&record->ring, __ATOMIC_ACQUIRE) : NULL;
+        bool is_its = record && by != BY_ANYBODY && __atomic_load_n(&record->thread.tid, __ATOMIC_RELAXED) == tid;
+        if (by != BY_ANYBODY && is_its != (by == BY_IT)) {
+            continue;
+        }
         for (unsigned place = 0; ring && place < record->ring_size; place++) {
             struct journal_event found;
             uint64_t number = __atomic_load_n(&ring[place].number, __ATOMIC_RELAXED);
@@ -112,6 +119,18 @@ NO_TSAN bool journal_find_attach(const void *state, struct journal_event *event,
         }
     }
     return latest != 0;
+}
+
+bool journal_find_attach(const void *state, struct journal_event *event, unsigned *index) {
+    return find_attach(BY_ANYBODY, 0, state, event, index);
+}
+
+bool journal_find_attach_by(pid_t tid, const void *state, struct journal_event *event, unsigned *index) {
+    return find_attach(BY_IT, tid, state, event, index);
+}
+
+bool journal_find_attach_by_others(pid_t tid, const void *state, struct journal_event *event, unsigned *index) {
+    return find_attach(BY_OTHERS, tid, state, event, index);
 }
 
 const char *journal_kind_name(enum journal_kind kind) {

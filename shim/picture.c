@@ -202,6 +202,34 @@ static bool is_once(struct picture *picture) {
     return picture->partner >= 0;
 }
 
+static bool is_inside(const struct stack *stack, const struct elf_object *library) {
+    for (size_t i = 0; i < stack->count; i++) {
+        struct elf_object object;
+        if (stack->frames[i] && elf_find_by_address((const char *)stack->frames[i] - 1, &object) &&
+            object.segments == library->segments) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A lock whose owner can't be told: a library's own, Rust's, a condition variable. The library whose function sleeps in it
+ * is on the waiter's stack, too, and not as its caller alone: HDF5's global lock, std::sync::Once. */
+static bool is_inside_same(struct picture *picture) {
+    struct elf_object library;
+    const void *culprit = picture->holding.culprit;
+    if (!culprit || !thread_is_in_futex(&picture->holding.look) ||
+        !elf_find_by_address((const char *)culprit - 1, &library)) {
+        return false;
+    }
+    for (int i = 0; i < PICTURE_WAITERS && picture->partner < 0; i++) {
+        if (picture->has_waiting_look[i] && is_inside(&picture->waiting[i].stack, &library)) {
+            picture->partner = i;
+        }
+    }
+    return picture->partner >= 0;
+}
+
 static enum picture_kind find_circle(struct picture *picture) {
     picture->partner = find_waiter(picture, picture->holder.tid);
     if (picture->partner >= 0) {
@@ -219,7 +247,10 @@ static enum picture_kind find_circle(struct picture *picture) {
     if (is_guard(picture)) {
         return PICTURE_GUARD;
     }
-    return is_once(picture) ? PICTURE_ONCE : PICTURE_PLAIN;
+    if (is_once(picture)) {
+        return PICTURE_ONCE;
+    }
+    return is_inside_same(picture) ? PICTURE_INSIDE : PICTURE_PLAIN;
 }
 
 void picture_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total) {
@@ -240,6 +271,18 @@ void picture_take(struct picture *picture, struct waiter *waiters, size_t count,
     if (picture->has_holder_look) {
         picture->kind = find_circle(picture);
     }
+}
+
+bool picture_attached_at(const struct picture *picture, const void **place, uint16_t *call) {
+    struct journal_event event;
+    unsigned index;
+    if (!journal_find_attach_by(picture->holder.tid, picture->holder.state, &event, &index) ||
+        event.kind == JOURNAL_NEW || !event.caller) {
+        return false;
+    }
+    *place = event.caller;
+    *call = event.call;
+    return true;
 }
 
 const void *picture_place_of_holder(const struct picture *picture) {

@@ -28,9 +28,10 @@ enum picture_kind {
     PICTURE_PLAIN,      /* no circle is seen */
     PICTURE_SELF,       /* the thread waits for the GIL that it holds itself */
     PICTURE_LOCK_ORDER, /* the holder waits for a mutex, and the mutex's owner for the GIL */
-    PICTURE_GUARD, /* the holder waits for another thread's initialization of a C++ static, which waits for the GIL */
-    PICTURE_ONCE,  /* the same with pthread_once, std::call_once */
-    PICTURE_JOIN,  /* the holder waits for the end of a thread that waits for the GIL */
+    PICTURE_GUARD,  /* the holder waits for another thread's initialization of a C++ static, which waits for the GIL */
+    PICTURE_ONCE,   /* the same with pthread_once, std::call_once */
+    PICTURE_INSIDE, /* the holder sleeps in a lock of a library that the waiter is inside, too: most likely the same */
+    PICTURE_JOIN,   /* the holder waits for the end of a thread that waits for the GIL */
 };
 
 /* A thread as it stands. */
@@ -66,6 +67,9 @@ struct picture {
 /* Takes it. `waiters`: the longest first, `count` of `total`; kept by reference. There is room for PICTURE_EXTRA more: a thread that others wait
  * for may turn out to wait for the GIL in CPython's own loop. */
 void picture_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total);
+
+/* PICTURE_SELF: where the state that the thread holds was attached, and by which call; false: nobody knows. */
+bool picture_attached_at(const struct picture *picture, const void **place, uint16_t *call);
 
 /* Where they stand: an address in their own library, else where they were when they called the API last. NULL: in CPython
  * itself, as far as can be told. */

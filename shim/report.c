@@ -109,6 +109,22 @@ static bool ends_process(enum report_grade grade) {
            (options.mode == MODE_OBSERVE && grade == REPORT_DEADLOCK_FOLLOWS && options.exitcode != EXITCODE_NONE);
 }
 
+/* A library that calls PyGILState_Ensure as it should may meet what another one has attached: that one is named. */
+static void find_culprit(struct report *report) {
+    struct journal_event event;
+    unsigned index;
+    int kind = (int)report->kind;
+    bool is_met = kind == REPAIR_duplicate || kind == REPAIR_moved || kind == REPAIR_subinterp;
+    report->culprit = report->caller;
+    report->culprit_call = JOURNAL_NO_CALL;
+    if (is_met && journal_find_attach_by(report->tid, report->state, &event, &index) && event.kind != JOURNAL_NEW &&
+        event.caller) {
+        report->culprit = event.caller;
+        report->culprit_call = event.call;
+        report->culprit_time = event.time;
+    }
+}
+
 /* The calling place of the misuse that was foretold last. */
 static __thread const void *foretold __attribute__((tls_model("initial-exec")));
 
@@ -145,6 +161,7 @@ static void write_report(const struct news *news) {
     } else {
         name_thread(&report);
     }
+    find_culprit(&report);
     if (report.is_whole && !subject->tid) {
         report.frame_count = frames_here(report.frames, REPORT_FRAMES, report_call.frame, &report.are_frames_guessed);
         drop_own_frames(&report);

@@ -15,7 +15,10 @@ struct report {
     const void *caller;
     const char *call; /* name of the API function; NULL: not known */
     const PyThreadState *state, *other;
-    const char *said; /* by CPython, of its fatal error; "" */
+    const void *culprit;   /* where in the library that brought it about: the caller, or who attached `state` before */
+    uint16_t culprit_call; /* by which call, if it is not the caller */
+    uint64_t culprit_time; /* ... and when; ticks */
+    const char *said;      /* by CPython, of its fatal error; "" */
     pid_t tid;
     char thread_name[32];        /* its Python name, or the OS's; "" */
     bool is_whole;               /* all that is known, not only the first line */

@@ -96,7 +96,10 @@ static void add_states(struct json *json, const struct report *report) {
             continue;
         }
         json_hex(json, "tstate", (uintptr_t)states[i]);
-        if (journal_find_attach(states[i], &event, &index) && journal_read_thread(index, &thread)) {
+        bool is_moved = (int)report->kind == REPAIR_moved && i == 0;
+        bool is_found = is_moved ? journal_find_attach_by_others(report->tid, states[i], &event, &index)
+                                 : journal_find_attach(states[i], &event, &index);
+        if (is_found && journal_read_thread(index, &thread)) {
             json_number(json, "tid", (uint64_t)thread.tid);
             json_string(json, "call", report_call_name(event.call));
             add_place(json, "caller", event.caller);
@@ -145,6 +148,10 @@ void report_write_json(const struct report *report) {
     symbol_add_object(&text, report->caller);
     json_string(&json, "module", text_end(&text));
     add_place(&json, "caller", report->caller);
+    text = text_start(module, sizeof module);
+    symbol_add_library(&text, report->culprit);
+    json_string(&json, "culprit", report->culprit ? text_end(&text) : NULL);
+    add_place(&json, "culprit_place", report->culprit);
     add_states(&json, report);
     if (report->kind == REPORT_two_libpythons && json_open(&json, "libpythons", '[')) {
         for (size_t i = 0; real_path(i); i++) {

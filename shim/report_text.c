@@ -1,6 +1,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "glimpse.h"
 #include "journal.h"
 #include "python.h"
 #include "real.h"
@@ -61,7 +62,11 @@ static void add_origin(struct text *text, const struct report *report, const PyT
     struct journal_event event;
     struct journal_thread thread;
     unsigned index;
-    if (!journal_find_attach(state, &event, &index) || !journal_read_thread(index, &thread)) {
+    /* Of a state that has moved, whose it was; that this thread has attached it is no news. */
+    bool is_moved = (int)report->kind == REPAIR_moved && state == report->state;
+    bool is_found = is_moved ? journal_find_attach_by_others(report->tid, state, &event, &index)
+                             : journal_find_attach(state, &event, &index);
+    if (!is_found || !journal_read_thread(index, &thread)) {
         text_add(text, was_attached_unseen(report, state) ? " attached by CPython itself" : "");
         return;
     }
@@ -88,6 +93,27 @@ static void add_states(struct text *text, const struct report *report) {
     }
 }
 
+/* Whose fault it is, in front of all else, where it is not the calling library's. */
+static void add_culprit(struct text *text, const struct report *report) {
+    struct glimpse culprit, caller; /* the culprit may have been closed */
+    bool is_other = report->culprit != report->caller && report->caller &&
+                    glimpse_take(&culprit, (const char *)report->culprit - 1) &&
+                    glimpse_take(&caller, (const char *)report->caller - 1) && culprit.bias != caller.bias;
+    if (!is_other) {
+        return;
+    }
+    symbol_add_library(text, report->culprit);
+    text_add(text, (int)report->kind == REPAIR_moved       ? " attached a state that is not this thread's ("
+                   : (int)report->kind == REPAIR_subinterp ? " attached a sub-interpreter's state ("
+                                                           : " attached a state of its own (");
+    text_add(text, report_call_name(report->culprit_call));
+    text_add(text, " at ");
+    symbol_add(text, report->culprit);
+    text_add(text, " ");
+    text_add_seconds(text, ticks_span_ns(ticks_between(report->culprit_time, report->now)), 6);
+    text_add(text, " s ago); ");
+}
+
 /* ---- lines ---------------------------------------------------------------------------------------------------------- */
 
 static void put_first(const struct report *report) {
@@ -104,9 +130,14 @@ static void put_first(const struct report *report) {
     if (names_repair) {
         text_add(&text, report_name(report->kind));
         text_add(&text, ": ");
+        if (report->culprit) {
+            symbol_add_library(&text, report->culprit);
+            text_add(&text, ": ");
+        }
         text_add(&text, report_what(report->kind));
         text_add(&text, "; ");
     }
+    add_culprit(&text, report);
     add_who(&text, report);
     add_states(&text, report);
     if (!names_repair) {

@@ -17,7 +17,7 @@ static void add_place(struct json *json, const char *key, const void *address) {
 static void add_library(struct json *json, const void *address) {
     char buffer[200];
     struct text text = text_start(buffer, sizeof buffer);
-    symbol_add_object(&text, address);
+    symbol_add_library(&text, address);
     json_string(json, "library", address ? text_end(&text) : "CPython");
 }
 
@@ -94,8 +94,9 @@ static void add_holder(struct json *json, const struct picture *picture, bool is
 
 void stall_json(const struct picture *picture, uint64_t now, bool is_repeated) {
     static const char *const kinds[] = {
-        [PICTURE_PLAIN] = "no circle",  [PICTURE_SELF] = "itself",    [PICTURE_LOCK_ORDER] = "lock order",
-        [PICTURE_GUARD] = "C++ static", [PICTURE_ONCE] = "call once", [PICTURE_JOIN] = "join",
+        [PICTURE_PLAIN] = "no circle",         [PICTURE_SELF] = "itself",    [PICTURE_LOCK_ORDER] = "lock order",
+        [PICTURE_GUARD] = "C++ static",        [PICTURE_ONCE] = "call once", [PICTURE_JOIN] = "join",
+        [PICTURE_INSIDE] = "inside a library",
     };
     static const char *const holders[] = {
         [HOLDER_NONE] = "none", [HOLDER_THREAD] = "known", [HOLDER_UNKNOWN] = "unknown", [HOLDER_UNSEEN] = "unseen"};

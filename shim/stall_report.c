@@ -45,7 +45,7 @@ static const char *call_name(uint16_t call) {
 
 static void add_library(struct text *text, const void *place) {
     if (place) {
-        symbol_add_object(text, place);
+        symbol_add_library(text, place);
     } else {
         text_add(text, "CPython");
     }
@@ -96,7 +96,17 @@ static void add_without_state(struct text *text, const struct picture *picture) 
 static void add_circle(struct text *text, const struct picture *picture) {
     size_t partner = (size_t)picture->partner;
     text_add(text, "stall: deadlock ");
-    if (picture->kind == PICTURE_SELF) {
+    const void *attached_at;
+    uint16_t attached_by;
+    if (picture->kind == PICTURE_SELF && picture_attached_at(picture, &attached_at, &attached_by)) {
+        text_add(text, "of a thread with itself, in ");
+        add_library(text, attached_at);
+        text_add(text, ", which attached a state (");
+        text_add(text, call_name(attached_by));
+        text_add(text, " at ");
+        symbol_add(text, attached_at);
+        text_add(text, ")");
+    } else if (picture->kind == PICTURE_SELF) {
         text_add(text, "of a thread with itself, in ");
         add_library(text, picture_place_of_waiter(picture, partner));
     } else {
@@ -118,6 +128,7 @@ static void add_circle(struct text *text, const struct picture *picture) {
         text_add(text, picture->between ? " in a circle of mutexes at whose end is" : " and has the mutex that");
         break;
     case PICTURE_GUARD: text_add(text, " while it initializes the C++ static that"); break;
+    case PICTURE_INSIDE: text_add(text, " inside the library in whose lock"); break;
     case PICTURE_ONCE: text_add(text, " inside the pthread_once (std::call_once) that"); break;
     case PICTURE_JOIN: text_add(text, " and"); break;
     case PICTURE_PLAIN: break;
@@ -128,6 +139,8 @@ static void add_circle(struct text *text, const struct picture *picture) {
     add_without_state(text, picture);
     if (picture->kind == PICTURE_JOIN) {
         text_add(text, ", waits for that thread's end ");
+    } else if (picture->kind == PICTURE_INSIDE) {
+        text_add(text, ", sleeps ");
     } else {
         text_add(text, picture->between ? " " : ", waits for ");
     }
@@ -137,6 +150,10 @@ static void add_circle(struct text *text, const struct picture *picture) {
 static void add_plain(struct text *text, const struct picture *picture, uint64_t now) {
     const struct waiter *waiter = &picture->waiters[0];
     text_add(text, "stall: ");
+    if (picture->holder.kind == HOLDER_THREAD && picture_place_of_holder(picture)) {
+        add_library(text, picture_place_of_holder(picture));
+        text_add(text, " has the GIL: ");
+    }
     add_waiter(text, waiter);
     text_add(text, " has waited for the GIL for ");
     add_seconds(text, now - waiter->since);
@@ -317,6 +334,10 @@ static const char *advice_for(const struct picture *picture) {
                "first (swig issue 1275), or initialize it earlier";
     case PICTURE_ONCE:
         return "what runs under call_once takes the GIL: release the GIL before call_once (grpc issue 26009)";
+    case PICTURE_INSIDE:
+        return "a lock inside the library and the GIL are taken in both orders: release the GIL "
+               "(Py_BEGIN_ALLOW_THREADS) "
+               "before calling the library, or do not call Python from inside of it (h5py issue 1992, PyO3 issue 3045)";
     case PICTURE_JOIN: return "release the GIL (Py_BEGIN_ALLOW_THREADS) around the join";
     case PICTURE_PLAIN:
         return picture->has_holder_look && picture->holding.wait != THREAD_RUNS
@@ -366,6 +387,10 @@ void stall_report(const struct picture *picture, uint64_t now, bool is_repeated)
     }
     if (picture->holder.state) {
         tell_python_stack(picture->holder.state, "the holder");
+    }
+    const void *waiters_state = picture->partner >= 0 ? picture->waiters[picture->partner].state : NULL;
+    if (waiters_state && waiters_state != picture->holder.state) {
+        tell_python_stack((PyThreadState *)waiters_state, "the waiting thread");
     }
     const char *advice = advice_for(picture);
     if (advice) {

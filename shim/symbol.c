@@ -242,6 +242,36 @@ void symbol_add_object(struct text *text, const void *address) {
     }
 }
 
+/* Where the path below the last folder of packages begins, if the name of the file does not have that of the package in it. */
+static const char *path_in_package(const char *path) {
+    static const char *const folders[] = {"/site-packages/", "/dist-packages/"};
+    const char *slash = strrchr(path, '/'), *inside = NULL;
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        for (const char *at = path; (at = strstr(at, folders[i]));) {
+            at += strlen(folders[i]);
+            inside = at > inside ? at : inside;
+        }
+    }
+    size_t length = inside ? strcspn(inside, "/.") : 0;
+    if (!inside || inside >= slash + 1 || length == 0 || memmem(slash, strlen(slash), inside, length)) {
+        return NULL;
+    }
+    return inside;
+}
+
+void symbol_add_library(struct text *text, const void *address) {
+    struct glimpse object;
+    bool is_known = address && glimpse_take(&object, (const char *)address - 1);
+    const char *path = is_known ? path_in_package(object.name) : NULL;
+    if (path) {
+        text_add(text, path);
+    } else if (is_known) {
+        add_object_name(text, &object);
+    } else {
+        text_add(text, "?");
+    }
+}
+
 static bool find_function(const struct glimpse *object, const void *call, char *name, size_t capacity, size_t *offset) {
     struct loaded loaded = {object->name, object->bias, object->headers, object->header_count};
     return glimpse_function_at(object, call, name, capacity, offset) ||

@@ -20,6 +20,10 @@ void symbol_add(struct text *text, const void *address);
 /* Adds the name of the object that holds `address` ("libfoo.so.1"), or "?". */
 void symbol_add_object(struct text *text, const void *address);
 
+/* The same with the package where the file's name does not tell whose it is: "h5py/defs.cpython-311-x86_64-linux-gnu.so",
+ * the path below site-packages or dist-packages. */
+void symbol_add_library(struct text *text, const void *address);
+
 /* Whether the function that holds the return address has this name, as the linker knows it. */
 bool symbol_is(const void *address, const char *name);
 

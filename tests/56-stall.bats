@@ -55,7 +55,7 @@ names_unseen() {
 
 names_never() {
     stalls never 'gilshim:   advice:'
-    first_line '*stall: thread * has waited for the GIL for * s (PyGILState_Ensure, called by libengine.so!*); thread * holds it (in libstore.so!store_sleep+0x*)'
+    first_line '*stall: libstore.so has the GIL: thread * has waited for the GIL for * s (PyGILState_Ensure, called by libengine.so!*); thread * holds it (in libstore.so!store_sleep+0x*)'
     has_line '*it is in poll*'
 }
 
@@ -66,7 +66,7 @@ names_never() {
 names_python_thread() {
     python_from 3 || return 0
     stalls python_thread 'gilshim:   advice:'
-    first_line "*stall: thread * has waited for the GIL for * s (in CPython's own loop); thread * holds it (in libstore.so!store_sleep+0x*)"
+    first_line "*stall: libstore.so has the GIL: thread * has waited for the GIL for * s (in CPython's own loop); thread * holds it (in libstore.so!store_sleep+0x*)"
     has_python_stack '*File "*stall.py", line * in hold'
 }
 
@@ -78,7 +78,7 @@ names_python_thread() {
 names_itself() {
     python_before 3.13 || return 0
     SHIM_OPTIONS=repair=none stalls itself 'gilshim:   advice:'
-    first_line '*stall: deadlock of a thread with itself, in libengine.so: thread * waits for the GIL (PyEval_AcquireThread, called by libengine.so!engine_attach_again+0x*) that it holds itself*'
+    first_line '*stall: deadlock of a thread with itself, in libengine.so*: thread * waits for the GIL (PyEval_AcquireThread, called by libengine.so!engine_attach_again+0x*) that it holds itself*'
 }
 
 @test "a thread that waits for itself, with the repair switched off" {
@@ -122,7 +122,7 @@ passes() {
     output=$(cat passing.*)
     rm passing.*
     IFS=$'\n' read -r -d '' -a lines <<<"$output" || :
-    first_line "*stall: thread * has waited for the GIL for * s (PyGILState_Ensure, called by libengine.so!*); thread * holds it (in libstore.so!$2+0x*)"
+    first_line "*stall: libstore.so has the GIL: thread * has waited for the GIL for * s (PyGILState_Ensure, called by libengine.so!*); thread * holds it (in libstore.so!$2+0x*)"
     has_line '*stall: over after * s: thread * waits no longer'
 }
 
@@ -148,7 +148,7 @@ is_well() {
 
 counts_crowd() {
     KIND_ARGUMENTS=1000 stalls crowd 'gilshim:   advice:'
-    has_line '*stall: thread * has waited for the GIL *; thread * holds it (in libstore.so!store_sleep+0x*)*'
+    has_line '*stall: libstore.so has the GIL: thread * has waited for the GIL *; thread * holds it (in libstore.so!store_sleep+0x*)*'
     has_line '*  waits: *[0-9] threads in all'
     [ "$(count_lines '*  waits: thread *')" -le $((6 * $(count_lines '*gilshim: stall: *'))) ]
 }

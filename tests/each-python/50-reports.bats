@@ -96,6 +96,41 @@ LIST
     done
 }
 
+# What would go wrong is a later call of PyGILState_*, which nobody makes.
+@test "mode=strict does not end what mixes states without PyGILState_*" {
+    misuse alone
+    [ "$PY_BUILD" = release ] || python_from 3.12 || return 0 # there each attach looks at the slot, and aborts
+    without "${command[@]}"
+    is_status 0
+    SHIM_OPTIONS=mode=strict works_with "${command[@]}"
+    is_silent
+}
+
+# The library that made it so, not the one that calls PyGILState_Ensure as it should.
+@test "the first line names the library that attached a state before" {
+    python_before 3.12 && [ "$PY_BUILD" = release ] || return 0 # goes well, or aborts at the attach
+    shape duplicate
+    LIMIT=$LIMIT_BARE
+    SHIM_OPTIONS=mode=observe:exitcode=9 with_shim "${command[@]}"
+    is_status 9
+    has_line "==*== gilshim: DEADLOCK would follow: libhandmade.so attached a state of its own (PyEval_AcquireThread at libhandmade.so!handmade_begin+0x* s ago); PyGILState_Ensure by gilshapes.so!*"
+    SHIM_OPTIONS=mode=observe:exitcode=9:log_format=json with_shim "${command[@]}"
+    has_line '{*"type": "deadlock", "name": "duplicate"*"module": "gilshapes.so"*"culprit": "libhandmade.so"*}'
+}
+
+# It has been attached here, but it is another thread's: it is not said to be this one's.
+@test "of a state that has moved it is said whose it was" {
+    shape moved
+    SHIM_OPTIONS=verbosity=1:history=16 works_with "${command[@]}"
+    local line tid
+    for line in "${lines[@]}"; do
+        [[ $line =~ 'repaired moved'.*' on tid '([0-9]+) ]] || continue
+        tid=${BASH_REMATCH[1]}
+        [[ $line != *"owned by tid $tid "* ]] || told "contradicts itself: $line"
+    done
+    [ -n "$tid" ]
+}
+
 # threaded NAME CODE: runs CODE on a threading.Thread of that name, with the module there.
 threaded() {
     works_with "$PYTHON" -S -c "
