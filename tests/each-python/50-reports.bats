@@ -110,7 +110,6 @@ LIST
 @test "the first line names the library that attached a state before" {
     python_before 3.12 && [ "$PY_BUILD" = release ] || return 0 # goes well, or aborts at the attach
     shape duplicate
-    LIMIT=$LIMIT_BARE
     SHIM_OPTIONS=mode=observe:exitcode=9 with_shim "${command[@]}"
     is_status 9
     has_line "==*== gilshim: DEADLOCK would follow: libhandmade.so attached a state of its own (PyEval_AcquireThread at libhandmade.so!handmade_begin+0x* s ago); PyGILState_Ensure by gilshapes.so!*"
