@@ -22,10 +22,15 @@ static PyThreadState *certainly_attached(struct owner *me) {
  * took it with a state that is another one's; or Py_Initialize was called on a thread of its own, which ends. */
 static bool may_be_anothers(const struct owner *me, const PyThreadState *state) {
     struct registry_entry entry;
-    if (interp_slot_follows || !state) {
-        return false;
+    if (!state || state == me->untaken) {
+        return state;
     }
-    return state == me->untaken || state == me->initialized || (registry_find(state, &entry) && entry.has_moved);
+    if (interp_slot_follows) {
+        return false; /* another thread would have to attach it */
+    }
+    bool is_known = registry_find(state, &entry);
+    bool is_anothers = is_known && entry.has_moved && (entry.has_home || !entry.maker);
+    return is_anothers || state == me->initialized;
 }
 
 void reconcile_drop_bare_gil(PyThreadState *state) {

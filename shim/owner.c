@@ -49,7 +49,7 @@ static void thread_ends(void *argument) {
     owner_fast.is_gone = true;
     owner_fast.counted = &nothing;
     if (owner_fast.is_watched) { /* else it has never had an entry; looking goes through all of the table */
-        registry_leave_owner(record);
+        registry_leave_owner(record, owner_number());
     }
     owner_pool_put(record);
 }

@@ -142,6 +142,9 @@ uint32_t owner_tell_others(void);
 /* From now on the state is this thread's; other threads that had it will notice. Returns whether it is a guest. */
 bool owner_take(struct owner *me, PyThreadState *state);
 
+/* The calling thread's number, for good: a record, or the address of a thread-local, is another thread's next. */
+uint32_t owner_number(void);
+
 /* Whether other threads may use `state`, which this one has attached, in turn with it: it was made by another one, or has been
  * another one's, and CPython does not have it in this one's slot. Once it is saved away, anybody may attach it: it is
  * not this thread's to use again before its own attach of it. */

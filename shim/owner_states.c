@@ -12,8 +12,7 @@ static void note_taken(struct owner *me, const PyThreadState *state) {
     }
 }
 
-/* Numbers threads: a record, or the address of a thread-local, is another thread's next. */
-static uint32_t number_of_thread(void) {
+uint32_t owner_number(void) {
     static uint32_t numbers;
     static __thread uint32_t number;
     if (!number) {
@@ -24,7 +23,7 @@ static uint32_t number_of_thread(void) {
 
 /* Whether other threads may use it in turn with this one. */
 static bool is_shared(const struct registry_entry *entry) {
-    return entry->has_moved || (entry->maker && entry->maker != number_of_thread());
+    return entry->has_moved || (entry->maker && entry->maker != owner_number());
 }
 
 bool owner_is_guest(struct owner *me, const PyThreadState *state) {
@@ -62,7 +61,7 @@ bool owner_state_made(PyThreadState *state, bool is_in_slot) {
     if (me) {
         note_taken(me, state);
     }
-    registry_add(state, me, number_of_thread(), __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE));
+    registry_add(state, me, owner_number(), is_in_slot, __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE));
     return me;
 }
 

@@ -115,12 +115,17 @@ bool registry_find(const void *state, struct registry_entry *entry) {
     return entry->state && !entry->is_history;
 }
 
-void registry_add(const void *state, const void *owner, uint32_t maker, uint32_t epoch) {
+void registry_add(const void *state, const void *owner, uint32_t maker, bool has_home, uint32_t epoch) {
     locks_take(&lock);
     struct registry_entry *entry = demand(state);
     if (entry) {
-        *entry = (struct registry_entry){
-            .state = state, .owner = owner, .taken = epoch, .died = entry->died, .maker = maker, .birth = ++births};
+        *entry = (struct registry_entry){.state = state,
+                                         .owner = owner,
+                                         .taken = epoch,
+                                         .died = entry->died,
+                                         .maker = maker,
+                                         .has_home = has_home,
+                                         .birth = ++births};
     }
     locks_give(&lock);
 }
@@ -197,12 +202,14 @@ bool registry_remove_unmoved_of(const void *state, const void *owner) {
     return part_with(state, owner, true);
 }
 
-static void part_with_owner(const void *owner, bool keeps_moved) {
+/* `maker`: number of the thread of that owner; 0: nothing is kept. */
+static void part_with_owner(const void *owner, uint32_t maker) {
     locks_take(&lock);
     for (uint32_t i = 0; i < capacity; i++) {
         /* Vacating may move another entry into this place: look at it again. */
         while (table[i].state && table[i].owner == owner) {
-            if (keeps_moved && table[i].has_moved) {
+            bool is_anothers = table[i].has_moved || (table[i].maker && table[i].maker != maker);
+            if (maker && is_anothers) {
                 table[i].owner = NULL;
             } else {
                 remove_entry(&table[i]);
@@ -213,11 +220,11 @@ static void part_with_owner(const void *owner, bool keeps_moved) {
 }
 
 void registry_remove_owner(const void *owner) {
-    part_with_owner(owner, false);
+    part_with_owner(owner, 0);
 }
 
-void registry_leave_owner(const void *owner) {
-    part_with_owner(owner, true);
+void registry_leave_owner(const void *owner, uint32_t maker) {
+    part_with_owner(owner, maker);
 }
 
 void registry_clear(void) {

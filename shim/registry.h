@@ -15,6 +15,7 @@ struct registry_entry {
     uint32_t died;     /* epoch at which the last state at this address died that another thread may have in its slot */
     uint32_t maker;    /* number of the thread that made it; 0: its making was not seen */
     uint32_t birth;    /* tells a state from a later one at the same address; 0: its making was not seen */
+    bool has_home;     /* CPython put it into its maker's slot */
     bool is_dead;      /* and so it was this one */
     bool is_history;   /* nothing is known but that: there may be a later state here */
     bool is_given_up;  /* its last owner has no more to do with it, and it lives */
@@ -28,9 +29,9 @@ bool registry_find(const void *state, struct registry_entry *entry);
 /* Makes the table, if there is none yet; false without memory. */
 bool registry_reserve(void);
 
-/* A new state was made by the thread of this number: it gets a birth number of its own. `owner` has it from `epoch` on; NULL:
+/* A new state was made by the thread of this number, and is in its slot or not (`has_home`): it gets a birth number of its own. `owner` has it from `epoch` on; NULL:
  * nobody yet. */
-void registry_add(const void *state, const void *owner, uint32_t maker, uint32_t epoch);
+void registry_add(const void *state, const void *owner, uint32_t maker, bool has_home, uint32_t epoch);
 
 /* `owner` has it from `epoch` on. Adds the entry where there is none. `has_moved` stays once it is said. False if memory
  * could not be had. */
@@ -58,9 +59,9 @@ bool registry_remove_unmoved_of(const void *state, const void *owner);
 /* The same for all entries of an owner (its OS thread is not there after fork). */
 void registry_remove_owner(const void *owner);
 
-/* The owner's OS thread ends. Its entries go; but one that has moved stays without an owner: the state may live on in other
+/* The owner's OS thread, which has this number, ends. Its entries go; but one that has moved, or was made by another thread, stays without an owner: the state may live on in other
  * hands, and a thread that has it in its slot has to be told of its death. */
-void registry_leave_owner(const void *owner);
+void registry_leave_owner(const void *owner, uint32_t maker);
 
 /* All entries go (the interpreter is gone). */
 void registry_clear(void);

@@ -8,7 +8,7 @@
  * threads of its own) to the detach; in between it may have no state attached, after PyThreadState_Swap(NULL) or
  * Py_EndInterpreter. That is lost when another thread that has not the GIL swaps a state in: it was handed over.
  *
- * From 3.12 on what is attached is a thread's own, with its GIL. Nothing here takes a lock or calls into CPython but its
+ * From 3.12 on what is attached is a thread's own, with its GIL; but for PyEval_ReleaseLock, which leaves it attached. Nothing here takes a lock or calls into CPython but its
  * getters. */
 #pragma once
 

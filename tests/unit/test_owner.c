@@ -298,7 +298,7 @@ static void lists_grow(void) {
 
 static void death_body(void) {
     struct owner *me = owner_enter();
-    registry_add(state(3), NULL, 0, 0);
+    registry_add(state(3), NULL, 0, false, 0);
     owner_take(me, state(3));
     struct registry_entry entry;
     CHECK(registry_find(state(3), &entry) && entry.owner == me);
@@ -446,7 +446,7 @@ static void lender_body(void) {
 /* One that has another state meanwhile gets it back when that is gone, and is not plain until then. */
 static void busy_lender_body(void) {
     struct owner *me = begins_and_lends();
-    registry_add(state(9), NULL, 0, 0);
+    registry_add(state(9), NULL, 0, false, 0);
     slot = state(9);
     owner_take(me, state(9));
     owner_leave(me);

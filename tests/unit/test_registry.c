@@ -30,7 +30,7 @@ static void takes_and_finds(void) {
 /* Who has it in a slot must be told of its death first. */
 static void what_has_moved_is_not_just_removed(void) {
     struct registry_entry entry;
-    registry_add(at(1), &one, 0, 5);
+    registry_add(at(1), &one, 0, false, 5);
     CHECK(registry_find(at(1), &entry) && entry.owner == &one && entry.taken == 5 && entry.birth != 0);
     registry_take(at(1), &two, 6, true);
     CHECK(!registry_remove_unmoved(at(1)) && !registry_remove_unmoved_of(at(1), &two));
@@ -38,7 +38,7 @@ static void what_has_moved_is_not_just_removed(void) {
     CHECK(registry_find(at(1), &entry) && entry.owner == &two);
     registry_remove(at(1));
     CHECK(!registry_find(at(1), &entry) && registry_remove_unmoved(at(1)) && registry_remove_unmoved_of(at(1), &two));
-    registry_add(at(1), &one, 0, 7);
+    registry_add(at(1), &one, 0, false, 7);
     CHECK(registry_remove_unmoved(at(1)) && !registry_find(at(1), &entry) && registry_count() == 0);
 }
 
@@ -65,14 +65,14 @@ static void a_state_that_has_moved_can_be_given_up(void) {
 
 static void tells_a_new_state_from_an_old_one_at_its_address(void) {
     struct registry_entry first, second;
-    registry_add(at(2), NULL, 0, 0);
+    registry_add(at(2), NULL, 0, false, 0);
     CHECK(registry_find(at(2), &first) && first.birth != 0 && !first.owner && !first.is_dead);
     registry_take(at(2), &one, 1, false);
     CHECK(registry_find(at(2), &second) && second.birth == first.birth);
     registry_bury(at(2), 9);
     CHECK(registry_find(at(2), &second) && second.is_dead && !second.owner && second.died == 9 &&
           second.birth == first.birth);
-    registry_add(at(2), NULL, 0, 0);
+    registry_add(at(2), NULL, 0, false, 0);
     CHECK(registry_find(at(2), &second) && !second.is_dead && second.birth != first.birth);
     registry_clear();
     CHECK(registry_count() == 0);
@@ -81,9 +81,9 @@ static void tells_a_new_state_from_an_old_one_at_its_address(void) {
 /* A thread may look only after the next state at the address has come and gone, too. */
 static void remembers_a_death_beyond_the_next_state_at_its_address(void) {
     struct registry_entry entry;
-    registry_add(at(3), NULL, 0, 0);
+    registry_add(at(3), NULL, 0, false, 0);
     registry_bury(at(3), 7);
-    registry_add(at(3), NULL, 0, 0);
+    registry_add(at(3), NULL, 0, false, 0);
     CHECK(registry_find(at(3), &entry) && entry.died == 7 && !entry.is_dead);
     registry_take(at(3), &one, 8, false);
     CHECK(registry_remove_unmoved_of(at(3), &two));
@@ -102,11 +102,11 @@ static void remembers_a_death_beyond_the_next_state_at_its_address(void) {
 /* Who has it in a slot must be told of its death, whoever's thread ended meanwhile. */
 static void keeps_what_has_moved_when_its_owner_ends(void) {
     struct registry_entry entry;
-    registry_add(at(4), NULL, 0, 0);
+    registry_add(at(4), NULL, 0, false, 0);
     registry_take(at(4), &one, 1, false);
     registry_take(at(4), &two, 2, true);
     registry_take(at(5), &two, 2, false);
-    registry_leave_owner(&two);
+    registry_leave_owner(&two, 1);
     CHECK(registry_find(at(4), &entry) && !entry.owner && entry.has_moved && !entry.is_given_up);
     CHECK(!registry_find(at(5), &entry));
     registry_clear();
@@ -155,7 +155,7 @@ static void behaves_like_a_simple_table(void) {
             *m = (struct registry_entry){.state = at(state), .died = step, .is_dead = true};
         } else if (what < 14) {
             const void *maker = what == 12 ? owner : NULL;
-            registry_add(at(state), maker, 0, step);
+            registry_add(at(state), maker, 0, false, step);
             count += !m->state;
             *m = (struct registry_entry){.state = at(state), .owner = maker, .taken = step, .died = m->died};
         } else if (what == 14 && step % 64 == 0) {
