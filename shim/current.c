@@ -9,6 +9,7 @@
 #include "interp.h"
 #include "real.h"
 #include "slot.h"
+#include "thread.h"
 #include "tls.h"
 
 /* Up to 3.11 it is a global: exported in 2.7 and 3.6, somewhere in _PyRuntime from 3.7 on. From 3.12 on it is a
@@ -20,6 +21,9 @@ static size_t offset; /* in their block */
 /* From the thread pointer, on every thread; 0: not known, or there is no such distance. */
 static ptrdiff_t distance;
 static bool was_sought;
+
+/* The same of a libpython that was opened late, for looks from outside only: it may be closed again. */
+static size_t late_module, late_offset;
 
 static bool is_fixed(void) {
     return real_status.binding == REAL_SHARED || real_status.binding == REAL_STATIC;
@@ -95,9 +99,10 @@ void current_learn(PyThreadState *attached) {
 /* The word is the one whose change shows in the getter's answer. On this thread nobody else reads them. Where they are not in
  * the static block the thread has no copy (and must not ask for one: malloc may be what the process hangs in). */
 void current_learn_aside(void) {
-    if (!interp_slot_follows || distance || !is_fixed()) {
+    if (!interp_slot_follows || distance || late_module) {
         return;
     }
+    interp_current(); /* if the block is made at first use, it is there now */
     struct tls_block block = tls_block_of((const void *)real.Py_IsInitialized);
     size_t known = __atomic_load_n(&module, __ATOMIC_ACQUIRE) == block.module ? offset / sizeof(uintptr_t) : SIZE_MAX;
     for (size_t i = 0; i < block.words && known == SIZE_MAX; i++) {
@@ -107,7 +112,10 @@ void current_learn_aside(void) {
         known = interp_current() == (PyThreadState *)(void *)&block.start[i] ? i : SIZE_MAX;
         *word = before;
     }
-    if (known < block.words) {
+    if (known < block.words && !is_fixed()) {
+        late_module = block.module;
+        late_offset = known * sizeof(uintptr_t);
+    } else if (known < block.words) {
         found_in_tls(&block, &block.start[known], true);
     }
 }
@@ -122,18 +130,37 @@ current_place *current_find(void) {
     return *place == attached ? place : NULL;
 }
 
+/* glibc's vector of blocks (dtv_t, sysdeps/generic/dl-dtv.h): two words for each module; in front of it, how many there
+ * are. A block that the thread has not touched is -1. */
+static const void *place_in_block(uintptr_t thread_pointer, size_t number, size_t place) {
+#if defined(__x86_64__)
+    const uintptr_t *vector_place = (const uintptr_t *)thread_pointer + 1;
+#else
+    const uintptr_t *vector_place = (const uintptr_t *)thread_pointer;
+#endif
+    uintptr_t vector, count, block;
+    if (!thread_read_memory(vector_place, &vector, sizeof vector) ||
+        !thread_read_memory((const uintptr_t *)vector - 2, &count, sizeof count) || number > count ||
+        !thread_read_memory((const uintptr_t *)vector + 2 * number, &block, sizeof block)) {
+        return NULL;
+    }
+    return block + 1 > 1 ? (const void *)(block + place) : NULL;
+}
+
 /* pthread_self() and the thread pointer are the same on x86-64, and lie apart by a constant elsewhere. */
 const void *current_place_of(uintptr_t pthread) {
-    if (global_place || !distance) {
+    uintptr_t apart = (uintptr_t)tls_thread_pointer() - (uintptr_t)pthread_self();
+    if (global_place || (!distance && !late_module)) {
         return (const void *)global_place;
     }
-    uintptr_t apart = (uintptr_t)tls_thread_pointer() - (uintptr_t)pthread_self();
-    return (const void *)(pthread + apart + (uintptr_t)distance);
+    return distance ? (const void *)(pthread + apart + (uintptr_t)distance)
+                    : place_in_block(pthread + apart, late_module, late_offset);
 }
 
 void current_forget(void) {
     global_place = NULL;
     __atomic_store_n(&module, 0, __ATOMIC_RELEASE);
     distance = 0;
+    late_module = 0;
     was_sought = false;
 }

@@ -52,13 +52,21 @@ enum { MORTAL_COUNT = sizeof mortal / sizeof mortal[0] };
 
 static bool is_watching;
 
-EARLY static bool is_mortal(int number) {
+/* What the kernel had before ours: the C library adds a flag to all that it sets (SA_RESTORER), which the default of a
+ * process that has set nothing has not. */
+static struct before {
+    int flags;
+    void (*restorer)(void);
+} before[MORTAL_COUNT];
+
+/* Its place in `before`; NULL: it is none of them. */
+EARLY static struct before *before_of(int number) {
     for (size_t i = 0; i < MORTAL_COUNT; i++) {
         if (mortal[i] == number) {
-            return true;
+            return &before[i];
         }
     }
-    return false;
+    return NULL;
 }
 
 /* Made by the instruction that the thread is at: it comes again when the handler returns, and the core shows it. */
@@ -88,9 +96,11 @@ EARLY static bool is_ours(const struct sigaction *action) {
     return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == die;
 }
 
-/* Flags and mask stay what the program said, so that it gets them back. */
-EARLY static void show_default(struct sigaction *action) {
-    action->sa_flags &= ~SA_SIGINFO;
+/* The mask stays what the program said, so that it gets it back. */
+EARLY static void show_default(int number, struct sigaction *action) {
+    const struct before *shown = before_of(number);
+    action->sa_flags = shown ? shown->flags : 0;
+    action->sa_restorer = shown ? shown->restorer : NULL;
     action->sa_handler = SIG_DFL;
 }
 
@@ -100,6 +110,7 @@ EARLY static void meet(int number) {
     if (libc.sigaction(number, NULL, &action) != 0 || action.sa_handler != SIG_DFL) {
         return;
     }
+    *before_of(number) = (struct before){action.sa_flags, action.sa_restorer};
     action.sa_sigaction = die;
     action.sa_flags |= SA_SIGINFO;
     libc.sigaction(number, &action, NULL);
@@ -121,7 +132,7 @@ void dying_watch(void) {
 // NOLINTBEGIN(readability-inconsistent-declaration-parameter-name,bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
 
 EARLY static void after_setting_default(int number) {
-    if (__atomic_load_n(&is_watching, __ATOMIC_RELAXED) && is_mortal(number)) {
+    if (__atomic_load_n(&is_watching, __ATOMIC_RELAXED) && before_of(number)) {
         meet(number);
     }
 }
@@ -132,7 +143,7 @@ EARLY __attribute__((visibility("default"))) int sigaction(int number, const str
     bool is_default = action && action->sa_handler == SIG_DFL; /* `old` may be the same */
     int result = libc.sigaction(number, action, old);
     if (result == 0 && old && is_ours(old)) {
-        show_default(old);
+        show_default(number, old);
     }
     if (result == 0 && is_default) {
         after_setting_default(number);

@@ -10,10 +10,9 @@
 #include "journal.h"
 #include "real.h"
 #include "snapshot.h"
-#include "stacks.h"
 #include "thread.h"
 
-enum { ASKED_AT_MOST = 256, TCB_WORDS = 512, STATE_WORDS = 24 /* it is at 144 to 176 bytes */, FOUND_MAX = 512 };
+enum { TCB_WORDS = 512, STATE_WORDS = 24 /* it is at 144 to 176 bytes */, FOUND_MAX = 512 };
 
 /* Where glibc's thread descriptor keeps the tid: looked up in this thread's own. 0: not found. */
 static size_t find_tid_offset(void) {
@@ -140,10 +139,10 @@ static void write_attachers(int fd, void *unused) {
 }
 
 /* Python threads that the shim has not met: found by the states they have made. */
-static bool find_by_states(pid_t waiter, struct holder *holder) {
+static void find_by_states(pid_t waiter, struct holder *holder) {
     static uintptr_t found[FOUND_MAX];
     if (!current_place_of((uintptr_t)pthread_self())) {
-        return false;
+        return;
     }
     long length = snapshot_run(write_attachers, NULL, (char *)found, sizeof found);
     for (long i = 0; i < length / (long)sizeof found[0]; i++) {
@@ -151,38 +150,12 @@ static bool find_by_states(pid_t waiter, struct holder *holder) {
         pid_t tid = holder_tid_of(found[i]);
         if (tid && tid != waiter && state) {
             *holder = (struct holder){HOLDER_THREAD, tid, state};
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_readable(pid_t tid) {
-    struct journal_thread thread;
-    int index = journal_find(tid);
-    return index >= 0 && journal_read_thread((unsigned)index, &thread) && current_place_of(thread.pthread);
-}
-
-/* The others are asked, the main thread first. */
-static void find_by_asking(struct holder *holder) {
-    pid_t tids[ASKED_AT_MOST];
-    size_t count = thread_list(tids, ASKED_AT_MOST);
-    pid_t me = (pid_t)syscall(SYS_gettid);
-    for (size_t i = 0; i < count && i < ASKED_AT_MOST; i++) {
-        struct thread_look look;
-        struct stack stack;
-        if (tids[i] == me || is_readable(tids[i]) || !thread_look(tids[i], &look)) {
-            continue;
-        }
-        stacks_take(&look, &stack);
-        if (stack.source == STACK_TAKEN && stack.current) {
-            *holder = (struct holder){HOLDER_THREAD, tids[i], stack.current};
             return;
         }
     }
 }
 
-void holder_find(pid_t waiter, bool may_ask, struct holder *holder) {
+void holder_find(pid_t waiter, bool may_copy, struct holder *holder) {
     memset(holder, 0, sizeof *holder);
     if (!interp_slot_follows) {
         find_by_global(holder);
@@ -190,11 +163,7 @@ void holder_find(pid_t waiter, bool may_ask, struct holder *holder) {
     }
     holder->kind = HOLDER_UNSEEN;
     current_learn_aside();
-    if (!find_by_place(waiter, holder) && may_ask && !find_by_states(waiter, holder)) {
-        struct holder other = {HOLDER_UNSEEN, 0, NULL};
-        find_by_asking(&other);
-        if (other.kind == HOLDER_THREAD) {
-            *holder = other;
-        }
+    if (!find_by_place(waiter, holder) && may_copy) {
+        find_by_states(waiter, holder);
     }
 }

@@ -2,7 +2,7 @@
  *
  * Up to 3.11 the attached state is one global; what is left is to find its thread. From 3.12 on each thread has its own, a
  * thread-local of CPython's whose place current.c knows. Threads that never called the shim are found by the states they
- * made, and if that fails asked by a signal. */
+ * made. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,9 +24,9 @@ struct holder {
     PyThreadState *state;
 };
 
-/* Looks once. `may_ask`: threads that can't be read from outside may be asked by a signal, up to a time limit (3.12+).
- * `waiter`: prefer a holder other than this thread. For the watch thread. */
-void holder_find(pid_t waiter, bool may_ask, struct holder *holder);
+/* Looks once. `may_copy`: threads that the shim has not met may be sought in a copy of the process, up to a time limit
+ * (3.12+). `waiter`: prefer a holder other than this thread. For the watch thread. */
+void holder_find(pid_t waiter, bool may_copy, struct holder *holder);
 
 /* The thread (gettid) of a pthread_self(); 0: it can't be told. */
 pid_t holder_tid_of(uintptr_t pthread);

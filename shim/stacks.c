@@ -1,176 +1,15 @@
 #include "stacks.h"
 
-#include <errno.h>
 #include <execinfo.h>
-#include <limits.h>
-#include <linux/futex.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <ucontext.h>
 #include <unistd.h>
 
-#include "aside.h"
+#include "cfi.h"
 #include "elf.h"
-#include "interp.h"
+#include "journal.h"
 
-enum { ANSWER_NANOSECONDS = 300 * 1000 * 1000 };
-
-/* ---- the question ----------------------------------------------------------------------------------------------- */
-
-enum { IDLE, ASKED, ANSWERING, ANSWERED };
-
-/* Written by the watch thread while IDLE, by the thread that is asked while ANSWERING. */
-static struct {
-    int state; /* a futex */
-    pid_t tid;
-    size_t count;
-    void *frames[STACK_FRAMES + 8];
-    void *pc;
-    PyThreadState *current;
-    void *thread_pointer;
-} question;
-
-/* A thread that never came back from the handler: nobody is asked any more. */
-static bool is_lost;
-
-static void wake_asker(void) {
-    syscall(SYS_futex, &question.state, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, INT_MAX, NULL, NULL, 0);
-}
-
-static void *interrupted_at(const ucontext_t *context) {
-#if defined(__x86_64__)
-    return (void *)context->uc_mcontext.gregs[REG_RIP];
-#elif defined(__aarch64__)
-    return (void *)context->uc_mcontext.pc;
-#else
-    (void)context;
-    return NULL;
-#endif
-}
-
-/* The unwinder takes two KiB, more than the host may have there. */
-static void take_frames(void *context) {
-    int count = backtrace(question.frames, (int)(sizeof question.frames / sizeof question.frames[0]));
-    question.count = count > 0 ? (size_t)count : 0;
-    question.pc = interrupted_at(context);
-}
-
-static void answer(int number, siginfo_t *info, void *context) {
-    (void)number;
-    (void)info;
-    int saved_errno = errno;
-    int asked = ASKED;
-    if (__atomic_load_n(&question.tid, __ATOMIC_ACQUIRE) == (pid_t)syscall(SYS_gettid) &&
-        __atomic_compare_exchange_n(&question.state, &asked, ANSWERING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-        question.count = 0;
-        aside_run(take_frames, context);
-        question.current = interp_current();
-        question.thread_pointer = (void *)pthread_self();
-        __atomic_store_n(&question.state, ANSWERED, __ATOMIC_RELEASE);
-        wake_asker();
-    }
-    errno = saved_errno;
-}
-
-/* A fork child may have our handler from the moment of the fork. */
-static bool is_unused(int number, struct sigaction *before) {
-    if (sigaction(number, NULL, before) == 0 && (before->sa_flags & SA_SIGINFO) && before->sa_sigaction == answer) {
-        memset(before, 0, sizeof *before);
-        before->sa_handler = SIG_DFL;
-        return true;
-    }
-    return sigaction(number, NULL, before) == 0 && !(before->sa_flags & SA_SIGINFO) &&
-           (before->sa_handler == SIG_DFL || before->sa_handler == SIG_IGN);
-}
-
-static bool install(int number) {
-    struct sigaction action = {.sa_sigaction = answer, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
-    sigfillset(&action.sa_mask);
-    return sigaction(number, &action, NULL) == 0;
-}
-
-/* Puts back what was there, unless the host has set something else meanwhile. */
-static void uninstall(int number, const struct sigaction *before) {
-    struct sigaction now;
-    if (sigaction(number, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) && now.sa_sigaction == answer) {
-        sigaction(number, before, NULL);
-    }
-}
-
-static bool await_answer(void) {
-    struct timespec start;
-    clock_gettime(CLOCK_MONOTONIC, &start);
-    for (;;) {
-        int state = __atomic_load_n(&question.state, __ATOMIC_ACQUIRE);
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        long passed = (now.tv_sec - start.tv_sec) * 1000000000L + (now.tv_nsec - start.tv_nsec);
-        if (state == ANSWERED) {
-            return true;
-        }
-        if (passed >= ANSWER_NANOSECONDS) {
-            break;
-        }
-        struct timespec rest = {0, ANSWER_NANOSECONDS - passed};
-        syscall(SYS_futex, &question.state, FUTEX_WAIT | FUTEX_PRIVATE_FLAG, state, &rest, NULL, 0);
-    }
-    int asked = ASKED;
-    if (!__atomic_compare_exchange_n(&question.state, &asked, IDLE, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-        is_lost = asked != ANSWERED;
-        return asked == ANSWERED;
-    }
-    return false;
-}
-
-/* The frames of the handler and of the kernel's trampoline are dropped: what counts begins where the signal struck. */
-static void copy_answer(struct stack *stack) {
-    size_t first = 0;
-    while (first < question.count && question.frames[first] != question.pc) {
-        first++;
-    }
-    if (first == question.count) {
-        first = question.count > 2 ? 2 : 0;
-    }
-    for (size_t i = first; i < question.count && stack->count < STACK_FRAMES; i++) {
-        stack->frames[stack->count++] = question.frames[i];
-    }
-    stack->current = question.current;
-    stack->thread_pointer = question.thread_pointer;
-    stack->source = STACK_TAKEN;
-}
-
-static bool ask(const struct thread_look *look, struct stack *stack) {
-    static const int candidates[] = {SIGURG, SIGWINCH};
-    stack->reason = "it has the signals blocked that are free to ask it";
-    for (size_t i = 0; i < sizeof candidates / sizeof candidates[0]; i++) {
-        int number = candidates[i];
-        struct sigaction before;
-        if ((look->blocked & 1ull << (number - 1)) || !is_unused(number, &before) || !install(number)) {
-            continue;
-        }
-        question.count = 0;
-        __atomic_store_n(&question.tid, look->tid, __ATOMIC_RELEASE);
-        __atomic_store_n(&question.state, ASKED, __ATOMIC_RELEASE);
-        bool is_answered = syscall(SYS_tgkill, getpid(), look->tid, number) == 0 && await_answer();
-        uninstall(number, &before);
-        if (is_answered) {
-            stack->reason = NULL;
-            copy_answer(stack);
-        } else {
-            stack->reason = "it did not answer in time";
-        }
-        if (!is_lost) {
-            __atomic_store_n(&question.state, IDLE, __ATOMIC_RELEASE);
-        }
-        return is_answered;
-    }
-    return false;
-}
-
-/* ---- from outside ----------------------------------------------------------------------------------------------- */
+/* ---- what looks like return addresses ---------------------------------------------------------------------------- */
 
 /* Whether the bytes before `address` can be a call instruction. */
 static bool is_after_call(uintptr_t address) {
@@ -233,6 +72,240 @@ void stacks_guess(const struct thread_look *look, struct stack *stack) {
     }
 }
 
+/* ---- code, and who calls whom ----------------------------------------------------------------------------------- */
+
+/* The executable segments, as they were at the last look. */
+static struct {
+    struct range {
+        uintptr_t start, end;
+    } ranges[1024];
+    size_t count;
+    uint64_t loads;
+} code;
+
+static bool add_segments(const struct elf_object *object, void *unused) {
+    (void)unused;
+    for (size_t i = 0; i < object->segment_count; i++) {
+        const ElfW(Phdr) *segment = &object->segments[i];
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) &&
+            code.count < sizeof code.ranges / sizeof code.ranges[0]) {
+            uintptr_t start = object->bias + segment->p_vaddr;
+            code.ranges[code.count++] = (struct range){start, start + segment->p_memsz};
+        }
+    }
+    return false;
+}
+
+static void learn_code(void) {
+    uint64_t loads = elf_load_count();
+    if (!code.count || loads != code.loads) {
+        code.count = 0;
+        code.loads = loads;
+        elf_visit(add_segments, NULL);
+    }
+}
+
+static bool is_return_address(uintptr_t word) {
+    for (size_t i = 0; i < code.count; i++) {
+        if (word > code.ranges[i].start && word <= code.ranges[i].end) {
+            return is_after_call(word);
+        }
+    }
+    return false;
+}
+
+/* The function that is called right before the return address, through the procedure linkage table, too; 0: that is decided
+ * when it is called. */
+static uintptr_t callee_of(uintptr_t address) {
+#if defined(__x86_64__)
+    unsigned char before[6], stub[12];
+    int32_t distance;
+    uintptr_t slot, callee = 0;
+    if (!thread_read_memory((const void *)(address - sizeof before), before, sizeof before)) {
+        return 0;
+    }
+    memcpy(&distance, before + 2, sizeof distance);
+    slot = address + (uintptr_t)(intptr_t)distance;
+    if (before[1] == 0xe8) { /* call function */
+        callee = slot;
+        if (!thread_read_memory((const void *)callee, stub, sizeof stub)) {
+            return callee;
+        }
+        size_t skip = memcmp(stub, "\xf3\x0f\x1e\xfa", 4) == 0 ? 4 : 0; /* endbr64 */
+        skip += stub[skip] == 0xf2;                                     /* bnd */
+        if (stub[skip] != 0xff || stub[skip + 1] != 0x25) {             /* jmp *slot(%rip) */
+            return callee;
+        }
+        memcpy(&distance, stub + skip + 2, sizeof distance);
+        slot = callee + skip + 6 + (uintptr_t)(intptr_t)distance;
+    } else if (before[0] != 0xff || before[1] != 0x15) { /* call *slot(%rip) */
+        return 0;
+    }
+    return thread_read_memory((const void *)slot, &callee, sizeof callee) ? callee : 0;
+#elif defined(__aarch64__)
+    uint32_t before;
+    if (!thread_read_memory((const void *)(address - sizeof before), &before, sizeof before) ||
+        (before & 0xfc000000u) != 0x94000000u) {
+        return 0;
+    }
+    return address - 4 + (uintptr_t)(intptr_t)((int32_t)(before << 6) >> 4); /* bl */
+#else
+    (void)address;
+    return 0;
+#endif
+}
+
+/* The page of the stack that was read last. */
+static struct {
+    uintptr_t start;
+    uintptr_t words[512];
+} page;
+
+static bool read_word(uintptr_t address, uintptr_t *word) {
+    if (address % sizeof *word) {
+        return false;
+    }
+    if (!page.start || address - page.start >= sizeof page.words) {
+        page.start = address & ~(sizeof page.words - 1);
+        if (!thread_read_memory((const void *)page.start, page.words, sizeof page.words)) {
+            page.start = 0;
+            return false;
+        }
+    }
+    *word = page.words[(address - page.start) / sizeof *word];
+    return true;
+}
+
+/* ---- from a system call outwards -------------------------------------------------------------------------------- */
+
+/* Where the frame can't be told: the next return address above it, behind a call of this very function if there is
+ * one. False: none. */
+static bool find_caller(struct cfi_frame *frame, uintptr_t function, bool *is_sure) {
+    enum { WORDS = 2048 };
+    uintptr_t stack = frame->values[CFI_STACK], found = 0, back = 0, word;
+    *is_sure = false;
+    for (uintptr_t at = stack; at < stack + WORDS * sizeof word && !*is_sure && read_word(at, &word);
+         at += sizeof word) {
+        if (!is_return_address(word)) {
+            continue;
+        }
+        uintptr_t callee = callee_of(word);
+        *is_sure = function && callee == function;
+        if (*is_sure || (!found && !callee)) {
+            found = at;
+            back = word;
+        }
+    }
+    if (found) {
+        *frame = (struct cfi_frame){.pc = back, .is_call = true, .known = 1ull << CFI_STACK};
+        frame->values[CFI_STACK] = found + sizeof word;
+    }
+    return found != 0;
+}
+
+static void walk(const struct thread_look *look, struct stack *stack) {
+    struct cfi_frame frame = {.pc = look->pc, .known = 1ull << CFI_STACK};
+    frame.values[CFI_STACK] = look->stack;
+    stack->frames[stack->count++] = (void *)frame.pc;
+    stack->source = STACK_TAKEN;
+    while (stack->count < STACK_FRAMES) {
+        uintptr_t function = 0;
+        bool is_sure = true;
+        enum cfi_result result = cfi_step(&frame, read_word, &function);
+        if (result == CFI_OUTERMOST || (result == CFI_LOST && !find_caller(&frame, function, &is_sure))) {
+            return;
+        }
+        if (!is_sure) {
+            stack->source = STACK_GUESSED;
+            stack->reason = "a function in it does not say how its frame lies";
+        }
+        stack->frames[stack->count++] = (void *)frame.pc;
+    }
+}
+
+/* ---- from the thread's start inwards ---------------------------------------------------------------------------- */
+
+enum { FRAME_WORDS = 8192 /* the largest frame that is looked into */, DEEPEST = 4096 /* frames */ };
+
+extern void *__libc_stack_end __attribute__((weak)); // NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
+
+/* Above all frames of the thread; 0: not known. */
+static uintptr_t top_of(pid_t tid) {
+    struct journal_thread thread;
+    int index = journal_find(tid);
+    if (tid == getpid()) {
+        return &__libc_stack_end ? (uintptr_t)__libc_stack_end : 0;
+    }
+    return index >= 0 && journal_read_thread((unsigned)index, &thread) ? thread.pthread : 0;
+}
+
+/* A return address that was found on the stack, in a frame that ends where the one above it begins. */
+struct site {
+    uintptr_t place, address;
+};
+
+/* The function that called nobody's callee: it began the thread. */
+static bool find_start(uintptr_t top, struct site *site) {
+    uintptr_t word;
+    for (uintptr_t at = (top & ~(uintptr_t)7) + 16 * sizeof word; at > top - FRAME_WORDS * sizeof word;
+         at -= sizeof word) {
+        struct cfi_shape shape;
+        if (read_word(at, &word) && is_return_address(word) && cfi_shape(word, true, &shape) && shape.is_outermost) {
+            *site = (struct site){at, word};
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether `address` at `place` may be a call made by what was called at `outer`. */
+static bool fits(const struct site *outer, uintptr_t callee, uintptr_t place, uintptr_t address) {
+    uintptr_t end = outer->place + sizeof end, below;
+    struct cfi_shape shape;
+    if (!cfi_shape(address, true, &shape) || shape.is_outermost) {
+        return false;
+    }
+    if (shape.is_by_stack) {
+        return place + sizeof end + shape.size == end;
+    }
+    /* By a frame pointer: whoever is called next saves it first of all. */
+    return (callee && shape.function == callee) ||
+           (read_word(place - sizeof below, &below) && below == end - 2 * sizeof below);
+}
+
+static bool find_inner(const struct site *outer, uintptr_t callee, struct site *inner) {
+    uintptr_t word;
+    for (uintptr_t at = outer->place - sizeof word;
+         at > outer->place - FRAME_WORDS * sizeof word && read_word(at, &word); at -= sizeof word) {
+        if (is_return_address(word) && fits(outer, callee, at, word)) {
+            *inner = (struct site){at, word};
+            return true;
+        }
+    }
+    return false;
+}
+
+static void follow(pid_t tid, struct stack *stack) {
+    static void *frames[STACK_FRAMES]; /* a ring: the innermost ones are what counts */
+    struct site site;
+    size_t count = 0;
+    uintptr_t top = top_of(tid), callee = 0;
+    if (!top || !find_start(top, &site)) {
+        return;
+    }
+    do {
+        frames[count++ % STACK_FRAMES] = (void *)site.address;
+        callee = callee_of(site.address);
+    } while (count < DEEPEST && find_inner(&site, callee, &site));
+    if (callee) {
+        frames[count++ % STACK_FRAMES] = (void *)(callee + 1); /* as a return address: behind its first byte */
+    }
+    stack->source = STACK_GUESSED;
+    while (count && stack->count < STACK_FRAMES) {
+        stack->frames[stack->count++] = frames[--count % STACK_FRAMES];
+    }
+}
+
 /* ---- both ------------------------------------------------------------------------------------------------------- */
 
 static void *(*find_function)(void *);
@@ -257,25 +330,13 @@ void stacks_prepare(void) {
     elf_visit(find_unwinder, NULL);
 }
 
-/* Whether a handler that unwinds can run on the thread's stack. The main thread's grows by itself. */
-static bool has_room(const struct thread_look *look) {
-    enum { PAGE = 4096, PAGES = 8 };
-    char byte;
-    for (uintptr_t page = 1; look->stack && look->tid != getpid() && page <= PAGES; page++) {
-        if (!thread_read_memory((const void *)(look->stack - page * PAGE), &byte, 1)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* A running thread may have all signals blocked just for a moment, in pthread_create for one. */
+/* A thread that runs may be met in a system call by and by, and then all can be told. */
 static struct thread_look look_again(const struct thread_look *look) {
     struct thread_look fresh = *look;
-    for (int i = 0; i < 5 && fresh.call < 0 && (fresh.blocked & 1ull << (SIGURG - 1)); i++) {
-        struct timespec pause = {0, 1000000};
+    for (int i = 0; i < 10 && fresh.call < 0 && !fresh.is_hidden; i++) {
+        struct timespec pause = {0, 200000};
         nanosleep(&pause, NULL);
-        thread_look(look->tid, &fresh);
+        thread_look_at_call(look->tid, &fresh);
     }
     return fresh;
 }
@@ -283,16 +344,14 @@ static struct thread_look look_again(const struct thread_look *look) {
 void stacks_take(const struct thread_look *look, struct stack *stack) {
     struct thread_look fresh = look_again(look);
     memset(stack, 0, sizeof *stack);
-    if (is_lost) {
-        stack->reason = "an earlier question was never answered";
-    } else if (!thread_bears_signal(&fresh)) {
-        stack->reason = "a signal would interrupt its system call";
-    } else if (!has_room(&fresh)) {
-        stack->reason = "its stack has no room for a signal handler";
-    } else if (ask(&fresh, stack)) {
-        return;
+    page.start = 0;
+    learn_code();
+    if (fresh.stack) {
+        walk(&fresh, stack);
+    } else {
+        stack->reason = fresh.is_hidden ? "the kernel hides where it stands" : "it is running";
+        follow(fresh.tid, stack);
     }
-    stacks_guess(&fresh, stack);
 }
 
 void *stacks_function_of(void *address) {

@@ -14,6 +14,7 @@
 #include "stacks.h"
 #include "stall_report.h"
 #include "stall_watch.h"
+#include "thread.h"
 #include "ticks.h"
 
 bool stall_is_due;
@@ -94,6 +95,7 @@ static void look(void) {
 static void watch(void) {
     uint64_t period = options.stall_ns / 8;
     period = period < shortest_period ? shortest_period : period > longest_period ? longest_period : period;
+    thread_reads_by_file();
     stacks_prepare();
     while (!background_is_alone()) {
         look();

@@ -184,7 +184,7 @@ static void tell_stack(const struct stack *stack, const char *whose) {
     text_add(&text, "    native stack of ");
     text_add(&text, whose);
     if (stack->source == STACK_GUESSED) {
-        text_add(&text, ", guessed from outside (it may hold old addresses; ");
+        text_add(&text, ", partly guessed (");
         text_add(&text, stack->reason);
         text_add(&text, ")");
     } else if (stack->source == STACK_NONE) {
@@ -225,6 +225,10 @@ static void tell_waiter(const struct picture *picture, size_t index, uint64_t no
 /* "blocked in futex: a mutex at 0x.. that thread 12 has" */
 static void add_block(struct text *text, const struct party *party) {
     const struct thread_look *look = &party->look;
+    if (party->wait == THREAD_UNKNOWN) {
+        text_add(text, "the kernel hides what it does: the program has changed its user, or /proc is not there");
+        return;
+    }
     if (party->wait == THREAD_RUNS) {
         text_add(text, look->state == 'R' ? "it is running" : "it is not in a system call");
         return;
@@ -340,7 +344,7 @@ static const char *advice_for(const struct picture *picture) {
                "before calling the library, or do not call Python from inside of it (h5py issue 1992, PyO3 issue 3045)";
     case PICTURE_JOIN: return "release the GIL (Py_BEGIN_ALLOW_THREADS) around the join";
     case PICTURE_PLAIN:
-        return picture->has_holder_look && picture->holding.wait != THREAD_RUNS
+        return picture->has_holder_look && picture->holding.look.call >= 0
                    ? "the holder sleeps with the GIL held: it should release it (Py_BEGIN_ALLOW_THREADS) around the "
                      "call; a "
                      "program that initializes Python and never lets go does the same (pybind11 issue 1273)"

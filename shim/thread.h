@@ -1,8 +1,7 @@
 /* What the kernel says of a thread of this process: whether it sleeps, in which system call, on which address, how much
  * CPU time it has had. Read from /proc/self/task, without the thread's help and without disturbing it.
  *
- * No malloc, no locks, no cancellation points that a host could use. Memory of the process is read by
- * process_vm_readv where an address may be stale. */
+ * No malloc, no locks, no cancellation points that a host could use. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,6 +17,7 @@ struct thread_look {
     char name[16];    /* of the OS thread (prctl PR_SET_NAME) */
     uint64_t blocked; /* signals that it has blocked: bit number - 1 */
     long call;        /* system call it is in; -1: running, or unknown */
+    bool is_hidden;   /* the kernel does not say which: the process has changed its user, or has no /proc */
     uint64_t arguments[6];
     uintptr_t stack; /* its stack pointer; 0: not known */
     uintptr_t pc;
@@ -39,12 +39,17 @@ size_t thread_list(pid_t *tids, size_t capacity);
 /* Whether `tid` is a thread of this process. */
 bool thread_exists(pid_t tid);
 
-/* Copies memory of this process that may not be mapped any more. False: it isn't. */
+/* Copies memory of this process that may not be mapped any more. False: it isn't. Asks first, and then copies: another
+ * thread that unmaps it in between is not reckoned with. Makes rt_sigprocmask only. Async-signal-safe. */
 bool thread_read_memory(const void *from, void *to, size_t size);
+
+/* From now on this thread reads memory from /proc/self/mem where it can, and then nobody can come in between. */
+void thread_reads_by_file(void);
 
 /* What a thread sleeps in. */
 enum thread_wait {
     THREAD_RUNS,         /* not in a system call */
+    THREAD_UNKNOWN,      /* the kernel does not say */
     THREAD_IN_CALL,      /* some system call, or a futex that nothing more is known of */
     THREAD_WAITS_MUTEX,  /* pthread_mutex_lock; owner known */
     THREAD_WAITS_THREAD, /* pthread_join; owner is the thread that is joined */
@@ -55,10 +60,6 @@ enum thread_wait thread_waits_for(const struct thread_look *look, pid_t *owner);
 
 /* Whether it sleeps in futex(2); the address is arguments[0]. */
 bool thread_is_in_futex(const struct thread_look *look);
-
-/* Whether a signal with SA_RESTART would pass unnoticed: the thread runs, or is in a call that the kernel restarts.
- * poll, select, epoll_wait, nanosleep and the like answer EINTR whatever the handler's flags are (signal(7)). */
-bool thread_bears_signal(const struct thread_look *look);
 
 /* Adds "futex", "read", "poll", "system call 281". */
 void thread_add_call(struct text *text, long call);

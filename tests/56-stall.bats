@@ -134,7 +134,8 @@ passes() {
     for_each_kind passes napping store_nap_after
     use_python static || use_python shared
     SHIM_OPTIONS=stall=0.3 works_with "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" napping
-    has_line '*guessed from outside*'
+    has_line '*it is in *nanosleep*'
+    has_line '*#*libstore.so!store_nap_after+0x*'
 }
 
 is_well() {
