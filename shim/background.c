@@ -3,18 +3,30 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "aside.h"
+#include "late.h"
 #include "thread.h"
+#include "ticks.h"
 
-enum { STACK_SIZE = 512 * 1024, NICE = 10 };
+enum { STACK_SIZE = 512 * 1024 };
+
+bool background_has_company;
 
 static int running;
+static pthread_t first_thread;
+
+void background_prepare(void) {
+    first_thread = pthread_self();
+}
+
+bool background_may_start(void) {
+    return __atomic_load_n(&background_has_company, __ATOMIC_RELAXED) || !pthread_equal(first_thread, pthread_self());
+}
 
 struct job {
     void (*run)(void);
@@ -26,8 +38,8 @@ static void *run_job(void *argument) {
     struct job job = {.run = __atomic_load_n(&place->run, __ATOMIC_RELAXED), .name = place->name};
     __atomic_store_n(&place->run, NULL, __ATOMIC_RELEASE); /* it may be used again */
     aside_not_needed();
-    pthread_setname_np(pthread_self(), job.name);
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICE);
+    thread_take_name(job.name);
+    thread_reads_by_file();
     job.run();
     __atomic_sub_fetch(&running, 1, __ATOMIC_RELAXED);
     return NULL;
@@ -40,10 +52,10 @@ static bool create(pthread_t *thread, struct job *job) {
     if (pthread_attr_init(&attributes) == 0) {
         pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
         is_made = pthread_attr_setstacksize(&attributes, STACK_SIZE) == 0 &&
-                  pthread_create(thread, &attributes, run_job, job) == 0;
+                  late_real_pthread_create(thread, &attributes, run_job, job) == 0;
         pthread_attr_destroy(&attributes);
     }
-    if (!is_made && pthread_create(thread, NULL, run_job, job) == 0) {
+    if (!is_made && late_real_pthread_create(thread, NULL, run_job, job) == 0) {
         pthread_detach(*thread);
         is_made = true;
     }
@@ -80,7 +92,7 @@ bool background_start(void (*run)(void), const char *name) {
     return is_made;
 }
 
-bool background_is_alone(void) {
+static bool is_alone(void) {
     struct stat tasks;
     struct thread_look look;
     if (stat("/proc/self/task", &tasks) != 0) {
@@ -92,8 +104,35 @@ bool background_is_alone(void) {
            look.state == 'Z';
 }
 
+/* Without /proc nobody could tell when the host's last thread has ended. */
+static const char *reason_to_end(void) {
+    if (!thread_has_same_privileges(getpid(), (pid_t)syscall(SYS_gettid))) {
+        struct thread_look look;
+        return thread_look(getpid(), &look) ? "the program has given up privileges that this thread would keep"
+                                            : "/proc is not there";
+    }
+    return NULL;
+}
+
+bool background_may_go_on(const char **reason) {
+    enum { INTERVAL = 50000000 };
+    static __thread uint64_t next __attribute__((tls_model("initial-exec")));
+    uint64_t now = ticks_monotonic();
+    *reason = NULL;
+    if (is_alone()) {
+        return false;
+    }
+    if (now >= next) {
+        next = now + INTERVAL;
+        *reason = reason_to_end();
+    }
+    return !*reason;
+}
+
 void background_forked(void) {
     __atomic_store_n(&running, 0, __ATOMIC_RELAXED);
+    background_has_company = false;
+    first_thread = pthread_self();
 }
 
 void background_sleep(uint64_t nanoseconds) {

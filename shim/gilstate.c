@@ -183,13 +183,20 @@ void reconcile_release(int gilstate, const void *caller) {
     owner_leave(me);
 }
 
-int reconcile_check(const void *caller) {
-    struct owner *me = owner_enter();
-    PyThreadState *current = me ? owner_attached(me) : NULL;
-    if (current) {
-        settle_slot(me, current, caller);
+/* Whether `current` is attached to this thread, as far as that can be told without changing anything. */
+static bool is_mine(const struct owner *me, const PyThreadState *current, const PyThreadState *in_slot) {
+    return current && (interp_slot_follows || current == me->attached || current == in_slot);
+}
+
+/* Called in signal handlers, perhaps while this thread is inside a rule: only an answer. What the slot lacks is put right by
+ * the next call of another kind. */
+int reconcile_check(void) {
+    struct owner *me = owner_self();
+    bool is_repaired =
+        options_repairs(REPAIR_duplicate) && options_repairs(REPAIR_subinterp) && options_repairs(REPAIR_moved);
+    if (is_repaired && me && me->life == owner_life && !me->has_forked && is_mine(me, interp_current(), slot_get())) {
+        return 1;
     }
-    owner_leave(me);
     return real.PyGILState_Check ? real.PyGILState_Check() : 0;
 }
 
@@ -201,7 +208,7 @@ PyThreadState *reconcile_this_thread_state(void) {
         return in_slot;
     }
     PyThreadState *current = interp_current();
-    if (current && (interp_slot_follows || current == me->attached || current == in_slot)) {
+    if (is_mine(me, current, in_slot)) {
         return current;
     }
     /* What other threads did since this one looked last is not known here; its next call of another kind looks. */

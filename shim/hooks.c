@@ -17,6 +17,7 @@
 #include "plain.h"
 #include "real.h"
 #include "shortway.h"
+#include "start.h"
 
 #define CALLER __builtin_return_address(0)
 
@@ -279,6 +280,14 @@ PyInterpreterState *gilshim_PyInterpreterState_Get(void) {
 }
 
 /* ---- libc's ----------------------------------------------------------------------------------------------------- */
+
+/* The shim's own threads begin with the program's first one. */
+__attribute__((visibility("default"))) int
+pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+               void *argument) { // NOLINT(readability-inconsistent-declaration*)
+    start_before_thread();
+    return late_real_pthread_create(thread, attributes, start, argument);
+}
 
 /* By it CPython up to 3.13 ends a thread that meets finalization. */
 __attribute__((visibility("default"))) void pthread_exit(void *value) { // NOLINT(readability-inconsistent-declaration*)

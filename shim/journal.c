@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include "list.h"
 #include "loader.h"
 #include "modules.h"
+#include "thread.h"
 #include "ticks.h"
 
 enum { KEPT_ENDED = 64, EVENTS_MAX = 4096, EVENTS_MIN = 16, RINGS_MEMORY = 64 << 20, RING_SHARE = 16 };
@@ -132,7 +132,7 @@ static struct journal_record *take_record(void) {
         empty_ring(record);
     }
     thread->tid = (pid_t)syscall(SYS_gettid);
-    prctl(PR_GET_NAME, thread->name);
+    thread_read_name(thread->tid, thread->name);
     thread->pthread = (uintptr_t)pthread_self();
     thread->started = ticks_now();
     thread->now.call = JOURNAL_NO_CALL;
@@ -408,6 +408,10 @@ NO_TSAN void journal_correct(const void *attached, const void *caller) {
 NO_TSAN struct journal_now journal_now(void) {
     struct journal_record *record = self.record;
     return record ? record->thread.now : (struct journal_now){.call = JOURNAL_NO_CALL};
+}
+
+NO_TSAN uint64_t journal_own_events(void) {
+    return self.record ? self.record->next - 1 : 0;
 }
 
 NO_TSAN void journal_name_thread(const char *python_name) {

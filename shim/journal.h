@@ -142,6 +142,9 @@ unsigned journal_count(void);
 /* A consistent copy of a thread's record. False: nobody's record, or the thread wrote it all the time. */
 bool journal_read_thread(unsigned index, struct journal_thread *thread);
 
+/* How many events the calling thread has noted. Async-signal-safe. */
+uint64_t journal_own_events(void);
+
 /* The number of the record of the thread with that tid that has not ended; -1: it has none. */
 int journal_find(pid_t tid);
 

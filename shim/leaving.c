@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 #include "real.h"
 #include "report.h"
 #include "slot.h"
+#include "thread.h"
 
 enum status { NOBODYS, MADE, TAKEN, LEFT };
 
@@ -139,7 +139,7 @@ static void name_maker(struct left *left) {
     if (index >= 0 && journal_read_thread((unsigned)index, &thread) && thread.python_name[0]) {
         memcpy(left->name, thread.python_name, sizeof left->name);
     } else {
-        prctl(PR_GET_NAME, left->name);
+        thread_read_name(left->maker, left->name);
     }
 }
 

@@ -81,15 +81,15 @@ void longway_PyGILState_Release(int gilstate, const void *caller) {
 }
 
 int longway_PyGILState_Check(const void *caller) {
-    PASS(int, PyGILState_Check);
+    PASS_IN_HANDLER(PyGILState_Check);
     if (owner_is_settled() || !passing_by_rules()) {
         return real.PyGILState_Check ? real.PyGILState_Check() : 0;
     }
-    return reconcile_check(caller);
+    return reconcile_check();
 }
 
 PyThreadState *longway_PyGILState_GetThisThreadState(const void *caller) {
-    PASS(PyThreadState *, PyGILState_GetThisThreadState);
+    PASS_IN_HANDLER(PyGILState_GetThisThreadState);
     if (owner_is_settled() || !passing_by_rules()) {
         return real.PyGILState_GetThisThreadState();
     }

@@ -26,6 +26,14 @@ static inline const struct real *passing_to(const void *caller) {
             return pass_to->name ? pass_to->name(__VA_ARGS__) : (type){0};                         \
         }                                                                                          \
     } while (0)
+/* The same for what signal handlers may call, perhaps amid another wrapper: nothing is noted, and no thread is started. */
+#define PASS_IN_HANDLER(name)                                                              \
+    do {                                                                                   \
+        const struct real *pass_to = owner_is_plain() ? NULL : start_pass_to_only(caller); \
+        if (pass_to) {                                                                     \
+            return pass_to->name ? pass_to->name() : 0;                                    \
+        }                                                                                  \
+    } while (0)
 #define PASS_VOID(name, ...)                                                                       \
     do {                                                                                           \
         const struct real *pass_to = passing_to(caller);                                           \

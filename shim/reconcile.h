@@ -45,8 +45,8 @@ int reconcile_ensure(const void *caller);
 /* PyGILState_Release. One with LOCKED never frees a state (pybind11 issue #5827). */
 void reconcile_release(int gilstate, const void *caller);
 
-/* PyGILState_Check, after the slot was put right. */
-int reconcile_check(const void *caller);
+/* PyGILState_Check, as if the slot had been put right. Async-signal-safe. */
+int reconcile_check(void);
 
 /* PyGILState_GetThisThreadState: the state that Ensure would use. Async-signal-safe: faulthandler's handler asks. */
 PyThreadState *reconcile_this_thread_state(void);

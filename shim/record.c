@@ -8,6 +8,7 @@
 #include "real.h"
 #include "reconcile.h"
 #include "slot.h"
+#include "stall.h"
 #include "summary.h"
 
 #define CALL(name) ((uint16_t)REAL_INDEX_##name)
@@ -27,6 +28,13 @@ static inline bool has_attached(const struct journal_now *now) {
     return now->phase == JOURNAL_HOLDS && now->state && interp_current() == now->state;
 }
 
+/* The stall watch waits for the program's second thread, unless the first one is about to wait for itself. */
+static void attaches_over_another(void) {
+    if (interp_current()) {
+        stall_start_now();
+    }
+}
+
 /* After the rules have been asked: they may have done something else than the call's name says. */
 static void correct(const void *caller) {
     struct owner *me = owner_self();
@@ -40,6 +48,9 @@ static void correct(const void *caller) {
 int record_ensure(const void *caller) {
     struct journal_now now = journal_now();
     bool is_straight = goes_straight();
+    if (UNLIKELY(stall_is_due) && interp_current() != slot_get()) {
+        attaches_over_another();
+    }
     uint64_t begun = is_straight && has_attached(&now) ? 0 : journal_waits(CALL(PyGILState_Ensure), NULL, caller);
     int gilstate = is_straight ? real.PyGILState_Ensure() : reconcile_ensure(caller);
     PyThreadState *state = interp_current();
@@ -88,6 +99,9 @@ void record_release_again(PyThreadState *own, const void *caller) {
 
 void record_attach(PyThreadState *state, enum block_by by, const void *caller) {
     uint16_t call = by == BLOCK_BY_ACQUIRE ? CALL(PyEval_AcquireThread) : CALL(PyEval_RestoreThread);
+    if (UNLIKELY(stall_is_due)) {
+        attaches_over_another();
+    }
     uint64_t begun = journal_waits(call, state, caller);
     bool is_parked = settled_has_parked(state);
     if (is_parked) {

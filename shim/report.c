@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -17,6 +16,7 @@
 #include "report_detail.h"
 #include "sites.h"
 #include "suppress.h"
+#include "thread.h"
 #include "ticks.h"
 
 __thread struct report_call report_call __attribute__((tls_model("initial-exec")));
@@ -84,7 +84,7 @@ static void name_thread(struct report *report) {
     } else if (index >= 0 && journal_read_thread((unsigned)index, &thread) && thread.python_name[0]) {
         memcpy(report->thread_name, thread.python_name, sizeof thread.python_name);
     } else {
-        prctl(PR_GET_NAME, report->thread_name);
+        thread_read_name(report->tid, report->thread_name);
     }
 }
 

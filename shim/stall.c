@@ -14,7 +14,7 @@
 #include "stacks.h"
 #include "stall_report.h"
 #include "stall_watch.h"
-#include "thread.h"
+#include "text.h"
 #include "ticks.h"
 
 bool stall_is_due;
@@ -95,11 +95,18 @@ static void look(void) {
 static void watch(void) {
     uint64_t period = options.stall_ns / 8;
     period = period < shortest_period ? shortest_period : period > longest_period ? longest_period : period;
-    thread_reads_by_file();
+    const char *reason;
     stacks_prepare();
-    while (!background_is_alone()) {
+    while (background_may_go_on(&reason)) {
         look();
         background_sleep(period);
+    }
+    if (reason) {
+        char buffer[200];
+        struct text text = text_start(buffer, sizeof buffer);
+        text_add(&text, "warning: the stall watch ends: ");
+        text_add(&text, reason);
+        report_line(text_end(&text));
     }
 }
 
@@ -116,6 +123,12 @@ void stall_prepare(void) {
 }
 
 void stall_start(void) {
+    if (background_may_start()) {
+        stall_start_now();
+    }
+}
+
+void stall_start_now(void) {
     if (!__atomic_exchange_n(&stall_is_due, false, __ATOMIC_ACQ_REL)) {
         return;
     }

@@ -1,4 +1,4 @@
-/* stall=SECONDS: a thread of low priority looks at what the others do now, and tells when one has waited longer for the GIL:
+/* stall=SECONDS: a thread looks at what the others do now, and tells when one has waited longer for the GIL:
  * who waits, who holds it, where, and whether that is a deadlock. It never takes the GIL.
  *
  * Waits that go through the shim are known exactly, from the journal. CPython's own loop gives the GIL away and takes it
@@ -14,8 +14,11 @@ extern bool stall_is_due;
 /* Constructor, after options and journal. */
 void stall_prepare(void);
 
-/* Starts the watch. Called in a wrapper, when CPython is bound. */
+/* Starts the watch if the program has several threads. Called in a wrapper, when CPython is bound. */
 void stall_start(void);
+
+/* Starts it in any case: the only thread there is may be about to wait for itself. */
+void stall_start_now(void);
 
 static inline void stall_look(void) {
     if (__builtin_expect(__atomic_load_n(&stall_is_due, __ATOMIC_RELAXED), 0)) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "aside.h"
+#include "background.h"
 #include "check.h"
 #include "counter.h"
 #include "current.h"
@@ -136,10 +137,19 @@ const struct real *start_pass_to(const void *caller) {
     if (!real_is_bound()) {
         bind(false);
     }
+    if (real_is_bound()) {
+        watch();
+    }
+    return start_pass_to_only(caller);
+}
+
+const struct real *start_pass_to_only(const void *caller) {
+    if (!real_is_bound()) {
+        bind(false);
+    }
     if (!real_is_bound()) {
         return real_behind();
     }
-    watch();
     if (real_is_ambiguous) {
         return real_of_caller(caller);
     }
@@ -148,6 +158,13 @@ const struct real *start_pass_to(const void *caller) {
 
 void start_look_again(void) {
     bind(false);
+}
+
+void start_before_thread(void) {
+    background_has_company = true;
+    if (real_is_bound() && real_is_served()) {
+        watch();
+    }
 }
 
 /* ---- dlsym ------------------------------------------------------------------------------------------------------ */
@@ -193,6 +210,7 @@ __attribute__((constructor)) static void start(void) {
                   options.mode != MODE_OFF && (options_look_on() || options.history || options.summary ||
                                                options.stall_ns || options.timeline[0]));
     owner_is_recorded = journal_is_on;
+    background_prepare();
     leaving_prepare();
     fatal_start();
     dying_start();

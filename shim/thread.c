@@ -13,15 +13,20 @@
 
 /* ---- /proc ------------------------------------------------------------------------------------------------------ */
 
-/* Reads a small file of /proc/self/task/TID into a string. Returns its length; 0: it can't be read. */
-static size_t read_file(pid_t tid, const char *name, char *buffer, size_t capacity) {
+/* A file of /proc/self/task/TID. */
+static int open_file(pid_t tid, const char *name, int mode) {
     char path[64];
     struct text text = text_start(path, sizeof path);
     text_add(&text, "/proc/self/task/");
     text_add_decimal(&text, (uint64_t)tid);
     text_add(&text, "/");
     text_add(&text, name);
-    int fd = open(text_end(&text), O_RDONLY | O_CLOEXEC);
+    return open(text_end(&text), mode | O_CLOEXEC);
+}
+
+/* Reads a small one into a string. Returns its length; 0: it can't be read. */
+static size_t read_file(pid_t tid, const char *name, char *buffer, size_t capacity) {
+    int fd = open_file(tid, name, O_RDONLY);
     if (fd < 0) {
         buffer[0] = '\0';
         return 0;
@@ -116,6 +121,42 @@ size_t thread_list(pid_t *tids, size_t capacity) {
     }
     close(fd);
     return count;
+}
+
+void thread_read_name(pid_t tid, char name[16]) {
+    int saved_errno = errno;
+    size_t length = read_file(tid, "comm", name, 16);
+    if (length && name[length - 1] == '\n') {
+        name[length - 1] = '\0';
+    }
+    errno = saved_errno;
+}
+
+void thread_take_name(const char *name) {
+    int fd = open_file((pid_t)syscall(SYS_gettid), "comm", O_WRONLY);
+    if (fd >= 0) {
+        ssize_t unused = write(fd, name, strlen(name));
+        (void)unused;
+        close(fd);
+    }
+}
+
+bool thread_has_same_privileges(pid_t one, pid_t other) {
+    static const char *const fields[] = {
+        "\nUid:",    "\nGid:",    "\nGroups:",     "\nCapInh:",  "\nCapPrm:",         "\nCapEff:",
+        "\nCapBnd:", "\nCapAmb:", "\nNoNewPrivs:", "\nSeccomp:", "\nSeccomp_filters:"};
+    char first[4096], second[4096];
+    if (!read_file(one, "status", first, sizeof first) || !read_file(other, "status", second, sizeof second)) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        const char *a = field(first, fields[i]), *b = field(second, fields[i]);
+        size_t length = strcspn(a, "\n");
+        if (length != strcspn(b, "\n") || memcmp(a, b, length) != 0) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool thread_exists(pid_t tid) {

@@ -36,6 +36,16 @@ uint64_t thread_cpu_time(pid_t tid);
  * than `capacity`. 0: /proc can't be read. */
 size_t thread_list(pid_t *tids, size_t capacity);
 
+/* Its name, from /proc: prctl would be the program's own call to forbid. "" if it can't be read. Async-signal-safe. */
+void thread_read_name(pid_t tid, char name[16]);
+
+/* The calling thread's name from now on, at most 15 characters. By /proc, too. */
+void thread_take_name(const char *name);
+
+/* Whether two threads have the same user, groups and capabilities and are under the same restrictions. False, too, if that
+ * can't be read. */
+bool thread_has_same_privileges(pid_t one, pid_t other);
+
 /* Whether `tid` is a thread of this process. */
 bool thread_exists(pid_t tid);
 

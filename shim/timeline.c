@@ -12,6 +12,7 @@
 #include "list.h"
 #include "options.h"
 #include "report.h"
+#include "text.h"
 #include "ticks.h"
 #include "timeline_file.h"
 #include "timeline_track.h"
@@ -117,7 +118,8 @@ static bool has_room(void) {
 
 static void write_all_the_time(void) {
     uint64_t pause = LONGEST_PAUSE;
-    while (!background_is_alone() && take_turn(UINT64_MAX / 4)) {
+    const char *reason = NULL;
+    while (background_may_go_on(&reason) && take_turn(UINT64_MAX / 4)) {
         unsigned filled = is_finished || !timeline_file_is_open() ? 0 : drain();
         bool is_over = is_finished || !timeline_file_is_open();
         give_turn();
@@ -128,18 +130,39 @@ static void write_all_the_time(void) {
         pause = pause < SHORTEST_PAUSE ? SHORTEST_PAUSE : pause > LONGEST_PAUSE ? LONGEST_PAUSE : pause;
         background_sleep(pause);
     }
+    if (reason) {
+        char buffer[200];
+        struct text text = text_start(buffer, sizeof buffer);
+        text_add(&text, "warning: the timeline is not written until the process ends: ");
+        text_add(&text, reason);
+        report_line(text_end(&text));
+    }
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
-void timeline_start(void) {
-    if (!__atomic_exchange_n(&timeline_is_due, false, __ATOMIC_ACQ_REL)) {
+enum { CLOSED, OPENING, OPEN };
+static int file;
+
+static void open_file(void) {
+    int closed = CLOSED;
+    if (!__atomic_compare_exchange_n(&file, &closed, OPENING, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
         return;
     }
-    int saved_errno = errno;
     if (!has_room() || !timeline_file_open(options.timeline, (uint64_t)options.timeline_mb << 20)) {
         is_finished = true;
-    } else if (!background_start(write_all_the_time, "gilshim-trace")) {
+        timeline_is_due = false;
+    }
+    __atomic_store_n(&file, OPEN, __ATOMIC_RELEASE);
+}
+
+void timeline_start(void) {
+    int saved_errno = errno;
+    open_file();
+    bool may_start = background_may_start() || journal_own_events() >= TIMELINE_EVENTS / 2;
+    if (may_start && __atomic_load_n(&file, __ATOMIC_ACQUIRE) == OPEN &&
+        __atomic_exchange_n(&timeline_is_due, false, __ATOMIC_ACQ_REL) &&
+        !background_start(write_all_the_time, "gilshim-trace")) {
         report_line("warning: no thread for the timeline: it is written when the process ends");
     }
     errno = saved_errno;
@@ -171,6 +194,8 @@ static void after_fork_in_child(void) {
         }
         drainer = 0;
         is_finished = false;
+        file = CLOSED;
+        background_forked();
         timeline_is_due = true;
     }
 }

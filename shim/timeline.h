@@ -1,6 +1,6 @@
 /* timeline=FILE: what the threads did with the GIL, for ui.perfetto.dev and chrome://tracing.
  *
- * A thread of low priority reads the threads' rings in the journal and writes spans: "holds the GIL", inside it the state
+ * A thread reads the threads' rings in the journal and writes spans: "holds the GIL", inside it the state
  * that is attached, "waits for the GIL"; and instants for repairs. The threads themselves do nothing for it. A ring that
  * runs over between two looks loses events, which the file says. Holds are those between API calls: what CPython's own
  * loop gives away and takes back in between is not seen. */
@@ -16,7 +16,8 @@ extern bool timeline_is_due;
 /* Constructor, after options and journal. */
 void timeline_prepare(void);
 
-/* Starts the writer. Called when CPython is bound. */
+/* Opens the file, and starts the writer if the program has several threads or has filled half of a ring. Called when CPython is
+ * bound. */
 void timeline_start(void);
 
 static inline void timeline_look(void) {

@@ -184,3 +184,48 @@ ends() {
     SHIM_OPTIONS=stall=100 works_with "${program[@]}"
     has_line 'Threads:?2'
 }
+
+# What a program with one thread drops, it drops for the process.
+@test "nor while the program has one thread itself" {
+    use_python static || use_python shared
+    local program=("$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" idle alone)
+    SHIM_OPTIONS=stall=100:timeline=$BATS_TEST_TMPDIR/trace works_with "${program[@]}"
+    has_line 'Threads:?1'
+    [ "$(grep -c '"ph"' "$BATS_TEST_TMPDIR"/trace.*)" -ge 10 ] # all of it is written at the end
+}
+
+# The watch would keep what the other threads have given up: it ends, and says why.
+@test "a thread that drops its privileges is left alone" {
+    use_python static || use_python shared
+    cat >dropping.py <<'PYTHON'
+import ctypes, os, sys, threading, time
+libc, never = ctypes.CDLL(None), threading.Event()
+threading.Thread(target=never.wait, daemon=True).start()
+ctypes.CDLL(sys.argv[1]).engine_enter_often(10)
+time.sleep(0.3)
+assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+end = time.time() + 30
+while time.time() < end and len(os.listdir("/proc/self/task")) > 2:
+    time.sleep(0.05)
+print(len(os.listdir("/proc/self/task")), flush=True)
+os._exit(0)
+PYTHON
+    SHIM_OPTIONS=stall=100:timeline=trace works_with "$PYTHON" dropping.py "$ROOT/build/fixtures/libengine.so"
+    has_line 2
+    has_line '*the stall watch ends: the program has given up privileges that this thread would keep'
+}
+
+@test "without /proc a process ends whose main thread has left" {
+    use_python static || use_python shared
+    require "needs root and mount namespaces" chroot / true
+    mkdir empty
+    cat >leaving.py <<'PYTHON'
+import ctypes, os, sys, threading, time
+ctypes.CDLL(sys.argv[1]).engine_enter_often(10)
+thread = threading.Thread(target=ctypes.CDLL(None).usleep, args=(300000,))
+thread.start()
+os.chroot("empty")
+ctypes.CDLL(None).pthread_exit(None)
+PYTHON
+    SHIM_OPTIONS=stall=0.2:timeline=trace LIMIT=20 works_with "$PYTHON" leaving.py "$ROOT/build/fixtures/libengine.so"
+}

@@ -22,6 +22,12 @@ load ../stalls
     has_python_stack '*File "*stall.py", line * in never'
 }
 
+# Up to 3.11 the threads would hang bare.
+@test "PyGILState_Check in a signal handler only answers, whatever its thread is inside of" {
+    python_before 3.4 && return
+    works_with "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" asked_in_handler
+}
+
 # witness OPTIONS [dropped]: prints what the program notices of its signals.
 witness() {
     GILSHIM_OPTIONS=$1 timeout -s KILL 60 env ${1:+LD_PRELOAD="$GILSHIM_LIB"} "$PYTHON" \
