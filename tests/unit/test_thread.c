@@ -48,7 +48,7 @@ static void tells_owner_and_joined(void) {
     pthread_create(&threads[1], NULL, join, &threads[0]);
     struct thread_look look = look_asleep(&sleeper);
     CHECK(thread_waits_for(&look, &owner) == THREAD_WAITS_MUTEX && owner == me());
-    CHECK(look.arguments[0] == (uintptr_t)&mutex && look.stack && thread_bears_signal(&look));
+    CHECK(look.arguments[0] == (uintptr_t)&mutex && look.stack);
     look = look_asleep(&joiner);
     CHECK(thread_waits_for(&look, &owner) == THREAD_WAITS_THREAD && owner == sleeper);
     pthread_mutex_unlock(&mutex);
@@ -112,10 +112,6 @@ static void names_calls(void) {
     text_add(&text, " ");
     thread_add_call(&text, 99999);
     CHECK(strcmp(text_end(&text), "futex system call 99999") == 0);
-    struct thread_look look = {.call = SYS_nanosleep};
-    CHECK(!thread_bears_signal(&look));
-    look.call = 99999;
-    CHECK(!thread_bears_signal(&look));
 }
 
 int main(void) {
