@@ -158,7 +158,7 @@ static bool is_lock_order(struct picture *picture) {
 
 /* The frame whose function the call to __cxa_guard_acquire is in; NULL: there is none. */
 static void *guarded_function(const struct stack *stack) {
-    for (size_t i = 0; i + 1 < stack->count && i < 6; i++) {
+    for (size_t i = 0; i + 1 < stack->sure && i < 6; i++) {
         if (symbol_is(stack->frames[i], "__cxa_guard_acquire")) {
             return stacks_function_of(stack->frames[i + 1]);
         }
@@ -170,10 +170,10 @@ static void *guarded_function(const struct stack *stack) {
 static int find_inside(const struct picture *picture, const void *function, size_t from) {
     for (int i = 0; i < PICTURE_WAITERS && function; i++) {
         const struct stack *stack = &picture->waiting[i].stack;
-        if (!picture->has_waiting_look[i] || stack->source != STACK_TAKEN) {
+        if (!picture->has_waiting_look[i]) {
             continue;
         }
-        for (size_t frame = from; frame < stack->count; frame++) {
+        for (size_t frame = from; frame < stack->sure; frame++) {
             if (stacks_function_of(stack->frames[frame]) == function) {
                 return i;
             }
@@ -183,9 +183,6 @@ static int find_inside(const struct picture *picture, const void *function, size
 }
 
 static bool is_guard(struct picture *picture) {
-    if (picture->holding.stack.source != STACK_TAKEN) {
-        return false;
-    }
     picture->partner = find_inside(picture, guarded_function(&picture->holding.stack), 2);
     return picture->partner >= 0;
 }
@@ -194,7 +191,7 @@ static bool is_guard(struct picture *picture) {
 static bool is_once(struct picture *picture) {
     struct elf_object object;
     const struct stack *stack = &picture->holding.stack;
-    if (stack->source != STACK_TAKEN || !thread_is_in_futex(&picture->holding.look) || !stack->count ||
+    if (!thread_is_in_futex(&picture->holding.look) || !stack->sure ||
         !elf_find_by_address(stack->frames[0], &object) || !strstr(object.name, "/libc")) {
         return false;
     }

@@ -8,6 +8,7 @@
 #include "cfi.h"
 #include "elf.h"
 #include "journal.h"
+#include "loader.h"
 
 /* ---- what looks like return addresses ---------------------------------------------------------------------------- */
 
@@ -97,7 +98,7 @@ static bool add_segments(const struct elf_object *object, void *unused) {
 }
 
 static void learn_code(void) {
-    uint64_t loads = elf_load_count();
+    uint64_t loads = loader_changes();
     if (!code.count || loads != code.loads) {
         code.count = 0;
         code.loads = loads;
@@ -215,7 +216,8 @@ static void walk(const struct thread_look *look, struct stack *stack) {
         if (result == CFI_OUTERMOST || (result == CFI_LOST && !find_caller(&frame, function, &is_sure))) {
             return;
         }
-        if (!is_sure) {
+        if (!is_sure && stack->source == STACK_TAKEN) {
+            stack->sure = stack->count;
             stack->source = STACK_GUESSED;
             stack->reason = "a function in it does not say how its frame lies";
         }
@@ -348,6 +350,7 @@ void stacks_take(const struct thread_look *look, struct stack *stack) {
     learn_code();
     if (fresh.stack) {
         walk(&fresh, stack);
+        stack->sure = stack->source == STACK_TAKEN ? stack->count : stack->sure;
     } else {
         stack->reason = fresh.is_hidden ? "the kernel hides where it stands" : "it is running";
         follow(fresh.tid, stack);
