@@ -22,7 +22,7 @@ struct stack {
     enum stack_source source;
     const char *reason; /* not STACK_TAKEN: why it is not sure */
     size_t count;
-    size_t sure; /* of these, the innermost ones that are certain */
+    size_t sure;                /* of these, the innermost ones that are certain */
     void *frames[STACK_FRAMES]; /* innermost first: where the thread stands, then return addresses */
 };
 
