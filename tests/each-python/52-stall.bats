@@ -13,12 +13,12 @@ load ../stalls
 @test "a holder that no library has met before is named, and a waiter that none has" {
     python_before 3.6 && return
     stalls python_thread 'gilshim:   advice:'
-    first_line "*stall: thread * has waited for the GIL for * s (in CPython's own loop*); thread * holds it (in libstore.so!store_sleep+0x*)"
+    first_line "*stall: *thread * has waited for the GIL for * s (in CPython's own loop*); thread * holds it (in libstore.so!store_sleep+0x*)"
 }
 
 @test "the holder's Python stack is shown, or why not" {
     stalls never 'gilshim:   advice:'
-    first_line '*stall: thread * has waited for the GIL for * s (PyGILState_Ensure, called by libengine.so!*); thread * holds it (in libstore.so!store_sleep+0x*)'
+    first_line '*stall: libstore.so has the GIL: thread * has waited for the GIL for * s (PyGILState_Ensure, called by libengine.so!*); thread * holds it (in libstore.so!store_sleep+0x*)'
     has_python_stack '*File "*stall.py", line * in never'
 }
 
