@@ -184,14 +184,39 @@ static void put_kinds(void) {
     }
 }
 
+/* With what goes on as the summary is made: a library that never lets go of the GIL has held it all the time. */
+static struct journal_totals totals_now(unsigned module) {
+    struct journal_totals totals = *modules_totals(module);
+    uint64_t now = ticks_now();
+    struct journal_thread thread;
+    for (unsigned i = 0; i < journal_count(); i++) {
+        if (!journal_read_thread(i, &thread) || thread.has_ended || !thread.now.caller ||
+            thread.now.phase == JOURNAL_OUTSIDE || modules_of(thread.now.caller) != module) {
+            continue;
+        }
+        uint64_t span = ticks_between(thread.now.since, now);
+        bool holds = thread.now.phase == JOURNAL_HOLDS;
+        uint64_t *longest = holds ? &totals.hold_longest : &totals.wait_longest;
+        *(holds ? &totals.hold_total : &totals.wait_total) += span;
+        *(holds ? &totals.holds : &totals.waits) += 1;
+        *longest = span > *longest ? span : *longest;
+    }
+    return totals;
+}
+
+static bool has_totals(const struct journal_totals *totals) {
+    return totals->acquisitions || totals->waits || totals->holds;
+}
+
 static void put_modules(void) {
     struct line line;
     start(&line, "module            taken waits waited  worst   held  worst");
     bool is_first = true;
     for (unsigned module = 0; module < MODULE_COUNT; module++) {
         const char *name = modules_name(module);
-        const struct journal_totals *totals = modules_totals(module);
-        if (!name || !totals->acquisitions) {
+        struct journal_totals now = totals_now(module);
+        const struct journal_totals *totals = &now;
+        if (!name || !has_totals(totals)) {
             continue;
         }
         if (is_first) {
@@ -200,7 +225,12 @@ static void put_modules(void) {
         }
         start(&line, "");
         size_t begin = line.text.length;
-        text_add_span(&line.text, name, strnlen(name, 15));
+        text_add(&line.text, name);
+        if (line.text.length > begin + 15) { /* whole, on a line of its own */
+            put(&line);
+            start(&line, "");
+            begin = line.text.length;
+        }
         pad_to(&line, begin, 15);
         add_count(&line.text, totals->acquisitions, 8);
         add_count(&line.text, totals->waits, 6);
@@ -295,8 +325,9 @@ static void add_modules(struct json *json) {
     }
     for (unsigned module = 0; module < MODULE_COUNT; module++) {
         const char *name = modules_name(module);
-        const struct journal_totals *totals = modules_totals(module);
-        if (name && totals->acquisitions && json_open(json, NULL, '{')) {
+        struct journal_totals now = totals_now(module);
+        const struct journal_totals *totals = &now;
+        if (name && has_totals(totals) && json_open(json, NULL, '{')) {
             json_string(json, "module", name);
             json_number(json, "acquisitions", totals->acquisitions);
             json_number(json, "waits", totals->waits);

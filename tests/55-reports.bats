@@ -124,6 +124,20 @@ recorded_lives() {
     has_line $'*\033*'
 }
 
+@test "a summary has the names whole, and what goes on at the end" {
+    cp "$ROOT/build/fixtures/libengine.so" ./libengine_of_a_name_that_is_long.so
+    SHIM_OPTIONS=summary=1 works_with "$PYTHON" -S -c "
+import ctypes, os, threading, time
+engine = ctypes.CDLL('./libengine_of_a_name_that_is_long.so')
+engine.engine_enter_python()
+waits = ctypes.PyDLL('$ROOT/build/fixtures/libengine.so')
+waits.engine_start()
+ctypes.PyDLL(None).usleep(300000)
+os._exit(0)"
+    has_line '==*== gilshim:   libengine_of_a_name_that_is_long.so'
+    has_line '==*== gilshim:   libengine.so * 0 * 1 *ms *'
+}
+
 @test "a summary also where the process ends by _exit or abort" {
     SHIM_OPTIONS=summary=1 with_shim "$PYTHON" -S -c 'import os; os._exit(3)'
     is_status 3
