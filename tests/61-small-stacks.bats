@@ -24,7 +24,7 @@ is_small() {
     stack_of without "$FIXTURES/paint" "$2" || return
     bare=$used
     SHIM_OPTIONS=$5${5:+:}log_path=$PWD/log stack_of with_shim "$FIXTURES/paint" "$1" || return
-    [ "$limit" -ne 0 ] || limit=$((2048 + frame))
+    [ "$limit" -ne 0 ] || limit=$((3072 + frame))
     [ $((used - bare)) -le "$limit" ] || told "$1 with $5: $used bytes, $bare bare" || return
     cat log.* >all
     grep -q -e "$4" all || { cat all && told "$1 with $5: not told: $4"; }
@@ -34,21 +34,21 @@ is_small() {
 takes_little() {
     local whole=verbosity=2:history=64 all=verbosity=2:history=64:summary=1:timeline=$PWD/trace:stall=0.3 form
     for form in text json; do
-        is_small take_mains take_mains 2048 . "$whole:log_format=$form" || return
-        is_small release_nothing release_nothing 2048 'FATAL would follow\|"misuse"' "$whole:log_format=$form" || return
+        is_small take_mains take_mains 3072 . "$whole:log_format=$form" || return
+        is_small release_nothing release_nothing 3072 'FATAL would follow\|"misuse"' "$whole:log_format=$form" || return
         is_small die live 0 summary "$all:log_format=$form" || return
     done
-    is_small mix live 2048 'repaired held' "$whole" || return
-    is_small mix live 2048 'DEADLOCK\|FATAL' "mode=observe:exitcode=3:$whole" || return
-    is_small mix live 2048 'ending the process here' "mode=strict:$whole" || return
-    is_small get_nothing get_nothing 2048 'FATAL:' '' || return
-    is_small leave_process live 2048 summary "$all" || return
-    is_small leave_with_gil live 2048 'repaired orphan' "$whole" || return
-    is_small leave_state live 2048 'leaves thread states' "$whole" || return
+    is_small mix live 3072 'repaired held' "$whole" || return
+    is_small mix live 3072 'DEADLOCK\|FATAL' "mode=observe:exitcode=3:$whole" || return
+    is_small mix live 3072 'ending the process here' "mode=strict:$whole" || return
+    is_small get_nothing get_nothing 3072 'FATAL:' '' || return
+    is_small leave_process live 3072 summary "$all" || return
+    is_small leave_with_gil live 3072 'repaired orphan' "$whole" || return
+    is_small leave_state live 3072 'leaves thread states' "$whole" || return
     is_small wait_for_gil wait_for_gil 0 'gilshim: stall:' "$all" || return
     is_small hold_gil hold_gil 0 'gilshim: stall:' "$all" || return
     printf '%s\n' 'held:nothing' 'called_from_lib:^paint$' >rules
-    is_small mix live 2048 'suppressed [0-9]* called_from_lib:^paint' "verbosity=2:suppressions=$PWD/rules" || return
+    is_small mix live 3072 'suppressed [0-9]* called_from_lib:^paint' "verbosity=2:suppressions=$PWD/rules" || return
 }
 
 @test "less than 4 KiB of a host's stack, whatever is told" {
