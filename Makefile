@@ -43,12 +43,12 @@ endif
 # kernel maps the 64 KiB around a page that is touched (fault-around), so that the order is what keeps the rest, half of the
 # library, out of the memory of a process that has no use for it. The libraries come behind the first of them, too: libc has
 # one function that is linked in where it is first asked for, pthread_atfork, and it runs when a process starts.
-starting := $(addprefix shim/,start.c real.c loader.c fork.c locks.c elf.c redirect.c options.c log.c late.c late.S dying.c interp.c ending.c tls.c \
-	ticks.c leaving.c fatal.c survivors.c journal.c timeline.c stall.c summary.c legacy.c \
-	streams.c path.c)
-running := $(addprefix shim/,hooks.c shortway.c second.c owner.c owner_states.c keys.c slot.c registry.c current.c here.c \
-	counter.c nesting.c blocks.c attach.c life.c gilstate.c settle.c longway.c longway_life.c record.c token.c orphan.c oldlock.c taken.c bound.c \
-	sites.c)
+starting := $(addprefix shim/,start.c real.c loader.c fork.c locks.c elf.c redirect.c options.c streams.c path.c log.c aside.c aside.S \
+	late.c late.S dying.c interp.c ending.c tls.c ticks.c leaving.c fatal.c survivors.c background.c journal.c timeline.c stall.c \
+	summary.c legacy.c)
+running := $(addprefix shim/,taken.c life.c keys.c owner.c slot.c registry.c current.c counter.c hooks.c shortway.c second.c \
+	owner_states.c here.c nesting.c blocks.c attach.c gilstate.c settle.c longway.c longway_life.c record.c token.c orphan.c \
+	oldlock.c bound.c sites.c)
 sources := $(starting) $(running) $(filter-out $(starting) $(running),$(wildcard shim/*.c shim/*.S))
 objects := $(patsubst %,$(BUILD)/%.o,$(sources))
 first_objects := $(patsubst %,$(BUILD)/%.o,$(starting))

@@ -44,7 +44,7 @@ static void prepare(void) {
     if (!process) {
         process = getpid();
         pthread_atfork(NULL, NULL, after_fork_in_child);
-        at_quick_exit(at_quick_exit_end);
+        (void)at_quick_exit(at_quick_exit_end); /* without memory: quick_exit keeps its status */
     }
 }
 

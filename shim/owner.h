@@ -32,12 +32,9 @@ struct owner_filed {
 };
 
 struct owner {
-    uint32_t life;           /* interp_life it belongs to */
     PyThreadState *attached; /* attached here last, as far as seen: a hint for the truth test up to 3.11 */
     PyThreadState *override; /* what we wrote into the slot, while it stands there */
     PyThreadState *home;     /* what the slot held before that, and gets back at the detach */
-    uint8_t override_as;     /* enum repair: which one it was */
-    bool override_is_guest;  /* see owner_is_guest */
     PyThreadState
         *unseen;      /* in the slot by our hand, detached by CPython itself, and attached by Ensure meanwhile ... */
     int unseen_count; /* ... when this was its count: the Release that gets back to it leaves the slot alone */
@@ -45,22 +42,25 @@ struct owner {
     PyThreadState *answered;    /* what a library was told when it asked for this thread's state ... */
     uint32_t answered_at;       /* ... at that visit: good for the very next one, the attach that it asked for */
     uint32_t visits;            /* counts owner_enter */
+    uint32_t life;              /* interp_life it belongs to */
     PyThreadState *loan;        /* attached by us for a finalization that was seen coming */
     PyThreadState *lent;        /* was this thread's and moved to another thread: comes back if that gives it up ... */
     uint32_t lent_birth;        /* ... and it is still the same: registry's birth number of it then ... */
     uint32_t lent_at;           /* ... and the epoch at which it moved */
-    bool lent_was_home;         /* CPython had it in this thread's slot */
     PyThreadState *kept;        /* made by an Ensure of this thread's, and kept alive by us: one of its count is ours */
     PyThreadState *alias;       /* freed by finalization; the finalizing state stands for it */
     PyThreadState *initialized; /* attached by Py_Initialize, which leaves the GIL with the host, not the thread */
     PyThreadState *untaken;     /* the thread's own, attached under a GIL that it did not take (taken.h) */
-    bool has_forked;            /* of what it names, only the attached state is sure to have survived */
-    bool is_forking;            /* between PyOS_BeforeFork and PyOS_AfterFork: CPython's lock on its states is held */
-    uint8_t exit_rounds;
-    struct list blocks; /* of struct block: those that are open, innermost last */
-    struct list filed;  /* of struct owner_filed */
-    bool is_in_use;
+    struct list blocks;         /* of struct block: those that are open, innermost last */
+    struct list filed;          /* of struct owner_filed */
     struct owner *next_free;
+    uint8_t override_as;    /* enum repair: what `override` was written for */
+    bool override_is_guest; /* of `override`: see owner_is_guest */
+    bool lent_was_home;     /* CPython had `lent` in this thread's slot */
+    bool is_in_use;
+    bool has_forked; /* of what it names, only the attached state is sure to have survived */
+    bool is_forking; /* between PyOS_BeforeFork and PyOS_AfterFork: CPython's lock on its states is held */
+    uint8_t exit_rounds;
 };
 
 /* The part that the fast path reads. */

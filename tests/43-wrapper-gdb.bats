@@ -131,5 +131,5 @@ show environment LD_PRELOAD'
     for tool in sh sed readlink dirname id ls cat true; do ln -s "$(type -P $tool)" bin/; done
     limited 30 env PATH="$PWD/bin" "$wrapper" -d true
     is_status 127
-    [ "$output" = "run-with-shim.sh: -d needs gdb, which is not there" ]
+    [ "$output" = "run-with-shim.sh: -d needs gdb, which is not installed" ]
 }
