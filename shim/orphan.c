@@ -71,6 +71,11 @@ static void give_back(struct owner *me) {
     }
     const void *caller = last_caller();
     if (state) {
+        if (!interp_slot_follows) {
+            /* It lives on, and is in no slot from now on: whoever attaches it next has it for himself. (2.7 files what libraries
+             * keep by the thread's ident, so that the next thread of that ident finds it.) */
+            registry_add(state, NULL, owner_number(), false, __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED));
+        }
         real.PyEval_SaveThread();
     } else {
         reconcile_drop_bare_gil(slot_get());
