@@ -151,17 +151,18 @@ void reconcile_delete_current(const void *caller) {
 
 /* ---- interpreters ----------------------------------------------------------------------------------------------- */
 
-PyThreadState *reconcile_before_new_interpreter(void) {
+struct beneath_interpreter reconcile_before_new_interpreter(void) {
     struct owner *me = owner_enter();
     PyThreadState *current = me ? owner_attached(me) : NULL;
-    if (me && !taken_here(me, current)) {
+    bool is_taken = !me || interp_slot_follows || taken_here(me, current);
+    if (!is_taken) {
         taken_by_another();
     }
     owner_leave(me);
-    return current;
+    return (struct beneath_interpreter){current, is_taken};
 }
 
-void reconcile_after_new_interpreter(PyThreadState *before, PyThreadState *state, const void *caller) {
+void reconcile_after_new_interpreter(struct beneath_interpreter beneath, PyThreadState *state, const void *caller) {
     if (!state) {
         return;
     }
@@ -170,15 +171,15 @@ void reconcile_after_new_interpreter(PyThreadState *before, PyThreadState *state
     if (!me) {
         return;
     }
-    bool is_taken = interp_slot_follows || (before ? before != me->untaken : taken_is_without_state(me));
     taken_is_over(me);
-    me->untaken = is_taken || !interp_has_gil() ? NULL : state;
+    me->untaken = beneath.is_taken || !interp_has_gil() ? NULL : state;
     if (!interp_slot_follows) {
         settle_slot(me, state, caller);
     }
     owner_take(me, state);
-    if (before) {
-        nesting_swap(me, before, state); /* who swaps back to it and in again has not left the block beneath */
+    if (beneath.attached) {
+        nesting_swap(me, beneath.attached,
+                     state); /* who swaps back to it and in again has not left the block beneath */
     }
     me->attached = state;
     settle_after_attach(state, caller);

@@ -50,13 +50,14 @@ static void after_finalize(uint16_t call, const void *caller) {
     }
 }
 
-static PyThreadState *before_new_interpreter(void) {
-    return passing_by_rules() ? reconcile_before_new_interpreter() : NULL;
+static struct beneath_interpreter before_new_interpreter(void) {
+    return passing_by_rules() ? reconcile_before_new_interpreter() : (struct beneath_interpreter){NULL, true};
 }
 
-static void after_new_interpreter(uint16_t call, PyThreadState *before, PyThreadState *state, const void *caller) {
+static void after_new_interpreter(uint16_t call, struct beneath_interpreter beneath, PyThreadState *state,
+                                  const void *caller) {
     if (passing_by_rules()) {
-        reconcile_after_new_interpreter(before, state, caller);
+        reconcile_after_new_interpreter(beneath, state, caller);
     }
     if (journal_is_on) {
         record_new_interpreter(call, state, caller);
@@ -121,17 +122,17 @@ int longway_Py_FinalizeEx(const void *caller) {
 
 PyThreadState *longway_Py_NewInterpreter(const void *caller) {
     PASS(PyThreadState *, Py_NewInterpreter);
-    PyThreadState *before = before_new_interpreter();
+    struct beneath_interpreter beneath = before_new_interpreter();
     PyThreadState *state = real.Py_NewInterpreter();
-    after_new_interpreter(REAL_INDEX_Py_NewInterpreter, before, state, caller);
+    after_new_interpreter(REAL_INDEX_Py_NewInterpreter, beneath, state, caller);
     return state;
 }
 
 PyStatus longway_Py_NewInterpreterFromConfig(PyThreadState **state, const void *config, const void *caller) {
     PASS(PyStatus, Py_NewInterpreterFromConfig, state, config);
-    PyThreadState *before = before_new_interpreter();
+    struct beneath_interpreter beneath = before_new_interpreter();
     PyStatus status = real.Py_NewInterpreterFromConfig(state, config);
-    after_new_interpreter(REAL_INDEX_Py_NewInterpreterFromConfig, before, state ? *state : NULL, caller);
+    after_new_interpreter(REAL_INDEX_Py_NewInterpreterFromConfig, beneath, state ? *state : NULL, caller);
     return status;
 }
 

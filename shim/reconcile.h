@@ -91,10 +91,15 @@ void reconcile_delete(PyThreadState *state, const void *caller);
 void reconcile_delete_current(const void *caller);
 
 /* Before Py_NewInterpreter: the attached state, which it puts its own in the place of. NULL: none. */
-PyThreadState *reconcile_before_new_interpreter(void);
+struct beneath_interpreter {
+    PyThreadState *attached;
+    bool
+        is_taken; /* the GIL is this thread's own (taken.h). Asked before: it runs Python code, which gives the GIL to others */
+};
+struct beneath_interpreter reconcile_before_new_interpreter(void);
 
 /* Py_NewInterpreter has returned `state`, attached; NULL: it failed. */
-void reconcile_after_new_interpreter(PyThreadState *before, PyThreadState *state, const void *caller);
+void reconcile_after_new_interpreter(struct beneath_interpreter beneath, PyThreadState *state, const void *caller);
 
 /* Py_EndInterpreter. */
 void reconcile_end_interpreter(PyThreadState *state);
