@@ -53,7 +53,7 @@ witness() {
     done
     # There was something to tell; on a busy machine the stalls run into one another.
     for i in 2 3 dropped; do
-        output=$(grep -h 'stall: thread .* has waited for the GIL' "$log.$i".told.*) || :
+        output=$(grep -h 'stall: .*thread .* has waited for the GIL' "$log.$i".told.*) || :
         [ -n "$output" ] || told "the stalls were not told: $i"
     done
 }
