@@ -125,7 +125,7 @@ static bool is_thread_state(struct owner *me, const void *value) {
 /* `is_saved_away`: it was detached, and is to be attached again. */
 static void file(struct owner *me, const void *key, PyThreadState *state, bool is_saved_away) {
     struct registry_entry entry;
-    bool is_registered = registry_find(state, &entry);
+    bool is_registered = registry_find(state, &entry) && !entry.is_dead; /* a dead one was another */
     bool is_new = is_registered && !entry.owner && !entry.has_moved;
     struct known_key *known = learn(key);
     if (known && is_saved_away && !is_new) {
@@ -133,7 +133,8 @@ static void file(struct owner *me, const void *key, PyThreadState *state, bool i
     }
     struct owner_filed *filed = known ? owner_demand_filed(me, key) : NULL;
     if (filed) {
-        *filed = (struct owner_filed){.key = key, .state = state, .birth = is_registered ? entry.birth : 0};
+        *filed = (struct owner_filed){
+            .key = key, .state = state, .birth = is_registered ? entry.birth : 0, .buried = entry.died};
         owner_fast.is_watched = true;
     }
 }
@@ -216,7 +217,8 @@ static bool is_stale(const struct owner_filed *filed) {
     if (filed->is_lost) {
         return true;
     }
-    return registry_find(filed->state, &entry) && (entry.is_dead || entry.birth > filed->birth);
+    bool is_known = registry_find(filed->state, &entry);
+    return entry.died != filed->buried || (is_known && entry.birth > filed->birth);
 }
 
 /* The key names one state of this thread while another is attached: the library would attach the one over the other. It

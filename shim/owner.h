@@ -24,7 +24,8 @@
 struct owner_filed {
     const void *key;
     PyThreadState *state; /* NULL: nothing */
-    uint32_t birth;       /* registry's birth number of it then */
+    uint32_t birth;       /* registry's birth number of it then ... */
+    uint32_t buried;      /* ... and the epoch at which an earlier one at its address had died */
     const void *died;     /* is_emptied: the one that was filed */
     bool is_lost;         /* it did not survive a fork */
     bool is_cut;          /* emptied by the library on purpose: dissociation */

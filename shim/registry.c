@@ -134,6 +134,9 @@ bool registry_take(const void *state, const void *owner, uint32_t epoch, bool ha
     locks_take(&lock);
     struct registry_entry *entry = demand(state);
     if (entry) {
+        if (entry->is_dead) {
+            entry->birth = 0; /* it is a later one */
+        }
         entry->owner = owner;
         entry->taken = epoch;
         entry->is_dead = entry->is_history = entry->is_given_up = false;

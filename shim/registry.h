@@ -33,8 +33,8 @@ bool registry_reserve(void);
  * nobody yet. */
 void registry_add(const void *state, const void *owner, uint32_t maker, bool has_home, uint32_t epoch);
 
-/* `owner` has it from `epoch` on. Adds the entry where there is none. `has_moved` stays once it is said. False if memory
- * could not be had. */
+/* `owner` has it from `epoch` on. Adds the entry where there is none; where the one known is dead, it is a later state, whose
+ * making was not seen. `has_moved` stays once it is said. False if memory could not be had. */
 bool registry_take(const void *state, const void *owner, uint32_t epoch, bool has_moved);
 
 /* `owner` gives it up, if it is its own and has moved to it. False: it is not, and nothing was done. */

@@ -74,6 +74,9 @@ static void tells_a_new_state_from_an_old_one_at_its_address(void) {
           second.birth == first.birth);
     registry_add(at(2), NULL, 0, false, 0);
     CHECK(registry_find(at(2), &second) && !second.is_dead && second.birth != first.birth);
+    registry_bury(at(2), 10);
+    registry_take(at(2), &two, 11, true); /* CPython made it, unseen */
+    CHECK(registry_find(at(2), &second) && !second.is_dead && second.birth == 0 && second.died == 10);
     registry_clear();
     CHECK(registry_count() == 0);
 }
