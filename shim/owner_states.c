@@ -28,6 +28,9 @@ static bool is_shared(const struct registry_entry *entry) {
 
 bool owner_is_guest(struct owner *me, const PyThreadState *state) {
     struct registry_entry entry;
+    if (interp_slot_follows && blocks_find(&me->blocks, BLOCK_OVER, state)) {
+        return false; /* another one of this thread's is set aside beneath, and could not be gone on with meanwhile */
+    }
     if (me->override == state) {
         return me->override_is_guest;
     }
