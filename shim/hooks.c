@@ -282,9 +282,9 @@ PyInterpreterState *gilshim_PyInterpreterState_Get(void) {
 /* ---- libc's ----------------------------------------------------------------------------------------------------- */
 
 /* The shim's own threads begin with the program's first one. */
-__attribute__((visibility("default"))) int
-pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
-               void *argument) { // NOLINT(readability-inconsistent-declaration*)
+// NOLINTNEXTLINE(readability-inconsistent-declaration*)
+__attribute__((visibility("default"))) int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                                                          void *(*start)(void *), void *argument) {
     start_before_thread();
     return late_real_pthread_create(thread, attributes, start, argument);
 }

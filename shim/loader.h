@@ -56,4 +56,4 @@ void loader_start(void);
 /* For fork.c alone. Before a fork: waits until no other thread is in the loader for us, for a tenth of a second at most
  * (one that was killed in there never comes out), and lets none in until after_fork. */
 void loader_before_fork(void);
-void loader_after_fork(bool is_child);
+void loader_after_fork(bool in_child);

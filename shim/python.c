@@ -175,7 +175,7 @@ static PyObject *names_of(const struct calls *calls, PyObject *code) {
     for (; member && member->name; member++) {
         if (member->type == 6 /* an object */ && strcmp(member->name, "co_names") == 0) {
             PyObject *names;
-            memcpy(&names, (const char *)code + member->offset, sizeof names);
+            memcpy(&names, (const char *)code + member->offset, sizeof(void *));
             return names && is_a(calls, names, calls->tuple_type) ? names : NULL;
         }
     }

@@ -141,6 +141,7 @@ bool registry_take(const void *state, const void *owner, uint32_t epoch, bool ha
         entry->taken = epoch;
         entry->is_dead = entry->is_history = entry->is_given_up = false;
         entry->has_moved = entry->has_moved || has_moved;
+        entry->moves += has_moved && entry->moves < 2;
     }
     locks_give(&lock);
     return entry != NULL;

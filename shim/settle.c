@@ -128,10 +128,11 @@ void settle_after_attach(PyThreadState *state, const void *caller) {
         return;
     }
     learn_from_new_state(state);
+    bool is_guest = owner_is_guest(me, state);
     if (slot_set(state)) {
         owner_unsettle();
         me->home = in_slot;
-        me->override_is_guest = true; /* it is in another thread's */
+        me->override_is_guest = is_guest;
         me->override = state;
         me->override_as = REPAIR_moved;
         report_repair_of(REPAIR_moved, caller, state, in_slot);

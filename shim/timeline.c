@@ -91,7 +91,7 @@ static unsigned drain_thread(unsigned index, struct timeline_track *track) {
         timeline_track_end(track, ticks_to_ns(thread.ended));
         track->has_ended = true;
     }
-    return (unsigned)((fresh < thread.kept ? fresh : thread.kept) * 100 / thread.kept);
+    return thread.kept ? (unsigned)((fresh < thread.kept ? fresh : thread.kept) * 100 / thread.kept) : 0;
 }
 
 /* The fullest of the rings, in hundredths. */
