@@ -24,8 +24,8 @@ uint32_t owner_number(void) {
 /* Whether other threads may use it in turn with this one. */
 static bool is_shared(const struct registry_entry *entry) {
     if (interp_slot_follows) {
-        return entry->moves >=
-               2; /* one that was handed over once is the thread's: its slot does not name it from 3.12 on */
+        /* One that was handed over once is the thread\'s own: its slot does not name it from 3.12 on. */
+        return entry->moves >= 2;
     }
     return entry->has_moved || (entry->maker && entry->maker != owner_number());
 }

@@ -90,12 +90,14 @@ void reconcile_delete(PyThreadState *state, const void *caller);
 /* PyThreadState_DeleteCurrent, which also may be the end of a block over a held GIL. */
 void reconcile_delete_current(const void *caller);
 
-/* Before Py_NewInterpreter: the attached state, which it puts its own in the place of. NULL: none. */
+/* What Py_NewInterpreter puts its own state in the place of. */
 struct beneath_interpreter {
     PyThreadState *attached;
     bool
         is_taken; /* the GIL is this thread's own (taken.h). Asked before: it runs Python code, which gives the GIL to others */
 };
+
+/* Before Py_NewInterpreter. */
 struct beneath_interpreter reconcile_before_new_interpreter(void);
 
 /* Py_NewInterpreter has returned `state`, attached; NULL: it failed. */
@@ -139,8 +141,8 @@ bool reconcile_attach_while_finalizing(struct owner *me, PyThreadState *state, P
 /* `state`, which a library has under its key, or the finalizing state if that one has been freed. */
 PyThreadState *reconcile_alive_while_finalizing(struct owner *me, PyThreadState *state, const void *caller);
 
-/* PyGILState_Ensure or PyThreadState_New is about to be called. After Py_Finalize, on any thread but the first of the
- * process, it does not return: the thread is parked, as CPython 3.14 does. Takes no lock. */
+/* PyGILState_Ensure or PyThreadState_New is about to be called. After the end of the interpreter, on any thread but the first of
+ * the process, it does not return: the thread ends without running any more of its code. Takes no lock. */
 void reconcile_stop_if_late(const void *caller);
 
 /* The same for an attach. CPython 3.9 to 3.13 ends the thread then; so do we, where it can be unwound. */
