@@ -24,7 +24,7 @@ uint32_t owner_number(void) {
 /* Whether other threads may use it in turn with this one. */
 static bool is_shared(const struct registry_entry *entry) {
     if (interp_slot_follows) {
-        /* One that was handed over once is the thread\'s own: its slot does not name it from 3.12 on. */
+        /* One that was handed over once is the thread's own: its slot does not name it from 3.12 on. */
         return entry->moves >= 2;
     }
     return entry->has_moved || (entry->maker && entry->maker != owner_number());
