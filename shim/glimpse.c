@@ -2,26 +2,9 @@
 
 #include <string.h>
 
-enum { CHUNK = 512 };
+#include "thread.h"
 
-/* A string up to its end, or to the end of the page where that comes first and nothing follows. */
-static bool read_string(uintptr_t from, char *to, size_t capacity) {
-    size_t length = 0;
-    while (length < capacity - 1) {
-        size_t size = 64 - (from + length) % 64; /* never over the end of a page */
-        size = size < capacity - 1 - length ? size : capacity - 1 - length;
-        if (!loader_read((const void *)(from + length), to + length, size)) {
-            to[length] = '\0';
-            return length > 0;
-        }
-        if (memchr(to + length, '\0', size)) {
-            return true;
-        }
-        length += size;
-    }
-    to[length] = '\0';
-    return true;
-}
+enum { CHUNK = 512 };
 
 /* ---- how many symbols there are --------------------------------------------------------------------------------- */
 
@@ -30,7 +13,7 @@ static uint32_t largest(uintptr_t words, uint32_t count) {
     uint32_t piece[CHUNK / sizeof(uint32_t)], found = 0;
     while (count) {
         uint32_t size = count < CHUNK / sizeof *piece ? count : (uint32_t)(CHUNK / sizeof *piece);
-        if (!loader_read((const void *)words, piece, size * sizeof *piece)) {
+        if (!thread_read_memory((const void *)words, piece, size * sizeof *piece)) {
             return 0;
         }
         for (uint32_t i = 0; i < size; i++) {
@@ -46,14 +29,14 @@ static uint32_t largest(uintptr_t words, uint32_t count) {
 static uint32_t count_by_gnu_hash(uintptr_t table) {
     enum { SYMBOLS_MAX = 1 << 24 };
     uint32_t header[4]; /* buckets, the first symbol in them, words of the filter, shift */
-    if (!loader_read((const void *)table, header, sizeof header)) {
+    if (!thread_read_memory((const void *)table, header, sizeof header)) {
         return 0;
     }
     uintptr_t buckets = table + sizeof header + header[2] * sizeof(ElfW(Addr));
     uintptr_t chain = buckets + header[0] * sizeof(uint32_t);
     uint32_t last = largest(buckets, header[0]);
     for (uint32_t entry; last >= header[1] && last < SYMBOLS_MAX; last++) {
-        if (!loader_read((const void *)(chain + (last - header[1]) * sizeof entry), &entry, sizeof entry)) {
+        if (!thread_read_memory((const void *)(chain + (last - header[1]) * sizeof entry), &entry, sizeof entry)) {
             return 0;
         }
         if (entry & 1) {
@@ -65,7 +48,7 @@ static uint32_t count_by_gnu_hash(uintptr_t table) {
 
 static uint32_t count_by_hash(uintptr_t table) {
     uint32_t header[2];
-    return loader_read((const void *)table, header, sizeof header) ? header[1] : 0;
+    return thread_read_memory((const void *)table, header, sizeof header) ? header[1] : 0;
 }
 
 /* ---- the object ------------------------------------------------------------------------------------------------- */
@@ -81,7 +64,7 @@ static void read_dynamic(struct glimpse *glimpse, uintptr_t section) {
     uintptr_t gnu_hash = 0, hash = 0;
     ElfW(Dyn) entry = {.d_tag = DT_NULL};
     for (int i = 0; i < ENTRIES_MAX; i++, section += sizeof entry) {
-        if (!loader_read((const void *)section, &entry, sizeof entry) || entry.d_tag == DT_NULL) {
+        if (!thread_read_memory((const void *)section, &entry, sizeof entry) || entry.d_tag == DT_NULL) {
             break;
         }
         uintptr_t at = table_at(glimpse, entry.d_un.d_ptr);
@@ -101,12 +84,12 @@ static void read_dynamic(struct glimpse *glimpse, uintptr_t section) {
 bool glimpse_take(struct glimpse *glimpse, const void *address) {
     struct link_map map;
     memset(glimpse, 0, sizeof *glimpse);
-    if (!loader_locate(address, &glimpse->place) || !loader_read(glimpse->place.map, &map, sizeof map)) {
+    if (!loader_locate(address, &glimpse->place) || !thread_read_memory(glimpse->place.map, &map, sizeof map)) {
         return false;
     }
     glimpse->bias = map.l_addr;
     glimpse->headers = loader_headers(&glimpse->place, &glimpse->header_count);
-    if (map.l_name && !read_string((uintptr_t)map.l_name, glimpse->name, sizeof glimpse->name)) {
+    if (map.l_name && !thread_read_string(map.l_name, glimpse->name, sizeof glimpse->name)) {
         return false;
     }
     read_dynamic(glimpse, (uintptr_t)map.l_ld);
@@ -122,7 +105,8 @@ bool glimpse_function_at(const struct glimpse *glimpse, const void *address, cha
     for (uint32_t done = 1; done < glimpse->symbol_count; done += room) {
         uint32_t left = glimpse->symbol_count - done;
         uint32_t count = left < room ? left : room;
-        if (!loader_read((const void *)(glimpse->symbols + done * sizeof *piece), piece, count * sizeof *piece)) {
+        if (!thread_read_memory((const void *)(glimpse->symbols + done * sizeof *piece), piece,
+                                count * sizeof *piece)) {
             break;
         }
         for (uint32_t i = 0; i < count; i++) {
@@ -133,5 +117,5 @@ bool glimpse_function_at(const struct glimpse *glimpse, const void *address, cha
             }
         }
     }
-    return string && read_string(string, name, capacity) && name[0];
+    return string && thread_read_string((const char *)string, name, capacity) && name[0];
 }

@@ -1,5 +1,5 @@
 /* A loaded object as it is at this moment, while another thread may close it: what is needed to name an address in it, all
- * copied, by reads that can't fault (loader_read). Takes no lock, allocates nothing; async-signal-safe. */
+ * copied, by reads that can't fault (thread_read_memory). Takes no lock, allocates nothing; async-signal-safe. */
 #pragma once
 
 #include <stdbool.h>

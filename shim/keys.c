@@ -18,10 +18,11 @@
 
 /* Keys under which a thread state was filed. Few: one per pybind11 generation. */
 enum { KEYS_MAX = 64 };
+enum { ASKS_UNKNOWN, ASKS_NOBODY, ASKS_CPYTHON };
 static struct known_key {
     const void *key;
     bool holds_saved_states; /* used as "what PyEval_SaveThread gave me, or nothing": not to be answered for */
-    enum { ASKS_UNKNOWN, ASKS_NOBODY, ASKS_CPYTHON } asks; /* what its library does where it finds nothing */
+    unsigned char asks;      /* what its library does where it finds nothing; any thread that finds it out writes it */
 } known_keys[KEYS_MAX];
 static unsigned known_count;
 
@@ -83,14 +84,18 @@ static struct known_key *find_known(const void *key) {
     return NULL;
 }
 
+static bool holds_saved_states(const struct known_key *known) {
+    return __atomic_load_n(&known->holds_saved_states, __ATOMIC_RELAXED);
+}
+
 static struct known_key *learn(const void *key) {
     struct known_key *known = find_known(key);
     for (unsigned i = 0; !known && i < KEYS_MAX; i++) {
         const void *nobody = NULL;
         if (__atomic_compare_exchange_n(&known_keys[i].key, &nobody, key, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
             known = &known_keys[i];
-            known->holds_saved_states = false;
-            known->asks = ASKS_UNKNOWN;
+            __atomic_store_n(&known->holds_saved_states, false, __ATOMIC_RELAXED);
+            __atomic_store_n(&known->asks, ASKS_UNKNOWN, __ATOMIC_RELAXED);
             unsigned count = known_count;
             while (count < i + 1 && !__atomic_compare_exchange_n(&known_count, &count, i + 1, false, __ATOMIC_RELEASE,
                                                                  __ATOMIC_RELAXED)) {
@@ -129,7 +134,7 @@ static void file(struct owner *me, const void *key, PyThreadState *state, bool i
     bool is_new = is_registered && !entry.owner && !entry.has_moved;
     struct known_key *known = learn(key);
     if (known && is_saved_away && !is_new) {
-        known->holds_saved_states = true;
+        __atomic_store_n(&known->holds_saved_states, true, __ATOMIC_RELAXED);
     }
     struct owner_filed *filed = known ? owner_demand_filed(me, key) : NULL;
     if (filed) {
@@ -232,19 +237,21 @@ static PyThreadState *attached_instead_of(struct owner *me, const struct owner_f
 /* Whether the library that finds nothing under its key would make a second state, as pybind11 up to 2.2. Later ones ask
  * CPython for the thread's own state, and come to what the key answers them: nothing is repaired. */
 static bool makes_second(struct known_key *known, const void *caller) {
-    if (__builtin_expect(known->asks == ASKS_UNKNOWN, 0)) {
+    unsigned char asks = __atomic_load_n(&known->asks, __ATOMIC_RELAXED);
+    if (__builtin_expect(asks == ASKS_UNKNOWN, 0)) {
         struct elf_object object;
-        bool asks = elf_find_by_address(caller, &object) && elf_imports(&object, "PyGILState_GetThisThreadState");
-        known->asks = asks ? ASKS_CPYTHON : ASKS_NOBODY;
+        bool is_asking = elf_find_by_address(caller, &object) && elf_imports(&object, "PyGILState_GetThisThreadState");
+        asks = is_asking ? ASKS_CPYTHON : ASKS_NOBODY;
+        __atomic_store_n(&known->asks, asks, __ATOMIC_RELAXED);
     }
-    return known->asks == ASKS_NOBODY;
+    return asks == ASKS_NOBODY;
 }
 
 /* The key is empty on a thread that needs no rule: what the rules below come to then is what its slot says, its own state or
  * none. Each gil_scoped_acquire of pybind11's on a thread of Python's own is such a case. */
 static bool answer_from_slot(struct known_key *known, const void *caller, PyThreadState **answer) {
     slot_place *slot = settled_slot();
-    if (!slot || known->holds_saved_states || options.verbosity >= 1 || !options_repairs(REPAIR_share)) {
+    if (!slot || holds_saved_states(known) || options.verbosity >= 1 || !options_repairs(REPAIR_share)) {
         return false;
     }
     struct owner *me = owner_fast.record;
@@ -295,7 +302,7 @@ void *keys_get(const void *key, const void *caller) {
     if (value && interp_is_finalizing()) {
         value = reconcile_alive_while_finalizing(me, value, caller);
     }
-    if (!is_cut && !known->holds_saved_states && options_repairs(REPAIR_share)) {
+    if (!is_cut && !holds_saved_states(known) && options_repairs(REPAIR_share)) {
         PyThreadState *own = value ? attached_instead_of(me, filed, value) : settle_own_state(me);
         if (own) {
             if (value || makes_second(known, caller)) {

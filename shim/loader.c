@@ -95,19 +95,6 @@ static void leave(void) {
 
 /* ---- the list of objects, without a lock -------------------------------------------------------------------------- */
 
-/* Memory that may go away. Where the kernel lets nobody read so, it is taken at its word. */
-bool loader_read(const void *from, void *to, size_t size) {
-    int saved_errno = errno;
-    errno = EFAULT; /* so it stays where only a part could be read */
-    bool is_read = thread_read_memory(from, to, size);
-    if (!is_read && from && errno != EFAULT) {
-        memcpy(to, from, size);
-        is_read = true;
-    }
-    errno = saved_errno;
-    return is_read;
-}
-
 /* For each entry of the list, with a copy of it, until `look` answers true. A list that is being changed may seem to end
  * early. */
 static bool walk(bool (*look)(const struct link_map *map, const struct link_map *copy, void *argument),
@@ -115,7 +102,7 @@ static bool walk(bool (*look)(const struct link_map *map, const struct link_map 
     enum { OBJECTS_MAX = 100000 };
     const struct link_map *map = _r_debug.r_map;
     struct link_map copy;
-    for (int i = 0; i < OBJECTS_MAX && map && loader_read(map, &copy, sizeof copy); i++, map = copy.l_next) {
+    for (int i = 0; i < OBJECTS_MAX && map && thread_read_memory(map, &copy, sizeof copy); i++, map = copy.l_next) {
         if (look(map, &copy, argument)) {
             return true;
         }
@@ -130,19 +117,19 @@ static bool is_executable(const struct link_map *map) {
 /* Copies the program headers of an object whose file header is at `base`; returns how many; 0: they are not there. */
 static size_t read_headers(uintptr_t base, ElfW(Phdr) *headers, const ElfW(Phdr) **at) {
     ElfW(Ehdr) header;
-    if (!base || base % HEADER_PAGE || !loader_read((const void *)base, &header, sizeof header) ||
+    if (!base || base % HEADER_PAGE || !thread_read_memory((const void *)base, &header, sizeof header) ||
         memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_phentsize != sizeof *headers ||
         header.e_phnum > HEADERS_MAX || header.e_phoff > HEADER_PAGE - header.e_phnum * sizeof *headers) {
         return 0;
     }
     *at = (const ElfW(Phdr) *)(base + header.e_phoff);
-    return loader_read(*at, headers, header.e_phnum * sizeof *headers) ? header.e_phnum : 0;
+    return thread_read_memory(*at, headers, header.e_phnum * sizeof *headers) ? header.e_phnum : 0;
 }
 
 static size_t read_own_headers(ElfW(Phdr) *headers, const ElfW(Phdr) **at) {
     size_t count = getauxval(AT_PHNUM);
     *at = (const ElfW(Phdr) *)getauxval(AT_PHDR);
-    return *at && count <= HEADERS_MAX && loader_read(*at, headers, count * sizeof *headers) ? count : 0;
+    return *at && count <= HEADERS_MAX && thread_read_memory(*at, headers, count * sizeof *headers) ? count : 0;
 }
 
 static bool are_headers_of(const struct link_map *map, const ElfW(Phdr) *headers, size_t count) {
@@ -225,7 +212,7 @@ static bool is_mapped(const struct link_map *map, const struct link_map *copy, s
     }
     ElfW(Dyn) first;
     *place = (struct loader_place){.map = map, .start = copy->l_addr};
-    return loader_read(copy->l_ld, &first, sizeof first);
+    return thread_read_memory(copy->l_ld, &first, sizeof first);
 }
 
 static bool visit_entry(const struct link_map *map, const struct link_map *copy, void *argument) {
@@ -340,7 +327,7 @@ uintptr_t loader_headers(const struct loader_place *place, unsigned *count) {
     ElfW(Phdr) headers[HEADERS_MAX];
     const ElfW(Phdr) *at = NULL;
     *count = 0;
-    if (loader_read(place->map, &copy, sizeof copy)) {
+    if (thread_read_memory(place->map, &copy, sizeof copy)) {
         *count = (unsigned)find_headers(place->map, &copy, place->start, headers, &at);
     }
     return *count ? (uintptr_t)at : 0;
@@ -351,7 +338,7 @@ bool loader_is_code(const void *address) {
     struct link_map copy;
     ElfW(Phdr) headers[HEADERS_MAX];
     const ElfW(Phdr) *at = NULL;
-    if (!loader_locate(address, &place) || !loader_read(place.map, &copy, sizeof copy)) {
+    if (!loader_locate(address, &place) || !thread_read_memory(place.map, &copy, sizeof copy)) {
         return false;
     }
     size_t count = find_headers(place.map, &copy, place.start, headers, &at);

@@ -29,9 +29,8 @@ bool loader_find(const void *address, struct dl_phdr_info *info);
 bool loader_locate(const void *address, struct loader_place *place);
 
 /* Where the program headers of the object at `place` are, and how many in *count; 0: not in its first page, or the object
- * has gone. Copies memory that may have gone; false: it has. Both without a lock, and async-signal-safe. */
+ * has gone. Without a lock; async-signal-safe. */
 uintptr_t loader_headers(const struct loader_place *place, unsigned *count);
-bool loader_read(const void *from, void *to, size_t size);
 
 /* Whether `address`, which may be stale, is in an object's executable segment. Locks: none. Async-signal-safe. */
 bool loader_is_code(const void *address);

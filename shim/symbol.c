@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "glimpse.h"
+#include "thread.h"
 
 /* ---- the .symtab of a file -------------------------------------------------------------------------------------- */
 
@@ -43,7 +44,7 @@ static bool is_same(const struct file *file, const ElfW(Ehdr) *header, const str
     for (size_t i = 0; i < loaded->header_count; i++) {
         ElfW(Phdr) one;
         size_t at = i * sizeof one;
-        if (!loader_read((const void *)(loaded->headers + at), &one, sizeof one) ||
+        if (!thread_read_memory((const void *)(loaded->headers + at), &one, sizeof one) ||
             memcmp(file->bytes + header->e_phoff + at, &one, sizeof one) != 0) {
             return false;
         }

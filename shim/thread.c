@@ -209,6 +209,34 @@ bool thread_read_memory(const void *from, void *to, size_t size) {
     return is_read;
 }
 
+/* Byte by byte: what follows the string in its page may be nobody's, which valgrind would report. */
+__attribute__((no_sanitize("address", "undefined"))) static bool read_byte(uintptr_t from, char *to) {
+    if (reads_by_file) {
+        return thread_read_memory((const void *)from, to, 1);
+    }
+    *to = *(const volatile char *)from;
+    return true;
+}
+
+bool thread_read_string(const char *from, char *to, size_t capacity) {
+    enum { PAGE = 4096 };
+    int saved_errno = errno;
+    size_t length = 0;
+    for (uintptr_t at = (uintptr_t)from; length < capacity - 1; at++, length++) {
+        bool is_new_page = length == 0 || at % PAGE == 0;
+        if ((is_new_page && !reads_by_file && !is_readable(at & ~(uintptr_t)7)) || !read_byte(at, to + length)) {
+            break;
+        }
+        if (!to[length]) {
+            errno = saved_errno;
+            return true;
+        }
+    }
+    to[length] = '\0';
+    errno = saved_errno;
+    return length > 0;
+}
+
 /* ---- what it waits for ------------------------------------------------------------------------------------------ */
 
 bool thread_is_in_futex(const struct thread_look *look) {

@@ -53,6 +53,10 @@ bool thread_exists(pid_t tid);
  * thread that unmaps it in between is not reckoned with. Makes rt_sigprocmask only. Async-signal-safe. */
 bool thread_read_memory(const void *from, void *to, size_t size);
 
+/* The same for a string: copies it with its end, up to `capacity` - 1 characters of it, or up to where memory ends. False:
+ * not one could be read, or it is empty for lack of room. */
+bool thread_read_string(const char *from, char *to, size_t capacity);
+
 /* From now on this thread reads memory from /proc/self/mem where it can, and then nobody can come in between. */
 void thread_reads_by_file(void);
 

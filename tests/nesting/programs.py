@@ -138,14 +138,14 @@ class Rules:
         if name in ("py", "token", "view") and held:
             over, own = place.over, place.own
         if name in ELSEWHERE:
-            return Place(within, used=library, here=library)
+            return Place(within, used=library, here=library, apart=library)  # what is moved is not that thread's first
         kept = place.kept | (library if keeps else frozenset())
         here = place.here if held and (keeps or name in KEEPS_STATE) else frozenset()
         here |= library if within == ATTACHED else frozenset()
         apart = place.apart | (library if name.startswith("dis") else frozenset())
         # ctypes lets go of the GIL, and up to 3.11 its call-back's Ensure attaches the thread's first state.
         if name == "ctypes" and self.version < (3, 12):
-            here -= apart
+            here -= apart  # on a thread to which a state was moved it makes one
         return Place(within, kept, place.used | library, here, apart, over, own)
 
     def allow(self, program):

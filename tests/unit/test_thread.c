@@ -103,6 +103,13 @@ static void reads_what_is_mapped(void) {
     char bytes[16];
     CHECK(thread_read_memory(page + 4080, bytes, 16));
     CHECK(!thread_read_memory(page + 4088, bytes, 16) && !thread_read_memory(page + 4096, bytes, 16));
+    strcpy(page + 4090, "five");
+    CHECK(thread_read_string(page + 4090, bytes, 16) && strcmp(bytes, "five") == 0);
+    CHECK(thread_read_string(page + 4090, bytes, 3) && strcmp(bytes, "fi") == 0);
+    memset(page + 4090, 'x', 6); /* its end would be in memory that is not there */
+    CHECK(thread_read_string(page + 4090, bytes, 16) && strcmp(bytes, "xxxxxx") == 0);
+    CHECK(!thread_read_string(page + 4096, bytes, 16) && !thread_read_string(NULL, bytes, 16));
+    CHECK(thread_read_string("", bytes, 16) && !bytes[0]);
 }
 
 static void names_calls(void) {
