@@ -52,10 +52,10 @@ static bool create(pthread_t *thread, struct job *job) {
     if (pthread_attr_init(&attributes) == 0) {
         pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
         is_made = pthread_attr_setstacksize(&attributes, STACK_SIZE) == 0 &&
-                  late_real_pthread_create(thread, &attributes, run_job, job) == 0;
+                  late_first_pthread_create(thread, &attributes, run_job, job) == 0;
         pthread_attr_destroy(&attributes);
     }
-    if (!is_made && late_real_pthread_create(thread, NULL, run_job, job) == 0) {
+    if (!is_made && late_first_pthread_create(thread, NULL, run_job, job) == 0) {
         pthread_detach(*thread);
         is_made = true;
     }

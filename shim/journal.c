@@ -97,7 +97,7 @@ static bool make_ring(struct journal_record *record) {
     struct journal_event *ring = list_map_pages(size * sizeof *ring);
     if (ring) {
         __atomic_add_fetch(&journal_store.rings_memory, size * sizeof *ring, __ATOMIC_RELAXED);
-        record->ring_size = size;
+        __atomic_store_n(&record->ring_size, size, __ATOMIC_RELAXED);
         __atomic_store_n(&record->ring, ring, __ATOMIC_RELEASE);
     }
     return ring != NULL;

@@ -35,7 +35,7 @@ bool journal_read_thread(unsigned index, struct journal_thread *thread) {
         copy(thread, &record->thread, sizeof *thread);
         thread->events = __atomic_load_n(&record->next, __ATOMIC_RELAXED);
         thread->events -= thread->events ? 1 : 0;
-        thread->kept = record->ring_size;
+        thread->kept = __atomic_load_n(&record->ring_size, __ATOMIC_RELAXED);
         uint32_t status = __atomic_load_n(&record->status, __ATOMIC_RELAXED);
         __atomic_thread_fence(__ATOMIC_ACQUIRE);
         if (__atomic_load_n(&record->sequence, __ATOMIC_RELAXED) == before) {

@@ -27,17 +27,29 @@ __attribute__((no_sanitize("address", "thread"))) void *late_real_dlsym(void *ha
     return (target ? target : late_find_dlsym())(handle, name);
 }
 
+typedef int create_function(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+                            void *argument);
+
+__attribute__((no_sanitize("address", "thread"))) static create_function *find_create(create_function **target,
+                                                                                      void *where) {
+    create_function *found = __atomic_load_n(target, __ATOMIC_RELAXED);
+    if (!found) {
+        found = (create_function *)late_real_dlsym(where, "pthread_create");
+        __atomic_store_n(target, found, __ATOMIC_RELAXED);
+    }
+    return found;
+}
+
 __attribute__((no_sanitize("address", "thread"))) int
 late_real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument) {
-    typedef int create_function(pthread_t * thread, const pthread_attr_t *attributes, void *(*start)(void *),
-                                void *argument);
     static create_function *target;
-    create_function *found = __atomic_load_n(&target, __ATOMIC_RELAXED);
-    if (!found) {
-        found = (create_function *)late_real_dlsym(RTLD_NEXT, "pthread_create");
-        __atomic_store_n(&target, found, __ATOMIC_RELAXED);
-    }
-    return found(thread, attributes, start, argument);
+    return find_create(&target, RTLD_NEXT)(thread, attributes, start, argument);
+}
+
+int late_first_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+                              void *argument) {
+    static create_function *target;
+    return find_create(&target, RTLD_DEFAULT)(thread, attributes, start, argument);
 }
 
 void late_real_pthread_exit(void *value) {

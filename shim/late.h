@@ -14,5 +14,10 @@ const char *start_before_dlsym(void *handle, const char *name);
 int late_real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
                              void *argument);
 
+/* The one that a call by name comes to: ours, or one of a library that stands before it. ThreadSanitizer's runtime does, and
+ * what runs on a thread that it has not seen made crashes in it. */
+int late_first_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+                              void *argument);
+
 /* The real pthread_exit: ours is exported under its name. */
 _Noreturn void late_real_pthread_exit(void *value);

@@ -1,6 +1,6 @@
 /* Damaged objects in a whole process: loads each in a child, calls into it, and prints what came of it.
 
-   load FIRST COUNT OBJECT...   for the seeds from FIRST on: "SEED OBJECT: not loaded", "...: answers 1 0", "...: signal 11"
+   load FIRST COUNT OBJECT...   for the seeds from FIRST on: "SEED OBJECT: not loaded", "...: answers 1", "...: given up", "...: signal 11"
 
    tests/fuzz/run runs it without the shim and with it. */
 #include <dlfcn.h>
@@ -14,7 +14,7 @@
 
 #include "mutate.h"
 
-enum { NOT_LOADED = 100, LOADED = 0 };
+enum { LOADED = 0, NOT_LOADED = 100, GIVEN_UP = 127 /* by ld.so, with a message */ };
 
 static int call(void *handle, const char *name) {
     int (*function)(void) = (int (*)(void))dlsym(handle, name);
@@ -75,6 +75,8 @@ int main(int argc, char **argv) {
             printf("signal %d\n", WTERMSIG(status));
         else if (WEXITSTATUS(status) == NOT_LOADED)
             printf("not loaded\n");
+        else if (WEXITSTATUS(status) == GIVEN_UP)
+            printf("given up\n");
         else
             printf("answers %d\n", WEXITSTATUS(status));
     }
