@@ -102,10 +102,35 @@ static bool take_party(struct party *party, pid_t tid) {
 
 /* ---- circles ---------------------------------------------------------------------------------------------------- */
 
-static int find_waiter(const struct picture *picture, pid_t tid) {
-    for (size_t i = 0; i < picture->waiter_count; i++) {
+static void swap_waiters(struct picture *picture, size_t one, size_t other) {
+    struct waiter waiter = picture->waiters[one];
+    picture->waiters[one] = picture->waiters[other];
+    picture->waiters[other] = waiter;
+}
+
+/* Makes one of all of them one that is told of, with its stack; returns where it is then. */
+static int bring_forward(struct picture *picture, size_t index) {
+    if (index >= picture->waiter_count) {
+        swap_waiters(picture, index, picture->waiter_count);
+        index = picture->waiter_count++;
+        picture->rest_count--;
+        picture->total = picture->waiter_count > picture->total ? picture->waiter_count : picture->total;
+    }
+    if (index >= PICTURE_WAITERS) {
+        swap_waiters(picture, index, PICTURE_WAITERS - 1);
+        index = PICTURE_WAITERS - 1;
+        picture->has_waiting_look[index] = false;
+    }
+    if (!picture->has_waiting_look[index]) {
+        picture->has_waiting_look[index] = take_party(&picture->waiting[index], picture->waiters[index].tid);
+    }
+    return (int)index;
+}
+
+static int find_waiter(struct picture *picture, pid_t tid) {
+    for (size_t i = 0; i < picture->waiter_count + picture->rest_count; i++) {
         if (picture->waiters[i].tid == tid) {
-            return (int)i;
+            return bring_forward(picture, i);
         }
     }
     return -1;
@@ -117,8 +142,7 @@ static int find_or_add_waiter(struct picture *picture, pid_t tid) {
     if (found >= 0 || tid == picture->holder.tid || !picture_is_unseen_waiter(tid)) {
         return found;
     }
-    size_t index = picture->waiter_count++;
-    picture->total++;
+    size_t index = picture->waiter_count + picture->rest_count++;
     struct waiter *waiter = &picture->waiters[index];
     struct thread_look look;
     memset(waiter, 0, sizeof *waiter);
@@ -128,10 +152,21 @@ static int find_or_add_waiter(struct picture *picture, pid_t tid) {
     if (thread_look(tid, &look)) {
         memcpy(waiter->name, look.name, sizeof waiter->name);
     }
-    if (index < PICTURE_WAITERS) {
-        picture->has_waiting_look[index] = take_party(&picture->waiting[index], tid);
+    return bring_forward(picture, index);
+}
+
+/* The first of all waiters of whose stack that is so. */
+static int find_by_stack(struct picture *picture, bool (*is_so)(const struct stack *stack, const void *what),
+                         const void *what) {
+    static struct party further;
+    for (size_t i = 0; i < picture->waiter_count + picture->rest_count; i++) {
+        bool is_taken = i < PICTURE_WAITERS && picture->has_waiting_look[i];
+        if ((is_taken && is_so(&picture->waiting[i].stack, what)) ||
+            (!is_taken && take_party(&further, picture->waiters[i].tid) && is_so(&further.stack, what))) {
+            return bring_forward(picture, i);
+        }
     }
-    return (int)index;
+    return -1;
 }
 
 /* From the mutex that the holder waits for, by its owner, who may wait for another mutex, to a thread that waits for the
@@ -166,24 +201,19 @@ static void *guarded_function(const struct stack *stack) {
     return NULL;
 }
 
-/* Which waiter is inside the function, `from` frames or more up its stack. */
-static int find_inside(const struct picture *picture, const void *function, size_t from) {
-    for (int i = 0; i < PICTURE_WAITERS && function; i++) {
-        const struct stack *stack = &picture->waiting[i].stack;
-        if (!picture->has_waiting_look[i]) {
-            continue;
-        }
-        for (size_t frame = from; frame < stack->sure; frame++) {
-            if (stacks_function_of(stack->frames[frame]) == function) {
-                return i;
-            }
+/* Whether the thread is inside the function, but not by its innermost frames, which wait for the GIL. */
+static bool is_in_function(const struct stack *stack, const void *function) {
+    for (size_t frame = 2; frame < stack->sure; frame++) {
+        if (stacks_function_of(stack->frames[frame]) == function) {
+            return true;
         }
     }
-    return -1;
+    return false;
 }
 
 static bool is_guard(struct picture *picture) {
-    picture->partner = find_inside(picture, guarded_function(&picture->holding.stack), 2);
+    const void *function = guarded_function(&picture->holding.stack);
+    picture->partner = function ? find_by_stack(picture, is_in_function, function) : -1;
     return picture->partner >= 0;
 }
 
@@ -195,11 +225,13 @@ static bool is_once(struct picture *picture) {
         !elf_find_by_address(stack->frames[0], &object) || !strstr(object.name, "/libc")) {
         return false;
     }
-    picture->partner = find_inside(picture, stacks_function_of(stack->frames[0]), 3);
+    const void *function = stacks_function_of(stack->frames[0]);
+    picture->partner = function ? find_by_stack(picture, is_in_function, function) : -1;
     return picture->partner >= 0;
 }
 
-static bool is_inside(const struct stack *stack, const struct elf_object *library) {
+static bool is_in_library(const struct stack *stack, const void *what) {
+    const struct elf_object *library = what;
     for (size_t i = 0; i < stack->count; i++) {
         struct elf_object object;
         if (stack->frames[i] && elf_find_by_address((const char *)stack->frames[i] - 1, &object) &&
@@ -219,11 +251,7 @@ static bool is_inside_same(struct picture *picture) {
         !elf_find_by_address((const char *)culprit - 1, &library)) {
         return false;
     }
-    for (int i = 0; i < PICTURE_WAITERS && picture->partner < 0; i++) {
-        if (picture->has_waiting_look[i] && is_inside(&picture->waiting[i].stack, &library)) {
-            picture->partner = i;
-        }
-    }
+    picture->partner = find_by_stack(picture, is_in_library, &library);
     return picture->partner >= 0;
 }
 
@@ -250,10 +278,11 @@ static enum picture_kind find_circle(struct picture *picture) {
     return is_inside_same(picture) ? PICTURE_INSIDE : PICTURE_PLAIN;
 }
 
-void picture_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total) {
+void picture_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total, size_t rest) {
     memset(picture, 0, sizeof *picture);
     picture->waiters = waiters;
     picture->waiter_count = count;
+    picture->rest_count = rest;
     picture->total = total;
     picture->partner = -1;
     holder_find(count ? waiters[0].tid : 0, true, &picture->holder);
@@ -287,6 +316,25 @@ const void *picture_place_of_holder(const struct picture *picture) {
         return picture->holding.culprit;
     }
     return picture->has_record ? picture->record.now.caller : NULL;
+}
+
+const void *picture_caller_of_holder(const struct picture *picture) {
+    struct elf_object python, library, object;
+    const struct stack *stack = &picture->holding.stack;
+    const char *culprit = picture->holding.culprit;
+    bool is_beyond = false;
+    if (!culprit || !python_object(&python) || !elf_find_by_address(culprit - 1, &library)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < stack->sure; i++) {
+        const char *address = stack->frames[i];
+        is_beyond |= address == culprit;
+        if (!is_beyond || !address || !elf_find_by_address(address - 1, &object) || elf_is_same(&object, &library)) {
+            continue;
+        }
+        return is_system(&object, &python) ? NULL : address;
+    }
+    return NULL;
 }
 
 const void *picture_place_of_waiter(const struct picture *picture, size_t index) {

@@ -45,7 +45,7 @@ struct party {
 
 enum {
     PICTURE_WAITERS = 6, /* whose stacks are taken */
-    PICTURE_EXTRA = 1,   /* waiters that picture_take may add */
+    PICTURE_EXTRA = 1,   /* waiters that picture_take may add, of whom the caller knows nothing */
 };
 
 struct picture {
@@ -57,6 +57,7 @@ struct picture {
     struct journal_thread record; /* the holder's, if has_record */
     size_t total;                 /* threads that wait */
     size_t waiter_count;          /* of these, how many are in `waiters`; the first have a party */
+    size_t rest_count;            /* behind them there are these, who may turn out to close the circle */
     struct waiter *waiters;
     struct party waiting[PICTURE_WAITERS];
     bool has_waiting_look[PICTURE_WAITERS];
@@ -64,9 +65,10 @@ struct picture {
     unsigned between; /* PICTURE_LOCK_ORDER: how many further threads with mutexes are in the circle */
 };
 
-/* Takes it. `waiters`: the longest first, `count` of `total`; kept by reference. There is room for PICTURE_EXTRA more: a thread that others wait
- * for may turn out to wait for the GIL in CPython's own loop. */
-void picture_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total);
+/* Takes it. `waiters`: the longest first, `count` of `total`; kept by reference. Behind them are `rest` others, who wait as well, but
+ * shorter, or are left out of many: one of them may close the circle, and is told of then. There is room for PICTURE_EXTRA more: a
+ * thread that others wait for may turn out to wait for the GIL in CPython's own loop. */
+void picture_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total, size_t rest);
 
 /* PICTURE_SELF: where the state that the thread holds was attached, and by which call; false: nobody knows. */
 bool picture_attached_at(const struct picture *picture, const void **place, uint16_t *call);
@@ -75,6 +77,9 @@ bool picture_attached_at(const struct picture *picture, const void **place, uint
  * itself, as far as can be told. */
 const void *picture_place_of_holder(const struct picture *picture);
 const void *picture_place_of_waiter(const struct picture *picture, size_t index);
+
+/* From where the holder came into the library that it stands in, if that was another library; NULL: from Python's code, or not known. */
+const void *picture_caller_of_holder(const struct picture *picture);
 
 /* Whether the thread sleeps on a futex of CPython's own data, where it keeps the GIL's condition variable. */
 bool picture_waits_in_python(const struct thread_look *look);

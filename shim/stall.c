@@ -19,7 +19,7 @@
 
 bool stall_is_due;
 
-enum { WAITERS = 64 };
+enum { WAITERS = 64, REST = 192 /* of whom one may be the partner of a deadlock */ };
 static const uint64_t shortest_period = 5000000;
 static const uint64_t longest_period = 250000000;
 
@@ -62,7 +62,9 @@ static bool is_repeated(const struct picture *picture) {
 
 static void tell(struct waiter *waiters, size_t count, uint64_t now) {
     static struct picture picture;
-    picture_take(&picture, waiters, count < WAITERS ? count : WAITERS, count);
+    size_t kept = count < WAITERS ? count : WAITERS;
+    size_t rest = stall_watch_rest(waiters, kept, WAITERS + REST, now);
+    picture_take(&picture, waiters, kept, count, rest);
     if (!stall_watch_waits_still(&waiters[0])) {
         return; /* it has just got it */
     }
@@ -79,7 +81,7 @@ static void tell(struct waiter *waiters, size_t count, uint64_t now) {
 }
 
 static void look(void) {
-    static struct waiter waiters[WAITERS + PICTURE_EXTRA];
+    static struct waiter waiters[WAITERS + REST + PICTURE_EXTRA];
     uint64_t now = ticks_monotonic();
     size_t count = is_time_to_watch() ? stall_watch_look(waiters, WAITERS, options.stall_ns, now) : 0;
     if (count && (!stall.is_told || now >= stall.next)) {

@@ -73,6 +73,11 @@ static void add_place_of_holder(struct text *text, const struct picture *picture
     } else {
         text_add(text, "CPython itself");
     }
+    const void *caller = picture_caller_of_holder(picture);
+    if (caller) {
+        text_add(text, ", called by ");
+        symbol_add(text, caller);
+    }
     text_add(text, ")");
 }
 
@@ -93,6 +98,40 @@ static void add_without_state(struct text *text, const struct picture *picture) 
 
 /* ---- the first line --------------------------------------------------------------------------------------------- */
 
+/* "between liba.so and libb.so", "in liba.so"; with the one where both met: ", inside libc.so". */
+static void add_libraries(struct text *text, const void *one, const void *other, const void *inside) {
+    char buffers[3][200];
+    const char *names[3];
+    const void *const places[3] = {one, other, inside ? inside : other};
+    for (size_t i = 0; i < 3; i++) {
+        struct text name = text_start(buffers[i], sizeof buffers[i]);
+        add_library(&name, places[i]);
+        names[i] = text_end(&name);
+    }
+    if (strcmp(names[0], names[1]) == 0) {
+        text_add(text, "in ");
+        text_add(text, names[0]);
+    } else {
+        text_add(text, "between ");
+        text_add(text, names[0]);
+        text_add(text, " and ");
+        text_add(text, names[1]);
+    }
+    if (strcmp(names[2], names[0]) != 0 && strcmp(names[2], names[1]) != 0) {
+        text_add(text, ", inside ");
+        text_add(text, names[2]);
+    }
+}
+
+/* Where the two came from: what they met in is a third one, if neither is its own. */
+static void add_both(struct text *text, const struct picture *picture) {
+    const void *waiter = picture_place_of_waiter(picture, (size_t)picture->partner);
+    const void *holder = picture_place_of_holder(picture);
+    const void *caller = picture_caller_of_holder(picture);
+    bool has_third = picture->kind == PICTURE_INSIDE || picture->kind == PICTURE_ONCE || picture->kind == PICTURE_GUARD;
+    add_libraries(text, waiter, has_third && caller ? caller : holder, holder);
+}
+
 static void add_circle(struct text *text, const struct picture *picture) {
     size_t partner = (size_t)picture->partner;
     text_add(text, "stall: deadlock ");
@@ -110,10 +149,7 @@ static void add_circle(struct text *text, const struct picture *picture) {
         text_add(text, "of a thread with itself, in ");
         add_library(text, picture_place_of_waiter(picture, partner));
     } else {
-        text_add(text, "between ");
-        add_library(text, picture_place_of_waiter(picture, partner));
-        text_add(text, " and ");
-        add_library(text, picture_place_of_holder(picture));
+        add_both(text, picture);
     }
     text_add(text, ": ");
     add_waiter(text, &picture->waiters[partner]);
@@ -332,16 +368,17 @@ static const char *advice_for(const struct picture *picture) {
     case PICTURE_LOCK_ORDER:
         return "the GIL and the mutex are taken in both orders: release the GIL (Py_BEGIN_ALLOW_THREADS) before "
                "locking "
-               "the mutex, or let go of the mutex before calling Python (grpc issue 26009, ceph issue 38677)";
+               "the mutex, or let go of the mutex before calling Python (grpc pull request 26009, ceph pull request "
+               "38677)";
     case PICTURE_GUARD:
         return "a C++ static whose initialization takes the GIL must not be reached with the GIL held: release the GIL "
                "first (swig issue 1275), or initialize it earlier";
     case PICTURE_ONCE:
-        return "what runs under call_once takes the GIL: release the GIL before call_once (grpc issue 26009)";
+        return "what runs under call_once takes the GIL: release the GIL before call_once (grpc issue 34672)";
     case PICTURE_INSIDE:
         return "a lock inside the library and the GIL are taken in both orders: release the GIL "
                "(Py_BEGIN_ALLOW_THREADS) "
-               "before calling the library, or do not call Python from inside of it (h5py issue 1992, PyO3 issue 3045)";
+               "before calling the library, or do not call Python from inside of it (h5py issue 2128, PyO3 issue 973)";
     case PICTURE_JOIN: return "release the GIL (Py_BEGIN_ALLOW_THREADS) around the join";
     case PICTURE_PLAIN:
         return picture->has_holder_look && picture->holding.look.call >= 0

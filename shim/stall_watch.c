@@ -48,7 +48,7 @@ static void look_at_journal(struct waiter *waiters, size_t capacity, size_t *cou
 
 /* ---- unseen waits ----------------------------------------------------------------------------------------------- */
 
-enum { THREADS_MAX = 16384, SUSPECTS_MAX = 512, LOOKS_AT_LEAST = 4 };
+enum { THREADS_MAX = 16384, SUSPECTS_MAX = 512, LOOKS_AT_LEAST = 4, REST_MAX = 256 };
 
 /* A thread that was found waiting in CPython's own loop at the last look, and at those before. */
 static struct suspect {
@@ -126,10 +126,11 @@ static void look_at_threads(uint64_t now) {
     next = now + 100 * (thread_cpu_time(me) - begun);
 }
 
-static void add_suspects(struct waiter *waiters, size_t capacity, size_t *count, uint64_t limit, uint64_t now) {
+static void add_suspects(struct waiter *waiters, size_t capacity, size_t *count, uint64_t limit, unsigned looks,
+                         uint64_t now) {
     for (size_t i = 0; i < suspect_count; i++) {
         const struct suspect *suspect = &suspects[i];
-        if (suspect->looks < LOOKS_AT_LEAST || now < suspect->since + limit) {
+        if (suspect->looks < looks || now < suspect->since + limit) {
             continue;
         }
         struct journal_thread thread;
@@ -157,8 +158,25 @@ size_t stall_watch_look(struct waiter *waiters, size_t capacity, uint64_t limit,
     size_t count = 0;
     look_at_journal(waiters, capacity, &count, limit, now);
     look_at_threads(now);
-    add_suspects(waiters, capacity, &count, limit, now);
+    add_suspects(waiters, capacity, &count, limit, LOOKS_AT_LEAST, now);
     return count;
+}
+
+size_t stall_watch_rest(struct waiter *waiters, size_t count, size_t capacity, uint64_t now) {
+    static struct waiter all[REST_MAX];
+    size_t found = 0, added = 0;
+    look_at_journal(all, REST_MAX, &found, 0, now);
+    add_suspects(all, REST_MAX, &found, 0, 1, now);
+    for (size_t i = 0; i < found && i < REST_MAX && count + added < capacity; i++) {
+        size_t known = 0;
+        while (known < count && waiters[known].tid != all[i].tid) {
+            known++;
+        }
+        if (known == count) {
+            waiters[count + added++] = all[i];
+        }
+    }
+    return added;
 }
 
 bool stall_watch_waits_still(const struct waiter *waiter) {

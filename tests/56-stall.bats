@@ -33,6 +33,33 @@ names_deadlock() {
         '*stall: deadlock between libengine.so and libsettings.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!*) while it initializes the C++ static that thread *, which holds the GIL, waits for (in libsettings.so!settings::get+0x*)'
 }
 
+# The first report already: the ten threads that have waited longer are not the deadlock's.
+names_guard_last() {
+    SHIM_OPTIONS=stall=1.5 names_deadlock guard_last \
+        '*stall: deadlock between libengine.so and libsettings.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!*) while it initializes the C++ static that thread *, which holds the GIL, waits for (in libsettings.so!settings::get+0x*)'
+    [ "$(count_lines '*native stack of the waiting thread*')" -eq 2 ] # the longest, and the partner
+    has_line '*#*libsettings.so!settings_get+0x*'
+}
+
+@test "the same with a waiter who came last of eleven: both libraries" {
+    for_each_kind names_guard_last
+}
+
+@test "call_once and the GIL: both libraries, and the third that they met in" {
+    for_each_kind names_deadlock once \
+        '*stall: deadlock between libengine.so and libstore.so, inside libvault.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) inside the pthread_once (std::call_once) that thread *, which holds the GIL, waits for (in libvault.so!vault_begin+0x*, called by libstore.so!store_begin_vault_after+0x*)'
+}
+
+@test "a third library's own lock and the GIL: both libraries, and the third" {
+    for_each_kind names_deadlock inside \
+        '*stall: deadlock between libengine.so and libstore.so, inside libvault.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) inside the library in whose lock thread *, which holds the GIL, sleeps (in libvault.so!vault_enter+0x*, called by libstore.so!store_read_vault_after+0x*)'
+}
+
+@test "two mutexes and the GIL in a circle of three threads: both libraries" {
+    for_each_kind names_deadlock circle \
+        '*stall: deadlock between libengine.so and libstore.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) in a circle of mutexes at whose end is thread *, which holds the GIL (in libstore.so!store_lock_next+0x*)'
+}
+
 @test "a join with the GIL held: both libraries" {
     for_each_kind names_deadlock join \
         "*stall: deadlock between libengine.so and libstore.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!*) and thread *, which holds the GIL, waits for that thread's end (in libstore.so!store_await+0x*)"
