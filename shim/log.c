@@ -94,7 +94,7 @@ struct json log_json(char *buffer, size_t capacity, const char *type) {
 }
 
 static bool put_message(int fd, const char *line) {
-    char buffer[1600];
+    char buffer[3600];
     struct text text;
     if (options.log_format == LOG_JSON) {
         struct json json = log_json(buffer, sizeof buffer, "message");

@@ -51,7 +51,7 @@ static unsigned add_module(const void *caller) {
         }
         if (is_new) {
             struct text text = text_start(modules[i].name, sizeof modules[i].name);
-            symbol_add_object(&text, caller);
+            symbol_add_library(&text, caller);
             text_end(&text);
             __atomic_store_n(&modules[i].is_named, true, __ATOMIC_RELEASE);
         }

@@ -10,7 +10,7 @@
 
 #include "journal.h"
 
-enum { MODULE_OTHERS = 0, MODULE_COUNT = 128, MODULE_NAME = 40 };
+enum { MODULE_OTHERS = 0, MODULE_COUNT = 128, MODULE_NAME = 256 };
 
 /* The module's number by a return address in it; MODULE_OTHERS where it can't be told or there are too many. A few
  * nanoseconds for an address that was seen before; the loader's lock for reading otherwise. */

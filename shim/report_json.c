@@ -10,7 +10,7 @@
 #include "ticks.h"
 
 static void add_place(struct json *json, const char *key, const void *address) {
-    char buffer[300];
+    char buffer[1500];
     struct text text = text_start(buffer, sizeof buffer);
     symbol_add(&text, address);
     json_string(json, key, address ? text_end(&text) : NULL);

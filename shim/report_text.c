@@ -117,7 +117,7 @@ static void add_culprit(struct text *text, const struct report *report) {
 /* ---- lines ---------------------------------------------------------------------------------------------------------- */
 
 static void put_first(const struct report *report) {
-    char buffer[1600];
+    char buffer[3400];
     struct text text = log_start(buffer, sizeof buffer);
     size_t prefix = text.length;
     bool has_color = log_has_color();
@@ -175,7 +175,7 @@ static void put_line(const char *indent, const char *words) {
 }
 
 static void put_stacks(const struct report *report) {
-    char buffer[600];
+    char buffer[1600];
     if (report->python_state) {
         put_line("  ", "Python stack (as CPython prints it):");
         int fd = python_open_traceback(report->python_state);
@@ -201,7 +201,7 @@ static void put_stacks(const struct report *report) {
 }
 
 static void put_event(const struct report *report, const struct journal_event *event) {
-    char buffer[600];
+    char buffer[1600];
     struct text text = line_start(buffer, sizeof buffer, "    ");
     text_add(&text, "-");
     text_add_seconds(&text, ticks_span_ns(ticks_between(event->time, report->now)), 6);

@@ -8,14 +8,14 @@
 #include "symbol.h"
 
 static void add_place(struct json *json, const char *key, const void *address) {
-    char buffer[300];
+    char buffer[1500];
     struct text text = text_start(buffer, sizeof buffer);
     symbol_add(&text, address);
     json_string(json, key, address ? text_end(&text) : NULL);
 }
 
 static void add_library(struct json *json, const void *address) {
-    char buffer[200];
+    char buffer[400];
     struct text text = text_start(buffer, sizeof buffer);
     symbol_add_library(&text, address);
     json_string(json, "library", address ? text_end(&text) : "CPython");
@@ -100,7 +100,7 @@ void stall_json(const struct picture *picture, uint64_t now, bool is_repeated) {
     };
     static const char *const holders[] = {
         [HOLDER_NONE] = "none", [HOLDER_THREAD] = "known", [HOLDER_UNKNOWN] = "unknown", [HOLDER_UNSEEN] = "unseen"};
-    static char buffer[16384];
+    static char buffer[65536];
     size_t first = picture->partner >= 0 ? (size_t)picture->partner : 0;
     struct json json = log_json(buffer, sizeof buffer, "stall");
     json_string(&json, "deadlock", kinds[picture->kind]);

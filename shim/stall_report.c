@@ -100,7 +100,7 @@ static void add_without_state(struct text *text, const struct picture *picture) 
 
 /* "between liba.so and libb.so", "in liba.so"; with the one where both met: ", inside libc.so". */
 static void add_libraries(struct text *text, const void *one, const void *other, const void *inside) {
-    char buffers[3][200];
+    char buffers[3][400];
     const char *names[3];
     const void *const places[3] = {one, other, inside ? inside : other};
     for (size_t i = 0; i < 3; i++) {
@@ -215,7 +215,7 @@ static void add_plain(struct text *text, const struct picture *picture, uint64_t
 /* ---- the rest --------------------------------------------------------------------------------------------------- */
 
 static void tell_stack(const struct stack *stack, const char *whose) {
-    char buffer[600];
+    char buffer[1600];
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "    native stack of ");
     text_add(&text, whose);
@@ -240,7 +240,7 @@ static void tell_stack(const struct stack *stack, const char *whose) {
 
 static void tell_waiter(const struct picture *picture, size_t index, uint64_t now) {
     const struct waiter *waiter = &picture->waiters[index];
-    char buffer[600];
+    char buffer[1600];
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "  waits: ");
     add_waiter(&text, waiter);
@@ -288,7 +288,7 @@ static void add_block(struct text *text, const struct party *party) {
 }
 
 static void tell_holder(const struct picture *picture, uint64_t now) {
-    char buffer[600];
+    char buffer[1600];
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "  holds: ");
     add_holder(&text, picture);
@@ -329,7 +329,7 @@ static void tell_holder(const struct picture *picture, uint64_t now) {
 /* Each line of CPython's dump as one of ours. */
 static void tell_python_stack(PyThreadState *state, const char *whose) {
     static char dump[8192];
-    char buffer[600];
+    char buffer[1600];
     struct text text = text_start(buffer, sizeof buffer);
     const char *reason = pystack_take(state, dump, sizeof dump);
     text_add(&text, "    Python stack of ");
@@ -392,7 +392,7 @@ static const char *advice_for(const struct picture *picture) {
 
 void stall_report(const struct picture *picture, uint64_t now, bool is_repeated) {
     enum { TOLD_WAITERS = 5 };
-    char buffer[900];
+    char buffer[3400];
     if (options.log_format == LOG_JSON) {
         stall_json(picture, now, is_repeated);
         return;

@@ -29,7 +29,7 @@ void summary_count_deleted(void) {
 enum { COLUMNS = 80, LABEL = 15 };
 
 struct line {
-    char buffer[256];
+    char buffer[2000];
     struct text text;
 };
 
@@ -45,19 +45,44 @@ static void pad_to(struct line *line, size_t start_length, size_t column) {
     }
 }
 
-/* What does not fit is cut; the end of it tells more than its beginning, with places and paths. */
-static void add_cut(struct line *line, const char *string) {
-    size_t room = line->text.length < COLUMNS ? COLUMNS - line->text.length : 0;
-    size_t length = strlen(string);
-    if (length > room && room > 3) {
-        text_add(&line->text, "...");
-        string += length - (room - 3);
-    }
-    text_add(&line->text, string);
-}
-
 static void put(struct line *line) {
     log_text(&line->text);
+}
+
+/* Adds a piece, on a line of its own below if there is no room behind what is from `column` on. */
+static void add_piece(struct line *line, const char *piece, size_t length, size_t column) {
+    if (line->text.length + length > COLUMNS && line->text.length > column) {
+        line->text.length -= line->buffer[line->text.length - 1] == ' ';
+        put(line);
+        start(line, "");
+        pad_to(line, 0, column);
+    }
+    text_add_span(&line->text, piece, length);
+}
+
+/* What does not fit goes on in lines below, all of it: broken behind spaces, and what is longer than a line before any of
+ * `breaks`. */
+static void put_wrapped(struct line *line, const char *string, const char *breaks) {
+    size_t column = line->text.length;
+    while (*string) {
+        size_t length = strcspn(string, " ");
+        const char *end = string + length;
+        if (column + length <= COLUMNS) {
+            add_piece(line, string, length, column);
+            string = end;
+        }
+        while (string < end) {
+            size_t part = 1 + strcspn(string + 1, breaks);
+            part = string + part < end ? part : (size_t)(end - string);
+            add_piece(line, string, part, column);
+            string += part;
+        }
+        if (*string) {
+            text_add(&line->text, " ");
+            string++;
+        }
+    }
+    put(line);
 }
 
 static void add_right(struct text *text, const char *string, size_t width) {
@@ -116,11 +141,7 @@ static void put_interpreter(void) {
     interp_describe(&text);
     struct line line;
     start(&line, "interpreter  ");
-    text_end(&text);
-    size_t room = COLUMNS - line.text.length;
-    text_add_span(&line.text, described, text.length <= room ? text.length : room - 3);
-    text_add(&line.text, text.length <= room ? "" : "...");
-    put(&line);
+    put_wrapped(&line, text_end(&text), "/");
     start(&line, "functions    ");
     text_add_decimal(&line.text, real_status.bound);
     text_add(&line.text, " bound, ");
@@ -151,12 +172,11 @@ static void put_sites_of(unsigned kind) {
         start(&line, "  ");
         add_count(&line.text, site.count, 9);
         text_add(&line.text, "  ");
-        char place[400];
+        char place[1500];
         struct text text = text_start(place, sizeof place);
         add_site(&text, &site);
         text_add(&text, site.verdict >= SUPPRESS_RULE ? " (suppressed)" : "");
-        add_cut(&line, text_end(&text));
-        put(&line);
+        put_wrapped(&line, text_end(&text), "!");
     }
 }
 
@@ -305,7 +325,7 @@ static void add_sites(struct json *json) {
         return;
     }
     for (unsigned index = 0; sites_next(&index, &site);) {
-        char place[400];
+        char place[1500];
         struct text text = text_start(place, sizeof place);
         add_site(&text, &site);
         if (json_open(json, NULL, '{')) {

@@ -288,7 +288,7 @@ void symbol_add(struct text *text, const void *address) {
     }
     add_object_name(text, &object);
     text_add(text, "!");
-    char function[256];
+    char function[1024];
     size_t offset = 0;
     if (find_function(&object, call, function, sizeof function, &offset)) {
         symbol_add_demangled(text, function);

@@ -21,7 +21,7 @@ static const char *name_of(const void *caller) {
     static struct {
         const void *caller;
         unsigned closings;
-        char name[112];
+        char name[256];
     } names[NAMES];
     unsigned closings = __atomic_load_n(&loader_closings, __ATOMIC_RELAXED);
     size_t at = ((uintptr_t)caller >> 2) % NAMES;

@@ -120,8 +120,33 @@ recorded_lives() {
     local line
     for line in "${lines[@]}"; do [ "${#line}" -le 80 ] || told "too long: $line"; done
     has_no_line $'*\033*'
+    has_no_line '*...*'
     SHIM_OPTIONS=summary=1:color=always works_with "${command[@]}"
     has_line $'*\033*'
+}
+
+# Of a library under a name that is as long as those of pip's wheels, with its package, which its name does not tell.
+@test "names are whole in a summary, in its JSON and in a report, however long" {
+    local name=a_name_that_goes_on_and_on_as_they_do.cpython-311-x86_64-linux-gnu.so line
+    mkdir -p site-packages/sorting
+    cp "$FIXTURES/misuse.so" "site-packages/sorting/$name"
+    command=("$PYTHON" -S -c "
+import importlib.util as util
+spec = util.spec_from_file_location('misuse', 'site-packages/sorting/$name')
+misuse = util.module_from_spec(spec)
+spec.loader.exec_module(misuse)
+misuse.run('mix')")
+    SHIM_OPTIONS=summary=1:verbosity=1 works_with "${command[@]}"
+    has_line "==*== gilshim: repaired held: sorting/$name: *by $name!mix+0x*"
+    has_line "==*== gilshim:             [0-9]  $name"
+    has_line '==*== gilshim:                !mix+0x*'
+    has_line "==*== gilshim:   sorting/$name"
+    for line in "${lines[@]}"; do
+        case $line in *repaired*:* | *"$name"*) ;; *) [ "${#line}" -le 80 ] || told "too long: $line" ;; esac
+    done
+    has_no_line '*...*'
+    SHIM_OPTIONS=summary=1:log_format=json works_with "${command[@]}"
+    has_line "{*\"caller\": \"$name!mix+0x*\"module\": \"sorting/$name\"*}"
 }
 
 @test "a summary has the names whole, and what goes on at the end" {

@@ -11,7 +11,7 @@
 #include "symbol.h"
 #include "test.h"
 
-void symbol_add_object(struct text *text, const void *address) {
+void symbol_add_library(struct text *text, const void *address) {
     (void)address;
     text_add(text, "x");
 }
