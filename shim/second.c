@@ -25,7 +25,8 @@ static bool is_second(void) {
 
 /* `counted` names an empty word unless the places of the slot, of the attached state and of the count are known. */
 static bool can_see(const struct owner *me) {
-    return stays() ? slot_goes_by_ident() && owner_fast.current && counter_is_known() && interp_ensures_itself
+    return stays() ? !interp_is_debug && slot_goes_by_ident() && owner_fast.current && counter_is_known() &&
+                         interp_ensures_itself
                    : *owner_fast.counted == me->override && !interp_slot_follows;
 }
 

@@ -6,7 +6,7 @@
  *
  * 2.7 has its slots in a list behind a lock, and moving one takes a node of it and malloc. There the slot stays where it is
  * until a rule is asked on this thread, which finds it moved: whoever asks for it comes by our wrappers, since 2.7 itself
- * looks at it in PyGILState_* only, and when it deletes a state.
+ * looks at it in PyGILState_* only, and when it deletes a state. (Debug builds do at each attach: they go by the rules.)
  *
  * No locks; nothing here calls into CPython but its getters, and second_move_late. Not async-signal-safe. */
 #pragma once

@@ -139,8 +139,21 @@ void settle_after_attach(PyThreadState *state, const void *caller) {
     }
 }
 
+/* From 3.12 on a Swap to a state that is in no slot puts it into this thread's by itself, in place of `me->override`. Whether it
+ * did, with that state attached: then it is what the slot names in place of `me->home`. */
+static bool was_overridden_by_cpython(struct owner *me) {
+    PyThreadState *in_slot = interp_slot_follows ? slot_get() : NULL;
+    if (!in_slot || in_slot == me->override || in_slot != owner_attached(me)) {
+        return false;
+    }
+    me->override_is_guest = owner_is_guest(me, in_slot);
+    me->override = in_slot == me->home ? NULL : in_slot;
+    me->home = me->override ? me->home : NULL;
+    return true;
+}
+
 void settle_detach(struct owner *me, PyThreadState *state) {
-    if (me->override == state) {
+    if (me->override == state && !was_overridden_by_cpython(me)) {
         PyThreadState *home = me->home;
         me->override = me->home = NULL;
         slot_set(home);
