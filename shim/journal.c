@@ -13,11 +13,15 @@
 #include "thread.h"
 #include "ticks.h"
 
-enum { KEPT_ENDED = 64, EVENTS_MAX = 4096, EVENTS_MIN = 16, RINGS_MEMORY = 64 << 20, RING_SHARE = 16 };
+enum { KEPT_ENDED = 64, EVENTS_MAX = 65536, EVENTS_MIN = 16 };
+
+/* What all rings together may have, and which part of the rest one of them: more of smaller parts where the rings are long. */
+static struct { size_t memory, share; } rings = {64 << 20, 16};
 
 struct journal_store journal_store = {.ring_size = EVENTS_MIN};
 bool journal_is_on;
 void (*journal_before_end)(bool is_last);
+void (*journal_filled_quarter)(void);
 
 static unsigned reuse_from; /* where to look for an ended record: round about, so that the oldest go first, roughly */
 static unsigned ended_count;
@@ -85,16 +89,20 @@ NO_TSAN static inline void end_writing(struct journal_record *record) {
     __atomic_store_n(&record->sequence, (sequence | 1) + 1, __ATOMIC_RELEASE);
 }
 
-/* A ring for a new record; false: no memory. Where threads are many, the later ones have shorter rings: each may have a
- * sixteenth of what is left of 64 MiB, and sixteen events in any case. */
+/* A ring for a new record; false: no memory. Where threads are many, the later ones have shorter rings: each may have its
+ * share of what is left, and sixteen events in any case. */
 static bool make_ring(struct journal_record *record) {
     size_t taken = __atomic_load_n(&journal_store.rings_memory, __ATOMIC_RELAXED);
-    size_t share = taken < RINGS_MEMORY ? (RINGS_MEMORY - taken) / RING_SHARE : 0;
+    size_t share = taken < rings.memory ? (rings.memory - taken) / rings.share : 0;
     unsigned size = journal_store.ring_size;
     while (size > EVENTS_MIN && size * sizeof *record->ring > share) {
         size /= 2;
     }
     struct journal_event *ring = list_map_pages(size * sizeof *ring);
+    while (!ring && size > EVENTS_MIN) {
+        size /= 2; /* the program has a limit (RLIMIT_AS) */
+        ring = list_map_pages(size * sizeof *ring);
+    }
     if (ring) {
         __atomic_add_fetch(&journal_store.rings_memory, size * sizeof *ring, __ATOMIC_RELAXED);
         __atomic_store_n(&record->ring_size, size, __ATOMIC_RELAXED);
@@ -138,6 +146,7 @@ static struct journal_record *take_record(void) {
     thread->now.call = JOURNAL_NO_CALL;
     thread->now.since = thread->started;
     __atomic_store_n(&record->next, 1, __ATOMIC_RELAXED);
+    record->quarter_at = journal_filled_quarter ? record->ring_size / 4 : 0;
     record->exit_rounds = 0;
     end_writing(record);
     __atomic_store_n(&record->status, JOURNAL_ALIVE, __ATOMIC_RELEASE);
@@ -233,6 +242,10 @@ static void after_fork_in_child(void) {
 void journal_start(unsigned events, bool is_on) {
     ticks_start();
     events = events > EVENTS_MAX ? EVENTS_MAX : events;
+    if (events > 4096) {
+        rings.memory = 256 << 20;
+        rings.share = 64;
+    }
     while (journal_store.ring_size < events) {
         journal_store.ring_size *= 2;
     }
@@ -262,6 +275,10 @@ NO_TSAN static inline void write_event(struct journal_record *record, enum journ
     event->detail = detail;
     event->is_later = is_later;
     __atomic_store_n(&event->number, number, __ATOMIC_RELEASE);
+    if (__builtin_expect(number == record->quarter_at, 0)) {
+        record->quarter_at = number + record->ring_size / 4;
+        journal_filled_quarter();
+    }
 }
 
 void journal_note(enum journal_kind kind, uint16_t call, uint8_t detail, const void *state, const void *caller) {
@@ -412,6 +429,17 @@ NO_TSAN struct journal_now journal_now(void) {
 
 NO_TSAN uint64_t journal_own_events(void) {
     return self.record ? self.record->next - 1 : 0;
+}
+
+int journal_own_index(void) {
+    const struct journal_record *mine = self.record;
+    for (unsigned i = 0; mine && i < JOURNAL_CHUNKS; i++) {
+        const struct journal_record *chunk = __atomic_load_n(&journal_store.chunks[i], __ATOMIC_ACQUIRE);
+        if (chunk && mine >= chunk && mine < chunk + JOURNAL_CHUNK_RECORDS) {
+            return (int)(i * JOURNAL_CHUNK_RECORDS + (unsigned)(mine - chunk));
+        }
+    }
+    return -1;
 }
 
 NO_TSAN void journal_name_thread(const char *python_name) {

@@ -86,12 +86,15 @@ struct journal_thread {
 /* Whether every call is recorded. Constant after the constructor. */
 extern bool journal_is_on;
 
-/* Constructor. `events`: how many the ring of a thread has (rounded up to a power of two; at most 4096; less, where the rings of
- * all threads would take more than 64 MiB); `is_on`: whether every call is recorded. Makes a thread-specific key and fork handlers. */
+/* Constructor. `events`: how many the ring of a thread has (rounded up to a power of two; at most 65536; less, where the rings of
+ * all threads would take more than 64 MiB, or 256 if there are to be more than 4096 events); `is_on`: whether every call is recorded. Makes a thread-specific key and fork handlers. */
 void journal_start(unsigned events, bool is_on);
 
 /* If set: called on a thread that ends, while its record is still there: as owner_before_end (owner.h). */
 extern void (*journal_before_end)(bool is_last);
+
+/* If set, before a thread's first event: called on a thread whenever it has filled a quarter of its ring. Not to write events. */
+extern void (*journal_filled_quarter)(void);
 
 /* The calling thread is about to end without running any more of its code: its record says that it has ended. */
 void journal_thread_vanishes(void);
@@ -145,12 +148,19 @@ bool journal_read_thread(unsigned index, struct journal_thread *thread);
 /* How many events the calling thread has noted. Async-signal-safe. */
 uint64_t journal_own_events(void);
 
+/* The number of the calling thread's record; -1: it has none yet. Async-signal-safe. */
+int journal_own_index(void);
+
 /* The number of the record of the thread with that tid that has not ended; -1: it has none. */
 int journal_find(pid_t tid);
 
 /* Copies the last events of a thread, the oldest first, at most `capacity`. Returns how many; *torn: how many were
  * dropped because the thread overwrote them meanwhile. */
 unsigned journal_read_events(unsigned index, struct journal_event *events, unsigned capacity, unsigned *torn);
+
+/* Copies those behind the event with the number `after`, the oldest first, at most `capacity`. Returns how many; which are missing
+ * tell their numbers. */
+unsigned journal_read_events_after(unsigned index, uint64_t after, struct journal_event *events, unsigned capacity);
 
 /* The latest event of any thread that attached (or made) `state`, and its thread's number; false: none is left. */
 bool journal_find_attach(const void *state, struct journal_event *event, unsigned *index);

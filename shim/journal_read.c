@@ -89,6 +89,21 @@ unsigned journal_read_events(unsigned index, struct journal_event *events, unsig
     return count;
 }
 
+unsigned journal_read_events_after(unsigned index, uint64_t after, struct journal_event *events, unsigned capacity) {
+    const struct journal_record *record = index < journal_count() ? journal_record_at(index) : NULL;
+    const struct journal_event *ring = record ? __atomic_load_n(&record->ring, __ATOMIC_ACQUIRE) : NULL;
+    if (!ring) {
+        return 0;
+    }
+    uint64_t next = __atomic_load_n(&record->next, __ATOMIC_ACQUIRE);
+    uint64_t oldest = next > record->ring_size ? next - record->ring_size : 1;
+    unsigned count = 0;
+    for (uint64_t number = after + 1 > oldest ? after + 1 : oldest; number < next && count < capacity; number++) {
+        count += read_event(record, number, &events[count]);
+    }
+    return count;
+}
+
 static bool attaches(const struct journal_event *event) {
     return event->kind == JOURNAL_ATTACH || event->kind == JOURNAL_ENSURE || event->kind == JOURNAL_SWAP ||
            event->kind == JOURNAL_NEW || event->kind == JOURNAL_INTERPRETER_MADE || event->kind == JOURNAL_INITIALIZE;
@@ -106,7 +121,8 @@ NO_TSAN static bool find_attach(enum by by, pid_t tid, const void *state, struct
         if (by != BY_ANYBODY && is_its != (by == BY_IT)) {
             continue;
         }
-        for (unsigned place = 0; ring && place < record->ring_size; place++) {
+        uint64_t next = record ? __atomic_load_n(&record->next, __ATOMIC_RELAXED) : 0;
+        for (unsigned place = 0; ring && place < record->ring_size && place <= next; place++) {
             struct journal_event found;
             uint64_t number = __atomic_load_n(&ring[place].number, __ATOMIC_RELAXED);
             if (number && __atomic_load_n(&ring[place].state, __ATOMIC_RELAXED) == state &&

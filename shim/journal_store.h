@@ -14,10 +14,11 @@ struct journal_record {
     uint8_t exit_rounds;
     struct journal_thread thread;
     struct journal_event *ring;
-    unsigned ring_size;                   /* a power of two; not changed any more once there is a ring */
-    uint64_t next;                        /* number of the next event */
-    const void *module_caller;            /* the attaching caller that was seen last ... */
-    unsigned module_closings;             /* ... when so many libraries had been closed (loader_closings) ... */
+    unsigned ring_size;        /* a power of two; not changed any more once there is a ring */
+    uint64_t next;             /* number of the next event */
+    uint64_t quarter_at;       /* number of the event that fills the next quarter of the ring; 0: nobody asks */
+    const void *module_caller; /* the attaching caller that was seen last ... */
+    unsigned module_closings;  /* ... when so many libraries had been closed (loader_closings) ... */
     struct journal_totals *module_totals; /* ... and those of its module (modules.h) */
 } __attribute__((aligned(64)));
 

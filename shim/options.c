@@ -187,6 +187,10 @@ static bool parse_timeline_mb(struct options *result, struct span value) {
     return true;
 }
 
+static bool parse_timeline_wait(struct options *result, struct span value) {
+    return parse_flag(&result->timeline_wait, value);
+}
+
 static uint32_t repair_bit(struct span name) {
     if (span_is(name, "all")) {
         return ALL_REPAIRS;
@@ -275,6 +279,8 @@ static const struct option {
     {"timeline", parse_timeline, "FILE", "none", "write a trace for ui.perfetto.dev; FILE as for log_path"},
     {"timeline_mb", parse_timeline_mb, "N", "256",
      "how large FILE and FILE.1, which has the older half, grow together"},
+    {"timeline_wait", parse_timeline_wait, "0|1", "0",
+     "threads wait for the writer where it could not follow: no event is lost, and the program is slower"},
     {"stall", parse_stall, "SECONDS", "0", "tell who holds the GIL when a thread has waited longer; 0: never"},
     {"suppressions", parse_suppressions, "FILE", "none", "reports to leave out: lines of type:pattern"},
     {"exitcode", parse_exitcode, "N", "none (strict: 66)", "the exit status if anything was reported"},

@@ -40,6 +40,7 @@ struct options {
     int exitcode;            /* the status if anything was reported; EXITCODE_NONE: the program's own */
     char log_path[1024];     /* "": stderr */
     char timeline[1024];     /* file of the timeline; "": none */
+    bool timeline_wait;      /* threads wait for its writer, so that nothing is lost */
     int timeline_mb;         /* how large it may grow, with its predecessor, in MiB */
     char suppressions[1024]; /* file of patterns; "": none */
 };

@@ -11,6 +11,7 @@
 #include "journal.h"
 #include "list.h"
 #include "options.h"
+#include "real.h"
 #include "report.h"
 #include "text.h"
 #include "ticks.h"
@@ -20,10 +21,13 @@
 bool timeline_is_due;
 
 enum { TRACKS_MAX = 16384, MILLISECOND = 1000000, LONGEST_PAUSE = 50 * MILLISECOND, SHORTEST_PAUSE = MILLISECOND };
+enum { EVENTS_ALONE = 1024 }; /* a program with one thread has the writer from then on */
 
 static struct timeline_track *tracks; /* one for each record of the journal */
 static struct journal_event *events;  /* room for those of one thread */
 static bool is_finished;
+static bool is_writing;           /* the writer runs */
+static uint64_t written, dropped; /* events */
 
 /* Who drains: the thread's tid. Both may: the writer, and a thread that ends the process. */
 static pid_t drainer;
@@ -54,7 +58,7 @@ static void begin_track(struct timeline_track *track, const struct journal_threa
     timeline_track_end(track, ticks_to_ns(thread->started));
     memset(track, 0, sizeof *track);
     track->tid = thread->tid;
-    track->started = thread->started;
+    __atomic_store_n(&track->started, thread->started, __ATOMIC_RELEASE);
     track->last_time = ticks_to_ns(thread->started);
 }
 
@@ -73,18 +77,15 @@ static unsigned drain_thread(unsigned index, struct timeline_track *track) {
     uint64_t fresh = thread.events - track->last_number;
     if (fresh) {
         timeline_track_name(track, &thread);
-        unsigned torn;
-        unsigned count =
-            journal_read_events(index, events, fresh < TIMELINE_EVENTS ? (unsigned)fresh : TIMELINE_EVENTS, &torn);
+        unsigned count = journal_read_events_after(index, track->last_number, events, TIMELINE_EVENTS);
         for (unsigned i = 0; i < count; i++) {
-            if (events[i].number <= track->last_number) {
-                continue;
-            }
             if (events[i].number != track->last_number + 1) {
+                dropped += events[i].number - track->last_number - 1;
                 timeline_track_dropped(track, events[i].number - track->last_number - 1, ticks_to_ns(events[i].time));
             }
             timeline_track_event(track, &events[i]);
-            track->last_number = events[i].number;
+            __atomic_store_n(&track->last_number, events[i].number, __ATOMIC_RELEASE);
+            written++;
         }
     }
     if (thread.has_ended) {
@@ -106,6 +107,18 @@ static unsigned drain(void) {
     return fullest;
 }
 
+/* What the thread is in the midst of. */
+static void end_track(unsigned index, uint64_t now) {
+    struct journal_thread thread;
+    struct timeline_track *track = &tracks[index];
+    bool is_same = journal_read_thread(index, &thread) && thread.started == track->started;
+    if (is_same && !thread.has_ended && thread.now.phase == JOURNAL_WAITS) {
+        timeline_track_name(track, &thread);
+        timeline_track_waits(track, &thread.now, now);
+    }
+    timeline_track_end(track, now);
+}
+
 static bool has_room(void) {
     if (!tracks) {
         tracks = list_map_pages(TRACKS_MAX * sizeof *tracks);
@@ -116,20 +129,30 @@ static bool has_room(void) {
     return tracks && events;
 }
 
-static void write_all_the_time(void) {
+static void write_until_told(const char **reason) {
     uint64_t pause = LONGEST_PAUSE;
-    const char *reason = NULL;
-    while (background_may_go_on(&reason) && take_turn(UINT64_MAX / 4)) {
+    while (background_may_go_on(reason) && take_turn(UINT64_MAX / 4)) {
         unsigned filled = is_finished || !timeline_file_is_open() ? 0 : drain();
         bool is_over = is_finished || !timeline_file_is_open();
         give_turn();
         if (is_over) {
             return;
         }
+        if (filled > 60) {
+            pause = SHORTEST_PAUSE;
+            continue;
+        }
         pause = filled > 40 ? pause / 4 : filled < 10 ? pause * 2 : pause;
         pause = pause < SHORTEST_PAUSE ? SHORTEST_PAUSE : pause > LONGEST_PAUSE ? LONGEST_PAUSE : pause;
         background_sleep(pause);
     }
+}
+
+static void write_all_the_time(void) {
+    const char *reason = NULL;
+    __atomic_store_n(&is_writing, true, __ATOMIC_RELEASE);
+    write_until_told(&reason);
+    __atomic_store_n(&is_writing, false, __ATOMIC_RELEASE);
     if (reason) {
         char buffer[200];
         struct text text = text_start(buffer, sizeof buffer);
@@ -159,13 +182,49 @@ static void open_file(void) {
 void timeline_start(void) {
     int saved_errno = errno;
     open_file();
-    bool may_start = background_may_start() || journal_own_events() >= TIMELINE_EVENTS / 2;
+    bool may_start = background_may_start() || journal_own_events() >= EVENTS_ALONE;
     if (may_start && __atomic_load_n(&file, __ATOMIC_ACQUIRE) == OPEN &&
         __atomic_exchange_n(&timeline_is_due, false, __ATOMIC_ACQ_REL) &&
         !background_start(write_all_the_time, "gilshim-trace")) {
         report_line("warning: no thread for the timeline: it is written when the process ends");
     }
     errno = saved_errno;
+}
+
+/* timeline_wait=1, on a thread that has filled another quarter of its ring. No cancellation point. */
+static void wait_for_writer(void) {
+    int saved_errno = errno;
+    struct journal_thread me;
+    int index = journal_own_index();
+    uint64_t end = ticks_monotonic() + 1000 * (uint64_t)MILLISECOND;
+    if (__atomic_load_n(&timeline_is_due, __ATOMIC_RELAXED) && real_is_served()) {
+        timeline_start();
+    }
+    while (index >= 0 && index < TRACKS_MAX && __atomic_load_n(&is_writing, __ATOMIC_ACQUIRE) &&
+           __atomic_load_n(&drainer, __ATOMIC_RELAXED) != (pid_t)syscall(SYS_gettid) &&
+           journal_read_thread((unsigned)index, &me) && ticks_monotonic() < end) {
+        const struct timeline_track *track = &tracks[index];
+        bool is_mine = __atomic_load_n(&track->started, __ATOMIC_ACQUIRE) == me.started;
+        uint64_t read = is_mine ? __atomic_load_n(&track->last_number, __ATOMIC_ACQUIRE) : 0;
+        if (me.events - read <= me.kept / 2) {
+            break;
+        }
+        struct timespec pause = {0, MILLISECOND / 10};
+        syscall(SYS_nanosleep, &pause, NULL);
+    }
+    errno = saved_errno;
+}
+
+/* What was lost is in the file as well. */
+static void tell_dropped(void) {
+    char buffer[200];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "warning: the timeline lacks ");
+    text_add_decimal(&text, dropped);
+    text_add(&text, " events of ");
+    text_add_decimal(&text, written + dropped);
+    text_add(&text, ", which came faster than it was written: \"dropped\" is where; timeline_wait=1 waits for them");
+    report_line(text_end(&text));
 }
 
 void timeline_finish(void) {
@@ -176,9 +235,12 @@ void timeline_finish(void) {
             drain();
             uint64_t now = ticks_to_ns(ticks_now());
             for (unsigned i = 0; i < journal_count() && i < TRACKS_MAX; i++) {
-                timeline_track_end(&tracks[i], now);
+                end_track(i, now);
             }
             timeline_file_close();
+            if (dropped) {
+                tell_dropped();
+            }
         }
         give_turn();
     }
@@ -193,7 +255,8 @@ static void after_fork_in_child(void) {
             memset(tracks, 0, TRACKS_MAX * sizeof *tracks);
         }
         drainer = 0;
-        is_finished = false;
+        is_finished = is_writing = false;
+        written = dropped = 0;
         file = CLOSED;
         background_forked();
         timeline_is_due = true;
@@ -203,6 +266,9 @@ static void after_fork_in_child(void) {
 void timeline_prepare(void) {
     if (options.timeline[0] && journal_is_on && pthread_atfork(NULL, NULL, after_fork_in_child) == 0) {
         ending_call(timeline_finish);
+        if (options.timeline_wait) {
+            journal_filled_quarter = wait_for_writer;
+        }
         timeline_is_due = true;
     }
 }

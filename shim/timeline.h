@@ -2,13 +2,14 @@
  *
  * A thread reads the threads' rings in the journal and writes spans: "holds the GIL", inside it the state
  * that is attached, "waits for the GIL"; and instants for repairs. The threads themselves do nothing for it. A ring that
- * runs over between two looks loses events, which the file says. Holds are those between API calls: what CPython's own
+ * runs over between two looks loses events: the file has a span "dropped" there, and a warning counts them. With timeline_wait=1
+ * a thread that has filled half of its ring waits until it has been read. A wait that has not ended by the end is drawn as such. Holds are those between API calls: what CPython's own
  * loop gives away and takes back in between is not seen. */
 #pragma once
 
 #include <stdbool.h>
 
-enum { TIMELINE_EVENTS = 2048 }; /* that a thread's ring has to have */
+enum { TIMELINE_EVENTS = 65536 }; /* that a thread's ring has to have */
 
 /* Whether the writer is wanted and does not run yet: a start is due at the next call. */
 extern bool timeline_is_due;

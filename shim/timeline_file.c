@@ -17,6 +17,7 @@ enum { CAPACITY = 64 * 1024 };
 
 static struct {
     char path[1200];
+    pid_t pid;
     uint64_t size;         /* written so far: whole lines */
     uint64_t half;         /* half of the limit */
     struct descriptor old; /* FILE.1, once it is ours: not to be used, only to be known again */
@@ -143,6 +144,7 @@ static bool begin(void) {
 
 bool timeline_file_open(const char *pattern, uint64_t limit) {
     struct text path = text_start(file.path, sizeof file.path);
+    file.pid = getpid();
     file.half = limit / 2;
     file.old.fd = -1;
     if (!path_expand(&path, pattern)) {
@@ -150,6 +152,10 @@ bool timeline_file_open(const char *pattern, uint64_t limit) {
         return false;
     }
     return begin();
+}
+
+pid_t timeline_file_pid(void) {
+    return file.pid;
 }
 
 bool timeline_file_is_open(void) {

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "text.h"
 
@@ -17,6 +18,9 @@ enum { TIMELINE_LINE = 1024 };
 /* Opens the file that `pattern` names (path.h), with at most `limit` bytes in it and its predecessor. False, and a
  * complaint, if it can't be written. */
 bool timeline_file_open(const char *pattern, uint64_t limit);
+
+/* The process whose file it is: no system call for each line. */
+pid_t timeline_file_pid(void);
 
 /* Whether lines can be written. */
 bool timeline_file_is_open(void);

@@ -1,7 +1,6 @@
 #include "timeline_track.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "loader.h"
 #include "options.h"
@@ -47,7 +46,7 @@ static void begin_line(struct text *text, const char *phase, pid_t tid, const ch
     text_add(text, "{\"ph\":\"");
     text_add(text, phase);
     text_add(text, "\",\"pid\":");
-    text_add_decimal(text, (uint64_t)getpid());
+    text_add_decimal(text, (uint64_t)timeline_file_pid());
     text_add(text, ",\"tid\":");
     text_add_decimal(text, (uint64_t)tid);
     text_add(text, ",\"name\":");
@@ -197,6 +196,7 @@ static bool attaches(const struct journal_event *event) {
 void timeline_track_event(struct timeline_track *track, const struct journal_event *event) {
     uint64_t time = ticks_to_ns(event->time);
     time = time > track->last_time ? time : track->last_time;
+    track->foretold_caller = event->kind == JOURNAL_MISUSE ? event->caller : NULL;
     if (event->kind == JOURNAL_REPAIR || event->kind == JOURNAL_MISUSE) {
         char name[64];
         struct text text = text_start(name, sizeof name);
@@ -216,15 +216,37 @@ void timeline_track_event(struct timeline_track *track, const struct journal_eve
 void timeline_track_dropped(struct timeline_track *track, uint64_t count, uint64_t time) {
     char buffer[TIMELINE_LINE];
     struct text text = text_start(buffer, sizeof buffer);
+    time = time > track->last_time ? time : track->last_time;
     close_hold(track, track->last_time);
     add_name(track);
-    begin_line(&text, "i", track->tid, "dropped");
-    text_add(&text, ",\"cat\":\"gilshim\",\"s\":\"t\"");
-    add_time(&text, "ts", time > track->last_time ? time : track->last_time);
+    begin_line(&text, "X", track->tid, "dropped");
+    text_add(&text, ",\"cat\":\"gilshim\"");
+    add_time(&text, "ts", track->last_time);
+    add_time(&text, "dur", time - track->last_time);
+    track->last_time = time;
     text_add(&text, ",\"args\":{\"events\":");
     text_add_decimal(&text, count);
     text_add(&text, "}");
     end_line(&text);
+}
+
+void timeline_track_waits(struct timeline_track *track, const struct journal_now *now, uint64_t time) {
+    uint64_t from = ticks_to_ns(now->since);
+    from = from > track->last_time ? from : track->last_time;
+    if (time <= from) {
+        return;
+    }
+    if (track->holds && track->foretold_caller == now->caller) { /* inside the state, by a nanosecond */
+        from = from > track->state_since + 1 ? from : track->state_since + 2;
+        if (time > from + 2) {
+            add_span(track, "deadlock: waits for the GIL, as foretold", from, time - 2, now->call, now->caller,
+                     now->state);
+        }
+        return;
+    }
+    close_hold(track, from); /* the thread gave it away in CPython's own loop */
+    add_span(track, "waits for the GIL, to the end", from, time, now->call, now->caller, now->state);
+    track->last_time = time;
 }
 
 void timeline_track_end(struct timeline_track *track, uint64_t time) {

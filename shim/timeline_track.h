@@ -20,6 +20,7 @@ struct timeline_track {
     const void *state;
     const void *hold_caller;
     const void *state_caller;
+    const void *foretold_caller; /* the last event said that this caller's call would not come to an end */
     uint16_t hold_call;
     uint16_t state_call;
 };
@@ -30,8 +31,11 @@ void timeline_track_name(struct timeline_track *track, const struct journal_thre
 /* Writes what an event ends. */
 void timeline_track_event(struct timeline_track *track, const struct journal_event *event);
 
-/* Events were lost: how many, between the last one and `time` (ns). What was open is not known any more. */
+/* Events were lost: how many, between the last one and `time` (ns), a span of its own. What was open is not known any more. */
 void timeline_track_dropped(struct timeline_track *track, uint64_t count, uint64_t time);
+
+/* Writes that the thread waits for the GIL as the process ends, at `time` (ns): for itself, if it holds it. */
+void timeline_track_waits(struct timeline_track *track, const struct journal_now *now, uint64_t time);
 
 /* Writes what is open as if it ended at `time` (ns). */
 void timeline_track_end(struct timeline_track *track, uint64_t time);

@@ -220,7 +220,7 @@ value_of() {
     stall) echo 5 ;;
     suppressions) echo "$PWD/rules" ;;
     exitcode) echo 9 ;;
-    help | keep | summary) echo 1 ;;
+    help | keep | summary | timeline_wait) echo 1 ;;
     esac
 }
 

@@ -51,14 +51,58 @@ shows_threads() {
 @test "each pair is a span, or counted as dropped" {
     use_python static || use_python shared
     program often 200000
-    traced
+    OPTIONS=log_path=$PWD/log traced
     is_status 0
     judge t.*
     # Of a pair whose one half was lost, the other makes no span.
-    local held dropped
+    local held dropped warned
     held=$(count 'holds the GIL') dropped=$(count dropped-events)
     [ $((held * 2 + dropped)) -ge 399000 ] && [ $((held * 2)) -le 400100 ] || told "$held spans, $dropped dropped"
+    warned=$(sed -n 's/.*the timeline lacks \([0-9]*\) events of 40000[0-9], .*/\1/p' log.*) || :
+    [ "${warned:-0}" -eq "$dropped" ] || told "warned of: $warned"
+    [ "$dropped" -eq 0 ] || [ "$(count dropped)" -gt 0 ] # spans: check_timeline.py
 }
+
+@test "nothing is dropped of 30000 pairs at once, however late the writer comes" {
+    use_python static || use_python shared
+    program often 30000
+    traced
+    is_status 0
+    is_silent
+    judge t.*
+    [ "$(count 'holds the GIL')" -eq 30001 ] && [ "$(count dropped-events)" -eq 0 ]
+}
+
+# As fast as it can: many times what a ring has.
+waits_for_writer() {
+    program often 200000
+    OPTIONS=timeline_wait=1 traced
+    is_status 0
+    is_silent
+    judge t.*
+    [ "$(count 'holds the GIL')" -eq 200001 ] && [ "$(count dropped-events)" -eq 0 ]
+}
+@test "timeline_wait=1: threads wait for the writer, and nothing is dropped" { for_each_kind waits_for_writer; }
+
+# ends_stalled KIND: the program hangs, and is ended.
+ends_stalled() {
+    LIMIT=20 SHIM_OPTIONS=log_path=$PWD/log:timeline=t${OPTIONS:+:$OPTIONS} with_shim timeout -s TERM 5 \
+        "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" "$1"
+    is_status 124
+    judge t.*
+}
+
+# From 3.13 on CPython ends the program by a message of its own.
+shows_deadlock() {
+    ends_stalled lock_order
+    [ "$(count 'waits for the GIL, to the end')" -eq 1 ]
+    rm t.*
+    python_before 3.13 || return 0
+    OPTIONS=mode=observe ends_stalled itself
+    [ "$(count 'deadlock: waits for the GIL, as foretold')" -eq 1 ] && [ "$(count 'waits for the GIL')" -eq 0 ]
+    [ "$(count 'holds the GIL')" -ge 1 ]
+}
+@test "a wait without an end is one, and a deadlock that was foretold too" { for_each_kind shows_deadlock; }
 
 ends_well() {
     local way=$1 expected=$2
