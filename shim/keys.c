@@ -127,19 +127,41 @@ static bool is_thread_state(struct owner *me, const void *value) {
            blocks_find(&me->blocks, BLOCK_DETACH, value);
 }
 
-/* `is_saved_away`: it was detached, and is to be attached again. */
-static void file(struct owner *me, const void *key, PyThreadState *state, bool is_saved_away) {
+/* What is to be filed, and that was attached, was detached and is to be attached again, or neither: fresh from its
+ * making. */
+enum found { FOUND_FRESH, FOUND_ATTACHED, FOUND_SAVED };
+
+/* A library files what it has made before it attaches it, and again at the end of a gil_scoped_release(true). That files
+ * whatever was attached, another library's state, too. On a thread where nothing was seen under the key it may have come
+ * from another one. */
+static bool is_made_by_library(const struct owner_filed *filed, const PyThreadState *state, uint32_t birth,
+                               enum found found) {
+    bool is_again = filed && filed->made == state && filed->made_birth == birth;
+    return birth && (found == FOUND_FRESH || !filed || is_again);
+}
+
+static void file(struct owner *me, const void *key, PyThreadState *state, enum found found) {
     struct registry_entry entry;
     bool is_registered = registry_find(state, &entry) && !entry.is_dead; /* a dead one was another */
     bool is_new = is_registered && !entry.owner && !entry.has_moved;
     struct known_key *known = learn(key);
-    if (known && is_saved_away && !is_new) {
+    if (known && found == FOUND_SAVED && !is_new) {
         __atomic_store_n(&known->holds_saved_states, true, __ATOMIC_RELAXED);
     }
+    const struct owner_filed *before = known ? owner_find_filed(me, key) : NULL;
+    uint32_t birth = is_registered ? entry.birth : 0;
+    bool is_made = is_made_by_library(before, state, birth, found);
+    const void *made = is_made || !before ? state : before->made;
+    uint32_t made_birth = is_made || !before ? birth : before->made_birth;
     struct owner_filed *filed = known ? owner_demand_filed(me, key) : NULL;
     if (filed) {
-        *filed = (struct owner_filed){
-            .key = key, .state = state, .birth = is_registered ? entry.birth : 0, .buried = entry.died};
+        *filed = (struct owner_filed){.key = key,
+                                      .state = state,
+                                      .birth = birth,
+                                      .buried = entry.died,
+                                      .made = made,
+                                      .made_birth = made_birth,
+                                      .is_made = is_made};
         owner_fast.is_watched = true;
     }
 }
@@ -172,7 +194,8 @@ static bool set_on_settled(const void *key, PyThreadState *value) {
     if (filed && filed->is_emptied) {
         filed->is_emptied = filed->is_cut = false;
     } else if (slot && value && value == *slot) {
-        file(me, key, value, owner_fast.parked == value && *owner_fast.current != value);
+        bool is_attached = *owner_fast.current == value;
+        file(me, key, value, is_attached ? FOUND_ATTACHED : owner_fast.parked == value ? FOUND_SAVED : FOUND_FRESH);
     } else {
         return false;
     }
@@ -202,8 +225,9 @@ int keys_set(const void *key, void *value) {
     }
     struct owner *me = owner_enter();
     if (me && is_thread_state(me, value)) {
-        bool is_saved_away = value != owner_attached(me) && blocks_find(&me->blocks, BLOCK_DETACH, value);
-        file(me, key, value, is_saved_away);
+        bool is_saved_away = blocks_find(&me->blocks, BLOCK_DETACH, value);
+        bool is_attached = value == owner_attached(me);
+        file(me, key, value, is_attached ? FOUND_ATTACHED : is_saved_away ? FOUND_SAVED : FOUND_FRESH);
     } else if (me) {
         keys_gone(key); /* the library keeps something else under it */
     }
@@ -230,7 +254,7 @@ static bool is_stale(const struct owner_filed *filed) {
  * may as well use the attached one; unless it made the filed one itself, and counts in it to keep it alive. */
 static PyThreadState *attached_instead_of(struct owner *me, const struct owner_filed *filed, const void *value) {
     PyThreadState *attached = owner_attached(me);
-    bool was_made_by_library = !filed || filed->state != value || filed->birth;
+    bool was_made_by_library = !filed || filed->state != value || filed->is_made;
     return attached && attached != value && !was_made_by_library ? attached : NULL;
 }
 

@@ -113,7 +113,8 @@ class Rules:
             return None
         if place.holding not in legal and not (keeps and held):
             return None
-        # Misuse: gil_scoped_release(true) files the attached state in the place of the kept one, which would be lost.
+        # Misuse: gil_scoped_release(true) files the attached state in the place of the kept one, which would be lost. Not
+        # where the kept one is the attached one: that is another's, and the library comes back to it with an empty key, too.
         if name.startswith(("dis", "moved")) and library & place.kept:
             return None
         if not self.undecided:
@@ -139,7 +140,7 @@ class Rules:
             over, own = place.over, place.own
         if name in ELSEWHERE:
             return Place(within, used=library, here=library, apart=library)  # what is moved is not that thread's first
-        kept = place.kept | (library if keeps else frozenset())
+        kept = place.kept | (library if keeps and not held else frozenset())
         here = place.here if held and (keeps or name in KEEPS_STATE) else frozenset()
         here |= library if within == ATTACHED else frozenset()
         apart = place.apart | (library if name.startswith("dis") else frozenset())
