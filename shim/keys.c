@@ -131,15 +131,6 @@ static bool is_thread_state(struct owner *me, const void *value) {
  * making. */
 enum found { FOUND_FRESH, FOUND_ATTACHED, FOUND_SAVED };
 
-/* A library files what it has made before it attaches it, and again at the end of a gil_scoped_release(true). That files
- * whatever was attached, another library's state, too. On a thread where nothing was seen under the key it may have come
- * from another one. */
-static bool is_made_by_library(const struct owner_filed *filed, const PyThreadState *state, uint32_t birth,
-                               enum found found) {
-    bool is_again = filed && filed->made == state && filed->made_birth == birth;
-    return birth && (found == FOUND_FRESH || !filed || is_again);
-}
-
 static void file(struct owner *me, const void *key, PyThreadState *state, enum found found) {
     struct registry_entry entry;
     bool is_registered = registry_find(state, &entry) && !entry.is_dead; /* a dead one was another */
@@ -148,20 +139,16 @@ static void file(struct owner *me, const void *key, PyThreadState *state, enum f
     if (known && found == FOUND_SAVED && !is_new) {
         __atomic_store_n(&known->holds_saved_states, true, __ATOMIC_RELAXED);
     }
-    const struct owner_filed *before = known ? owner_find_filed(me, key) : NULL;
-    uint32_t birth = is_registered ? entry.birth : 0;
-    bool is_made = is_made_by_library(before, state, birth, found);
-    const void *made = is_made || !before ? state : before->made;
-    uint32_t made_birth = is_made || !before ? birth : before->made_birth;
+    uint32_t count = me->filed.count;
     struct owner_filed *filed = known ? owner_demand_filed(me, key) : NULL;
     if (filed) {
-        *filed = (struct owner_filed){.key = key,
-                                      .state = state,
-                                      .birth = birth,
-                                      .buried = entry.died,
-                                      .made = made,
-                                      .made_birth = made_birth,
-                                      .is_made = is_made};
+        /* A library files what it has made before it attaches it, and again at the end of a gil_scoped_release(true). That
+         * files whatever was attached, also what is not of its making. On a thread where nothing was seen under the key it
+         * may have come from another one. */
+        uint32_t birth = is_registered ? entry.birth : 0;
+        bool is_made = found == FOUND_FRESH || me->filed.count != count;
+        uint32_t made = is_made ? birth : filed->made;
+        *filed = (struct owner_filed){.key = key, .state = state, .birth = birth, .buried = entry.died, .made = made};
         owner_fast.is_watched = true;
     }
 }
@@ -254,7 +241,7 @@ static bool is_stale(const struct owner_filed *filed) {
  * may as well use the attached one; unless it made the filed one itself, and counts in it to keep it alive. */
 static PyThreadState *attached_instead_of(struct owner *me, const struct owner_filed *filed, const void *value) {
     PyThreadState *attached = owner_attached(me);
-    bool was_made_by_library = !filed || filed->state != value || filed->is_made;
+    bool was_made_by_library = !filed || filed->state != value || (filed->birth && filed->birth == filed->made);
     return attached && attached != value && !was_made_by_library ? attached : NULL;
 }
 

@@ -27,9 +27,7 @@ struct owner_filed {
     uint32_t birth;       /* registry's birth number of it then ... */
     uint32_t buried;      /* ... and the epoch at which an earlier one at its address had died */
     const void *died;     /* is_emptied: the one that was filed */
-    const void *made;     /* the one that the library made, last seen under the key ... */
-    uint32_t made_birth;  /* ... and registry's birth number of it */
-    bool is_made;         /* `state` is that one, or may be, as far as known */
+    uint32_t made;        /* registry's birth number of the one that the library made, last seen under the key */
     bool is_lost;         /* it did not survive a fork */
     bool is_cut;          /* emptied by the library on purpose: dissociation */
     bool is_emptied;      /* emptied by us because the state died: the library's own emptying is still to come */
