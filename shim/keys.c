@@ -245,17 +245,19 @@ static PyThreadState *attached_instead_of(struct owner *me, const struct owner_f
     return attached && attached != value && !was_made_by_library ? attached : NULL;
 }
 
+static __attribute__((noinline, cold)) unsigned char find_out(struct known_key *known, const void *caller) {
+    struct elf_object object;
+    bool is_asking = elf_find_by_address(caller, &object) && elf_imports(&object, "PyGILState_GetThisThreadState");
+    unsigned char asks = is_asking ? ASKS_CPYTHON : ASKS_NOBODY;
+    __atomic_store_n(&known->asks, asks, __ATOMIC_RELAXED);
+    return asks;
+}
+
 /* Whether the library that finds nothing under its key would make a second state, as pybind11 up to 2.2. Later ones ask
  * CPython for the thread's own state, and come to what the key answers them: nothing is repaired. */
 static bool makes_second(struct known_key *known, const void *caller) {
     unsigned char asks = __atomic_load_n(&known->asks, __ATOMIC_RELAXED);
-    if (__builtin_expect(asks == ASKS_UNKNOWN, 0)) {
-        struct elf_object object;
-        bool is_asking = elf_find_by_address(caller, &object) && elf_imports(&object, "PyGILState_GetThisThreadState");
-        asks = is_asking ? ASKS_CPYTHON : ASKS_NOBODY;
-        __atomic_store_n(&known->asks, asks, __ATOMIC_RELAXED);
-    }
-    return asks == ASKS_NOBODY;
+    return (asks == ASKS_UNKNOWN ? find_out(known, caller) : asks) == ASKS_NOBODY;
 }
 
 /* The key is empty on a thread that needs no rule: what the rules below come to then is what its slot says, its own state or
