@@ -28,6 +28,7 @@ checked-out                 dies  -3.11 debug
 checked-out-and-ensure      dies  -3.11 debug
 ping-pong                   dies  -3.11 debug
 marshalled                  dies  -3.11 debug
+aside                       dies  -3.11 debug
 py-startup                  dies  3.6-3.11
 startup-only                dies  3.13-
 freeswitch                  hangs -3.11
