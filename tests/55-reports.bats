@@ -70,7 +70,7 @@ json_lines() {
 # A nested Release reads no clock: it was after the Ensure before it, the pause was after both, and the report must not say
 # more than that. The pairs' Ensures have their own times.
 nested_pairs() {
-    command=("$PYTHON" -S -c "
+    local command=("$PYTHON" -S -c "
 import sys, ctypes, time
 sys.path.insert(0, '$FIXTURES')
 import misuse
@@ -130,7 +130,7 @@ recorded_lives() {
     local name=a_name_that_goes_on_and_on_as_they_do.cpython-311-x86_64-linux-gnu.so line
     mkdir -p site-packages/sorting
     cp "$FIXTURES/misuse.so" "site-packages/sorting/$name"
-    command=("$PYTHON" -S -c "
+    local command=("$PYTHON" -S -c "
 import importlib.util as util
 spec = util.spec_from_file_location('misuse', 'site-packages/sorting/$name')
 misuse = util.module_from_spec(spec)
