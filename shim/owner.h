@@ -152,6 +152,10 @@ uint32_t owner_number(void);
  * not this thread's to use again before its own attach of it. */
 bool owner_is_guest(struct owner *me, const PyThreadState *state);
 
+/* Whether another thread made `state`, and threads use it in turn: from 3.12 on such a one gets into the slot of the first that
+ * attaches it, and is not that thread's to use again for it. */
+bool owner_is_in_turn(const PyThreadState *state);
+
 /* A library says that this thread has no more to do with `state`, and it is saved away. If it had come from another
  * thread, it is nobody's from now on, and goes back to that one when it has no other; or to who attaches it. Otherwise
  * nothing happens. */

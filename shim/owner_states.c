@@ -41,6 +41,11 @@ bool owner_is_guest(struct owner *me, const PyThreadState *state) {
     return slot_get() != state && registry_find(state, &entry) && is_shared(&entry);
 }
 
+bool owner_is_in_turn(const PyThreadState *state) {
+    struct registry_entry entry;
+    return registry_find(state, &entry) && is_shared(&entry) && entry.maker && entry.maker != owner_number();
+}
+
 bool owner_take(struct owner *me, PyThreadState *state) {
     struct registry_entry entry;
     bool is_known = registry_find(state, &entry);

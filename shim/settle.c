@@ -91,7 +91,7 @@ void settle_take(struct owner *me, PyThreadState *state, const void *caller) {
     PyThreadState *in_slot = slot_get();
     bool is_home = is_back_home(me, state, in_slot) && options_repairs(REPAIR_moved);
     bool is_guest = owner_take(me, state);
-    if (is_home && slot_set(state)) {
+    if (is_home && !(is_guest && owner_is_in_turn(state)) && slot_set(state)) {
         return;
     }
     if (in_slot != state && bound_is_set(state) && options_repairs(REPAIR_moved) && slot_set(state)) {
@@ -183,5 +183,13 @@ PyThreadState *settle_choose(PyThreadState *in_slot, PyThreadState *saved) {
 
 PyThreadState *settle_own_state(struct owner *me) {
     PyThreadState *attached = owner_attached(me);
-    return attached ? attached : settle_choose(slot_get(), owner_last_own_saved(me));
+    if (attached) {
+        return attached;
+    }
+    PyThreadState *in_slot = slot_get();
+    if (interp_slot_follows && in_slot && in_slot != me->override && options_repairs(REPAIR_moved) &&
+        owner_is_in_turn(in_slot) && slot_set(NULL)) {
+        in_slot = NULL; /* a pool's: another thread may have it by now */
+    }
+    return settle_choose(in_slot, owner_last_own_saved(me));
 }

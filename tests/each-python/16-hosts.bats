@@ -5,7 +5,7 @@
 load ../helpers
 
 # How hosts end that don't end well without the shim: on which versions, and builds if not on all.
-# "hangs" and "dies" (CPython's fatal error, an assertion, a crash).
+# "hangs" and "dies" (CPython's fatal error, an assertion, a crash); "luck": one way or another, so that nothing can be compared.
 ends_badly='
 borrowed                    dies  3.12-
 borrowed                    dies  -3.11 debug
@@ -26,6 +26,7 @@ qt-pool                     hangs -3.12
 qt-pool                     dies  3.13-
 checked-out                 dies  -3.11 debug
 checked-out-and-ensure      dies  -3.11 debug
+checked-out-and-ensure      luck  3.12-
 ping-pong                   dies  -3.11 debug
 marshalled                  dies  -3.11 debug
 aside                       dies  -3.11 debug
@@ -160,6 +161,7 @@ ended() {
 @test "hosts without the shim: how each ends" {
     local host ended failed=0
     for host in "${!expected[@]}"; do
+        [ "${expected[$host]}" != luck ] || continue
         ended "bare.$host"
         if [ "$ended" != "${expected[$host]}" ]; then
             echo "$host should end so: ${expected[$host]}; it ended so: $ended"
