@@ -65,11 +65,10 @@ static inline bool plain_may_release(int gilstate) {
         bool has_another = owner_fast.parked && owner_fast.parked != own;
         return LIKELY(!has_another || !own || counter_offset < 0 || *counter_of(own) > 1);
     }
-    if (owner_fast.is_watched) {
-        return false;
-    }
-    /* Others count in it, besides its maker and this Ensure: it is kept to be attached again, which has to be known. */
-    if (UNLIKELY(own && counter_offset >= 0 && *counter_of(own) > 2)) {
+    /* Nothing is to be known where its maker counts in it, and this Ensure. With 1 it is freed, which whoever has filed it must
+     * notice. With more, others count in it as well: it is kept to be attached again. */
+    int count = own && counter_offset >= 0 ? *counter_of(own) : COUNTER_UNKNOWN;
+    if (count != 2 && (count > 2 || owner_fast.is_watched)) {
         return false;
     }
     if (!owner_fast.parked) {

@@ -197,6 +197,18 @@ static void key_unfiled(int pairs) {
 #endif
 }
 
+/* As nested, on a thread whose state a pybind11 module has filed: every thread that imports one. */
+static void filed(int pairs) {
+#if PY_VERSION_HEX >= 0x03070000
+    static Py_tss_t tss = Py_tss_NEEDS_INIT;
+    if (!PyThread_tss_is_created(&tss)) {
+        PyThread_tss_create(&tss);
+        PyThread_tss_set(&tss, PyGILState_GetThisThreadState());
+    }
+#endif
+    nested(pairs);
+}
+
 /* ---- the condition of the thread around them ----------------------------------------------------------------------- */
 
 enum condition {
@@ -231,6 +243,7 @@ static const struct bench {
     {"depth8", depth8, DETACHED},
     {"depth16", depth16, DETACHED},
     {"depth32", depth32, DETACHED},
+    {"attach_filed", filed, DETACHED},
     {"second_nested", nested, SECOND}, /* as nested and save_restore; bare, the first hangs up to 3.11 */
     {"second_save", save_restore, SECOND},
 };
