@@ -13,7 +13,7 @@
 /* ---- the CPython ---- */
 
 uint32_t interp_epoch;
-bool interp_slot_follows, interp_ensures_itself;
+bool interp_slot_follows, interp_ensures_itself, interp_is_debug;
 int counter_offset;
 struct options options;
 bool owner_is_recorded;
@@ -127,6 +127,12 @@ static void it_begins_when_nothing_else_is_pending(void) {
     reset(true);
     interp_ensures_itself = false; /* a preload behind wants to be called */
     CHECK(!has_begun());
+    reset(true);
+    interp_is_debug = true; /* 2.7 looks at the slot at each attach then */
+    CHECK(!has_begun());
+    reset(false);
+    CHECK(has_begun());
+    interp_is_debug = false;
     reset(true);
     is_count_known = false;
     CHECK(!has_begun());
