@@ -27,6 +27,7 @@ static unsigned reuse_from; /* where to look for an ended record: round about, s
 static unsigned ended_count;
 static pthread_key_t exit_key;
 static bool can_record;
+static bool keeps_names;
 
 static __thread struct {
     struct journal_record *record;
@@ -140,7 +141,9 @@ static struct journal_record *take_record(void) {
         empty_ring(record);
     }
     thread->tid = (pid_t)syscall(SYS_gettid);
-    thread_read_name(thread->tid, thread->name);
+    if (keeps_names) {
+        thread_read_name(thread->tid, thread->name);
+    }
     thread->pthread = (uintptr_t)pthread_self();
     thread->started = ticks_now();
     thread->now.call = JOURNAL_NO_CALL;
@@ -239,8 +242,9 @@ static void after_fork_in_child(void) {
     }
 }
 
-void journal_start(unsigned events, bool is_on) {
+void journal_start(unsigned events, bool is_on, bool with_names) {
     ticks_start();
+    keeps_names = with_names;
     events = events > EVENTS_MAX ? EVENTS_MAX : events;
     if (events > 4096) {
         rings.memory = 256 << 20;

@@ -72,7 +72,7 @@ enum { JOURNAL_WAIT_NS = 2000 };
 struct journal_thread {
     pid_t tid;
     bool has_ended;
-    char name[16];        /* the OS's, as it was at the thread's first event */
+    char name[16];        /* the OS's, as it was at the thread's first event; "" where names are not kept */
     char python_name[32]; /* "" where it is not known */
     uintptr_t pthread;    /* pthread_self() */
     uint64_t started;     /* ticks at its first event */
@@ -87,8 +87,10 @@ struct journal_thread {
 extern bool journal_is_on;
 
 /* Constructor. `events`: how many the ring of a thread has (rounded up to a power of two; at most 65536; less, where the rings of
- * all threads would take more than 64 MiB, or 256 if there are to be more than 4096 events); `is_on`: whether every call is recorded. Makes a thread-specific key and fork handlers. */
-void journal_start(unsigned events, bool is_on);
+ * all threads would take more than 64 MiB, or 256 if there are to be more than 4096 events); `is_on`: whether every call is
+ * recorded; `with_names`: whether each thread's name is read at its first event, which opens a file. Makes a thread-specific key
+ * and fork handlers. */
+void journal_start(unsigned events, bool is_on, bool with_names);
 
 /* If set: called on a thread that ends, while its record is still there: as owner_before_end (owner.h). */
 extern void (*journal_before_end)(bool is_last);

@@ -36,6 +36,10 @@ void report_write_json(const struct report *report);
 /* The first words: "repaired held", "FATAL would follow". */
 void report_add_heading(struct text *text, const struct report *report);
 
+/* The name of a thread that was recorded: Python's, or the OS's, "" if neither is known. Opens a file of
+ * /proc where names are not kept (journal_start). Async-signal-safe. */
+void report_name_of(const struct journal_thread *thread, char name[32]);
+
 /* "4711 "worker"" */
 void report_add_thread(struct text *text, pid_t tid, const char *name);
 

@@ -43,13 +43,15 @@ enum { SHOWN_EVENTS = 16 };
 static void add_thread(struct json *json, const struct report *report, unsigned index) {
     struct journal_event events[SHOWN_EVENTS];
     struct journal_thread thread;
+    char name[sizeof thread.python_name];
     unsigned torn;
     if (!journal_read_thread(index, &thread) || !json_open(json, NULL, '{')) {
         return;
     }
     unsigned count = journal_read_events(index, events, SHOWN_EVENTS, &torn);
     json_number(json, "tid", (uint64_t)thread.tid);
-    json_string(json, "thread", thread.python_name[0] ? thread.python_name : thread.name);
+    report_name_of(&thread, name);
+    json_string(json, "thread", name);
     json_bool(json, "ended", thread.has_ended);
     json_number(json, "events_seen", thread.events);
     json_number(json, "events_torn", torn);

@@ -7,12 +7,24 @@
 #include "real.h"
 #include "report_detail.h"
 #include "symbol.h"
+#include "thread.h"
 #include "ticks.h"
 
 /* ---- pieces --------------------------------------------------------------------------------------------------------- */
 
 const char *report_call_name(uint16_t call) {
     return call < REAL_API_COUNT ? real_api_names[call] : "";
+}
+
+void report_name_of(const struct journal_thread *thread, char name[32]) {
+    memset(name, 0, sizeof thread->python_name);
+    if (thread->python_name[0]) {
+        memcpy(name, thread->python_name, sizeof thread->python_name);
+    } else if (thread->name[0] || thread->has_ended) {
+        memcpy(name, thread->name, sizeof thread->name);
+    } else {
+        thread_read_name(thread->tid, name);
+    }
 }
 
 void report_add_thread(struct text *text, pid_t tid, const char *name) {
@@ -246,9 +258,10 @@ static void put_events_of(const struct report *report, unsigned index) {
     if (!count) {
         return;
     }
-    char buffer[300];
+    char buffer[300], name[sizeof thread.python_name];
     struct text text = line_start(buffer, sizeof buffer, "  last events of tid ");
-    report_add_thread(&text, thread.tid, thread.python_name[0] ? thread.python_name : thread.name);
+    report_name_of(&thread, name);
+    report_add_thread(&text, thread.tid, name);
     text_add(&text, thread.has_ended ? " (ended)" : "");
     text_add(&text, " (");
     text_add_decimal(&text, count);

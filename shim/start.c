@@ -206,9 +206,9 @@ __attribute__((constructor)) static void start(void) {
     owner_without_record = slot_without_room = tell_no_room;
     journal_before_end = options.mode == MODE_REPAIR ? NULL : leaving_thread_ends_observed;
     int history = options.timeline[0] && options.history < TIMELINE_EVENTS ? TIMELINE_EVENTS : options.history;
-    journal_start((unsigned)history,
-                  options.mode != MODE_OFF && (options_look_on() || options.history || options.summary ||
-                                               options.stall_ns || options.timeline[0]));
+    bool is_recorded = options.mode != MODE_OFF && (options_look_on() || options.history || options.summary ||
+                                                    options.stall_ns || options.timeline[0]);
+    journal_start((unsigned)history, is_recorded, is_recorded || options.verbosity);
     owner_is_recorded = journal_is_on;
     background_prepare();
     leaving_prepare();

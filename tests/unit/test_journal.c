@@ -187,7 +187,7 @@ static void rings_take_memory_as_they_fill(void) {
 }
 
 int main(void) {
-    journal_start(16, true);
+    journal_start(16, true, true);
     RUN(keeps_the_last);
     RUN(says_what_it_does_now);
     RUN(no_torn_event_gets_out);
