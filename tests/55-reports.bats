@@ -130,13 +130,13 @@ recorded_lives() {
     local name=a_name_that_goes_on_and_on_as_they_do.cpython-311-x86_64-linux-gnu.so line
     mkdir -p site-packages/sorting
     cp "$FIXTURES/misuse.so" "site-packages/sorting/$name"
-    local command=("$PYTHON" -S -c "
+    local runner=("$PYTHON" -S -c "
 import importlib.util as util
 spec = util.spec_from_file_location('misuse', 'site-packages/sorting/$name')
 misuse = util.module_from_spec(spec)
 spec.loader.exec_module(misuse)
 misuse.run('mix')")
-    SHIM_OPTIONS=summary=1:verbosity=1 works_with "${command[@]}"
+    SHIM_OPTIONS=summary=1:verbosity=1 works_with "${runner[@]}"
     has_line "==*== gilshim: repaired held: sorting/$name: *by $name!mix+0x*"
     has_line "==*== gilshim:             [0-9]  $name"
     has_line '==*== gilshim:                !mix+0x*'
@@ -145,7 +145,7 @@ misuse.run('mix')")
         case $line in *repaired*:* | *"$name"*) ;; *) [ "${#line}" -le 80 ] || told "too long: $line" ;; esac
     done
     has_no_line '*...*'
-    SHIM_OPTIONS=summary=1:log_format=json works_with "${command[@]}"
+    SHIM_OPTIONS=summary=1:log_format=json works_with "${runner[@]}"
     has_line "{*\"caller\": \"$name!mix+0x*\"module\": \"sorting/$name\"*}"
 }
 
