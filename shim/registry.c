@@ -137,11 +137,12 @@ bool registry_take(const void *state, const void *owner, uint32_t epoch, bool ha
         if (entry->is_dead) {
             entry->birth = 0; /* it is a later one */
         }
+        /* One that a library has given up goes on with another one, or comes back: nobody takes turns on it. */
+        entry->moves += has_moved && !entry->is_given_up && entry->moves < 2;
         entry->owner = owner;
         entry->taken = epoch;
         entry->is_dead = entry->is_history = entry->is_given_up = false;
         entry->has_moved = entry->has_moved || has_moved;
-        entry->moves += has_moved && entry->moves < 2;
     }
     locks_give(&lock);
     return entry != NULL;

@@ -19,7 +19,7 @@ struct registry_entry {
     bool is_dead;      /* and so it was this one */
     bool is_history;   /* nothing is known but that: there may be a later state here */
     bool is_given_up;  /* its last owner has no more to do with it, and it lives */
-    uint8_t moves;     /* how often that was so, up to 2 */
+    uint8_t moves;     /* how often it has moved without having been given up, up to 2 */
     bool has_moved; /* taken from another owner, or from nobody knows where: another thread may have it in its slot */
 };
 
