@@ -54,18 +54,18 @@ allowed() {
     [ "$status" -eq "$expected" ] && has_no_line 'sandbox: *' || told "$PY_TAG, $kind with '$options': status $status: ${output:0:300}"
 }
 
-# Runs the function for 3.8, 3.13 and Debian's static one, or whichever of them are here.
+# Runs the function for 3.12, 3.13 and Debian's static one, or whichever of them are here.
 for_each_python() {
     local all tag tags=0
     all=${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}
-    for tag in 3.8 3.13 deb3.11 deb3.13; do
+    for tag in 3.12 3.13 deb3.11 deb3.13; do
         GILSHIM_INTERPRETERS=$(awk -F '\t' -v tag="$tag" '$1 == tag' <<<"$all")
         [ -n "$GILSHIM_INTERPRETERS" ] || continue
         use_python shared || use_python static
         tags=$((tags + 1))
         "$@" || return
     done
-    [ "$tags" -gt 0 ] || skip "needs 3.8, 3.13 or Debian's python3"
+    [ "$tags" -gt 0 ] || skip "needs 3.12, 3.13 or Debian's python3"
 }
 
 without_options() {
