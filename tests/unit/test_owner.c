@@ -8,7 +8,9 @@
 #include <unistd.h>
 
 #include "counter.h"
+#include "legacy.h"
 #include "options.h"
+#include "owner_pool.h"
 #include "registry.h"
 #include "second.h"
 #include "slot.h"
@@ -741,10 +743,22 @@ enum { under_asan = 1 };
 enum { under_asan = 0 };
 #endif
 
+/* As fork.c does it, which knows of ld.so and CPython, too: no lock is held by a thread that is not there in the child. */
+static void before_fork(void) {
+    owner_pool_before_fork();
+    registry_before_fork();
+    legacy_before_fork();
+}
+static void after_fork(void) {
+    legacy_after_fork();
+    registry_after_fork();
+    owner_pool_after_fork();
+}
+
 int main(void) {
     alarm(200);
     options_default(&options);
-    CHECK(owner_start());
+    CHECK(pthread_atfork(before_fork, after_fork, after_fork) == 0 && owner_start());
     RUN(a_thread_with_one_state_is_plain);
     RUN(no_thread_is_plain_until_the_end_is_watched);
     RUN(a_thread_with_two_states_is_not);
