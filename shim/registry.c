@@ -216,7 +216,7 @@ static void part_with_owner(const void *owner, uint32_t maker) {
             bool is_anothers = table[i].has_moved || (table[i].maker && table[i].maker != maker);
             if (maker && is_anothers) {
                 table[i].owner = NULL;
-                table[i].moves = 0;
+                table[i].moves = table[i].birth ? table[i].moves : 0;
             } else {
                 remove_entry(&table[i]);
             }

@@ -62,7 +62,7 @@ void registry_remove_owner(const void *owner);
 
 /* The owner's OS thread, which has this number, ends. Its entries go; but one that has moved, or was made by another thread, stays
  * without an owner: the state may live on in other hands, and a thread that has it in its slot has to be told of its death. How
- * often it has moved counts anew: there may be another one at the address by the time it is seen again. */
+ * often it has moved counts anew where its making was not seen: by the next time there may be another one at the address. */
 void registry_leave_owner(const void *owner, uint32_t maker);
 
 /* All entries go (the interpreter is gone). */

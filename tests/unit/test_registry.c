@@ -110,8 +110,11 @@ static void keeps_what_has_moved_when_its_owner_ends(void) {
     registry_take(at(4), &two, 2, true);
     registry_take(at(5), &two, 2, false);
     CHECK(registry_find(at(4), &entry) && entry.moves == 1);
+    registry_take(at(6), &one, 1, false); /* its making was not seen */
+    registry_take(at(6), &two, 2, true);
     registry_leave_owner(&two, 1);
-    CHECK(registry_find(at(4), &entry) && !entry.owner && entry.has_moved && !entry.is_given_up && !entry.moves);
+    CHECK(registry_find(at(4), &entry) && !entry.owner && entry.has_moved && !entry.is_given_up && entry.moves == 1);
+    CHECK(registry_find(at(6), &entry) && !entry.owner && entry.has_moved && !entry.moves);
     CHECK(!registry_find(at(5), &entry));
     registry_clear();
 }
