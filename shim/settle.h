@@ -32,7 +32,8 @@ void settle_after_attach(PyThreadState *state, const void *caller);
 void settle_detach(struct owner *me, PyThreadState *state);
 
 /* The state that this thread has, attached or not: the attached one; else the one it saved away last if the slot does
- * not say better; NULL if it has none. What Ensure would use, and what a library's key answers. */
+ * not say better; NULL if it has none. What Ensure would use, and what a library's key answers. From 3.12 on takes a state out
+ * of the slot that other threads use in turn (owner_is_in_turn). */
 PyThreadState *settle_own_state(struct owner *me);
 
 /* The choice between the state in the slot and the one saved last (either may be NULL), with nothing attached.

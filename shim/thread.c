@@ -209,30 +209,36 @@ bool thread_read_memory(const void *from, void *to, size_t size) {
     return is_read;
 }
 
-/* Byte by byte: what follows the string in its page may be nobody's, which valgrind would report. */
-__attribute__((no_sanitize("address", "undefined"))) static bool read_byte(uintptr_t from, char *to) {
-    if (reads_by_file) {
-        return thread_read_memory((const void *)from, to, 1);
-    }
-    *to = *(const volatile char *)from;
-    return true;
+__attribute__((no_sanitize("address", "undefined"))) static char byte_at(uintptr_t at) {
+    return *(const volatile char *)at;
 }
 
+/* Byte by byte where it is read in place: what follows the string in its page may be nobody's, which valgrind would report. */
 bool thread_read_string(const char *from, char *to, size_t capacity) {
-    enum { PAGE = 4096 };
+    enum { PAGE = 4096, PIECE = 64 };
     int saved_errno = errno;
     size_t length = 0;
-    for (uintptr_t at = (uintptr_t)from; length < capacity - 1; at++, length++) {
-        bool is_new_page = length == 0 || at % PAGE == 0;
-        if ((is_new_page && !reads_by_file && !is_readable(at & ~(uintptr_t)7)) || !read_byte(at, to + length)) {
+    bool is_end = false;
+    while (!is_end && length < capacity - 1) {
+        uintptr_t at = (uintptr_t)from + length;
+        size_t room = capacity - 1 - length;
+        size_t size = reads_by_file ? PIECE - at % PIECE : 1; /* never over the end of a page */
+        size = size < room ? size : room;
+        if (reads_by_file) {
+            if (!thread_read_memory((const void *)at, to + length, size)) {
+                break;
+            }
+        } else if ((length == 0 || at % PAGE == 0) && !is_readable(at & ~(uintptr_t)7)) {
             break;
+        } else {
+            to[length] = byte_at(at);
         }
-        if (!to[length]) {
-            errno = saved_errno;
-            return true;
-        }
+        is_end = memchr(to + length, '\0', size) != NULL;
+        length += size;
     }
-    to[length] = '\0';
+    if (!is_end) {
+        to[length] = '\0';
+    }
     errno = saved_errno;
     return length > 0;
 }

@@ -94,6 +94,23 @@ static void lists_threads(void) {
     CHECK(!thread_look(0x3ffffff, &look) && thread_cpu_time(0x3ffffff) == 0);
 }
 
+/* The second half of `page` is not there. */
+static void reads_strings(char *page) {
+    char bytes[16];
+    strcpy(page + 4090, "five");
+    CHECK(thread_read_string(page + 4090, bytes, 16) && strcmp(bytes, "five") == 0);
+    CHECK(thread_read_string(page + 4090, bytes, 3) && strcmp(bytes, "fi") == 0);
+    memset(page + 4090, 'x', 6); /* its end would be in memory that is not there */
+    CHECK(thread_read_string(page + 4090, bytes, 16) && strcmp(bytes, "xxxxxx") == 0);
+    CHECK(!thread_read_string(page + 4096, bytes, 16) && !thread_read_string(NULL, bytes, 16));
+    CHECK(thread_read_string("", bytes, 16) && !bytes[0]);
+}
+static void *by_file(void *page) {
+    thread_reads_by_file();
+    reads_strings(page);
+    return NULL;
+}
+
 static void reads_what_is_mapped(void) {
     int value = 7, copy = 0;
     CHECK(thread_read_memory(&value, &copy, sizeof copy) && copy == 7);
@@ -103,13 +120,9 @@ static void reads_what_is_mapped(void) {
     char bytes[16];
     CHECK(thread_read_memory(page + 4080, bytes, 16));
     CHECK(!thread_read_memory(page + 4088, bytes, 16) && !thread_read_memory(page + 4096, bytes, 16));
-    strcpy(page + 4090, "five");
-    CHECK(thread_read_string(page + 4090, bytes, 16) && strcmp(bytes, "five") == 0);
-    CHECK(thread_read_string(page + 4090, bytes, 3) && strcmp(bytes, "fi") == 0);
-    memset(page + 4090, 'x', 6); /* its end would be in memory that is not there */
-    CHECK(thread_read_string(page + 4090, bytes, 16) && strcmp(bytes, "xxxxxx") == 0);
-    CHECK(!thread_read_string(page + 4096, bytes, 16) && !thread_read_string(NULL, bytes, 16));
-    CHECK(thread_read_string("", bytes, 16) && !bytes[0]);
+    reads_strings(page);
+    pthread_t reader;
+    CHECK(pthread_create(&reader, NULL, by_file, page) == 0 && pthread_join(reader, NULL) == 0);
 }
 
 static void names_calls(void) {
