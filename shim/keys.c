@@ -22,6 +22,7 @@ enum { ASKS_UNKNOWN, ASKS_NOBODY, ASKS_CPYTHON };
 static struct known_key {
     const void *key;
     bool holds_saved_states; /* used as "what PyEval_SaveThread gave me, or nothing": not to be answered for */
+    bool is_cut;             /* emptied while the state lived, once at least: its library hands states over */
     unsigned char asks;      /* what its library does where it finds nothing; any thread that finds it out writes it */
 } known_keys[KEYS_MAX];
 static unsigned known_count;
@@ -88,6 +89,10 @@ static bool holds_saved_states(const struct known_key *known) {
     return __atomic_load_n(&known->holds_saved_states, __ATOMIC_RELAXED);
 }
 
+static bool is_ever_cut(const struct known_key *known) {
+    return __atomic_load_n(&known->is_cut, __ATOMIC_RELAXED);
+}
+
 static struct known_key *learn(const void *key) {
     struct known_key *known = find_known(key);
     for (unsigned i = 0; !known && i < KEYS_MAX; i++) {
@@ -95,6 +100,7 @@ static struct known_key *learn(const void *key) {
         if (__atomic_compare_exchange_n(&known_keys[i].key, &nobody, key, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
             known = &known_keys[i];
             __atomic_store_n(&known->holds_saved_states, false, __ATOMIC_RELAXED);
+            __atomic_store_n(&known->is_cut, false, __ATOMIC_RELAXED);
             __atomic_store_n(&known->asks, ASKS_UNKNOWN, __ATOMIC_RELAXED);
             unsigned count = known_count;
             while (count < i + 1 && !__atomic_compare_exchange_n(&known_count, &count, i + 1, false, __ATOMIC_RELEASE,
@@ -133,9 +139,15 @@ enum found { FOUND_FRESH, FOUND_ATTACHED, FOUND_SAVED };
 
 static void file(struct owner *me, const void *key, PyThreadState *state, enum found found) {
     struct registry_entry entry;
-    bool is_registered = registry_find(state, &entry) && !entry.is_dead; /* a dead one was another */
-    bool is_new = is_registered && !entry.owner && !entry.has_moved;
     struct known_key *known = learn(key);
+    /* Made by the library; or attached here at the end of a gil_scoped_release(true) that began on another thread. */
+    bool is_librarys = found == FOUND_FRESH || (found == FOUND_ATTACHED && known && is_ever_cut(known));
+    bool is_found = is_librarys ? registry_find_filed(state, &entry) : registry_find(state, &entry);
+    bool is_registered = is_found && !entry.is_dead; /* a dead one was another */
+    if (is_librarys && found == FOUND_ATTACHED) {
+        owner_was_filed(me, state);
+    }
+    bool is_new = is_registered && !entry.owner && !entry.has_moved;
     if (known && found == FOUND_SAVED && !is_new) {
         __atomic_store_n(&known->holds_saved_states, true, __ATOMIC_RELAXED);
     }
@@ -160,6 +172,10 @@ static void unfile(struct owner *me, const void *key) {
     }
     /* pybind11's dec_ref empties its key after the state has died; its gil_scoped_release(true) while the state lives. */
     filed->is_cut = !filed->is_emptied;
+    struct known_key *known = filed->is_cut ? find_known(key) : NULL;
+    if (known && !is_ever_cut(known)) {
+        __atomic_store_n(&known->is_cut, true, __ATOMIC_RELAXED);
+    }
     const PyThreadState *state = filed->state;
     filed->is_emptied = false;
     filed->state = NULL;
@@ -190,9 +206,15 @@ static bool set_on_settled(const void *key, PyThreadState *value) {
     return true;
 }
 
+/* A key that nobody has filed anything under yet is a library's of this kind if it is emptied in between: that is what
+ * gil_scoped_release(true) does after PyEval_SaveThread. */
+static bool is_of_library(struct owner *me, const void *key) {
+    return find_known(key) || (!owner_attached(me) && owner_last_saved(me) && learn(key));
+}
+
 static void note_emptied(const void *key) {
-    struct owner *me = find_known(key) ? owner_enter() : NULL;
-    if (me) {
+    struct owner *me = owner_enter();
+    if (me && is_of_library(me, key)) {
         unfile(me, key);
     }
     owner_leave(me);

@@ -161,6 +161,10 @@ bool owner_is_in_turn(const PyThreadState *state);
  * nothing happens. */
 void owner_give_up(struct owner *me, const PyThreadState *state);
 
+/* A library has filed `state`, as registry_find_filed() took note: if it is the one that was attached over the slot's, whether that
+ * is a guest is asked anew. */
+void owner_was_filed(struct owner *me, const PyThreadState *state);
+
 /* A state was made, and CPython has put it into this thread's slot, or not. Before the next owner_enter, as with
  * owner_state_appeared. True: it is this thread's; false if it isn't, or the thread has no record yet. */
 bool owner_state_made(PyThreadState *state, bool is_in_slot);

@@ -58,10 +58,17 @@ bool owner_take(struct owner *me, PyThreadState *state) {
     bool has_moved = !is_fresh && slot_get() != state;
     uint32_t epoch = has_moved ? owner_tell_others() : __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
     registry_take(state, me, epoch, has_moved);
-    /* As the registry has it now; all 0 where it did not know the state. */
-    entry.moves += has_moved && !entry.is_given_up;
-    entry.has_moved = entry.has_moved || has_moved;
+    if (has_moved) {
+        registry_find(state, &entry); /* as it is now */
+    }
     return is_shared(&entry);
+}
+
+void owner_was_filed(struct owner *me, const PyThreadState *state) {
+    struct registry_entry entry;
+    if (me->override == state && me->override_is_guest) {
+        me->override_is_guest = registry_find(state, &entry) && is_shared(&entry);
+    }
 }
 
 void owner_give_up(struct owner *me, const PyThreadState *state) {

@@ -107,12 +107,24 @@ bool registry_reserve(void) {
     return is_there;
 }
 
-bool registry_find(const void *state, struct registry_entry *entry) {
+static inline __attribute__((always_inline)) bool find(const void *state, struct registry_entry *entry, bool is_filed) {
     locks_take(&lock);
-    const struct registry_entry *found = place_of(state);
+    struct registry_entry *found = place_of(state);
+    if (is_filed && found && found->state && !found->is_dead) {
+        found->is_filed = true;
+        found->moves = 0;
+    }
     *entry = found ? *found : (struct registry_entry){.state = NULL};
     locks_give(&lock);
     return entry->state && !entry->is_history;
+}
+
+bool registry_find(const void *state, struct registry_entry *entry) {
+    return find(state, entry, false);
+}
+
+bool registry_find_filed(const void *state, struct registry_entry *entry) {
+    return find(state, entry, true);
 }
 
 void registry_add(const void *state, const void *owner, uint32_t maker, bool has_home, uint32_t epoch) {
@@ -137,8 +149,9 @@ bool registry_take(const void *state, const void *owner, uint32_t epoch, bool ha
         if (entry->is_dead) {
             entry->birth = 0; /* it is a later one */
         }
-        /* One that a library has given up goes on with another one, or comes back: nobody takes turns on it. */
-        entry->moves += has_moved && !entry->is_given_up && entry->moves < 2;
+        /* Whoever had it before and has it back, as after a hand-over in a block, takes no turn. */
+        entry->moves += has_moved && !entry->is_filed && entry->before != owner && entry->moves < 2;
+        entry->before = entry->owner ? entry->owner : entry->before;
         entry->owner = owner;
         entry->taken = epoch;
         entry->is_dead = entry->is_history = entry->is_given_up = false;

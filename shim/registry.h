@@ -10,22 +10,27 @@
 
 struct registry_entry {
     const void *state;
-    const void *owner; /* NULL: never attached by anybody that was seen; given up; its thread ended; or dead */
-    uint32_t taken;    /* epoch at which the owner took it */
-    uint32_t died;     /* epoch at which the last state at this address died that another thread may have in its slot */
-    uint32_t maker;    /* number of the thread that made it; 0: its making was not seen */
-    uint32_t birth;    /* tells a state from a later one at the same address; 0: its making was not seen */
-    bool has_home;     /* CPython put it into its maker's slot */
-    bool is_dead;      /* and so it was this one */
-    bool is_history;   /* nothing is known but that: there may be a later state here */
-    bool is_given_up;  /* its last owner has no more to do with it, and it lives */
-    uint8_t moves;     /* how often it has moved without having been given up, up to 2 */
-    bool has_moved; /* taken from another owner, or from nobody knows where: another thread may have it in its slot */
+    const void *owner;  /* NULL: never attached by anybody that was seen; given up; its thread ended; or dead */
+    const void *before; /* the owner before this one, if there was another; its record may be another thread's by now */
+    uint32_t taken;     /* epoch at which the owner took it */
+    uint32_t died;    /* epoch at which the last state at this address died that another thread may have in its slot */
+    uint32_t maker;   /* number of the thread that made it; 0: its making was not seen */
+    uint32_t birth;   /* tells a state from a later one at the same address; 0: its making was not seen */
+    bool has_home;    /* CPython put it into its maker's slot */
+    bool is_dead;     /* and so it was this one */
+    bool is_history;  /* nothing is known but that: there may be a later state here */
+    bool is_given_up; /* its last owner has no more to do with it, and it lives */
+    bool is_filed;    /* a library made it for itself, or hands it from thread to thread: nobody takes turns on it */
+    uint8_t moves;    /* how often it has moved without that and not back, up to 2 */
+    bool has_moved;   /* taken from another owner, or from nobody knows where: another thread may have it in its slot */
 };
 
 /* Whether something is known of `state`; *entry is a copy of it, all 0 where there is none. Of an address where some
  * thread may still believe its dead state to be, `died` is told also when the answer is no. */
 bool registry_find(const void *state, struct registry_entry *entry);
+
+/* The same, and takes note that a library has filed it (`is_filed`): its moves do not count any more. */
+bool registry_find_filed(const void *state, struct registry_entry *entry);
 
 /* Makes the table, if there is none yet; false without memory. */
 bool registry_reserve(void);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The shim and ld.so's locks, without Python (shim/locks.h).
+# The shim and ld.so: its locks (shim/locks.h), and libraries that are closed (tests/fixtures/closing).
 
 load helpers
 
@@ -15,4 +15,36 @@ FIXTURES=$ROOT/build/fixtures
     with_shim env LD_PRELOAD="$GILSHIM_LIB:$watch" "$FIXTURES/dlsym-forks" 20 libutil.so.1
     has_line "20 children, 0 hung"
     has_no_line "*called by the shim*"
+}
+
+# Programs that embed Python.
+use_embedding() {
+    use_python shared || use_python static
+    require "needs an interpreter that can be embedded" [ -e "$FIXTURES/closing" ]
+}
+
+@test "a library that comes to lie where a closed one was is told of under its own name" {
+    use_embedding
+    SHIM_OPTIONS=verbosity=1:summary=1 works_with "$FIXTURES/closing" turns
+    # Nothing would be shown if they lay apart.
+    local good evil
+    good=$(sed -n 's/^good at //p' <<<"$output")
+    evil=$(sed -n 's/^evil at //p' <<<"$output")
+    [ "$good" = "$evil" ] || told "good at $good, evil at $evil"
+    has_line '*gilshim: repaired held: libgood.so: *by libgood.so!good+0x*'
+    has_line '*gilshim: repaired held: libevil.so: *by libevil.so!evil+0x*'
+    has_line '*gilshim:* 1  libgood.so!*'
+    has_line '*gilshim:* 10  libevil.so!*'
+}
+
+# The thread that writes the timeline looks up the names of what it finds, also of a library that is being closed.
+@test "libraries that are closed while the names in them are looked up" {
+    use_embedding
+    cd "$BATS_TEST_TMPDIR" || return
+    local round
+    for round in 1 2 3; do
+        SHIM_OPTIONS=timeline=trace works_with "$FIXTURES/closing" often crowded 150 || told "round $round" || return
+        has_line "done"
+    done
+    grep -q 'crowded' trace.*
 }

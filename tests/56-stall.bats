@@ -165,6 +165,16 @@ passes() {
     has_line '*#*libstore.so!store_nap_after+0x*'
 }
 
+# A handler on such a thread could not ask CPython anything: it may be in malloc, which gives it its thread-locals.
+@test "threads that have nothing to do with Python are left alone where libpython was opened late" {
+    use_python shared || require "needs a shared libpython" false
+    local libpython
+    libpython=$(ldd "$FIXTURES/paint" | sed -n 's/.*libpython[^ ]* => \([^ ]*\) .*/\1/p')
+    SHIM_OPTIONS=stall=0.05:log_path=$BATS_TEST_TMPDIR/late works_with "$ROOT/build/fixtures/late-stall" "$libpython"
+    has_line beating
+    [ "$(grep -c 'gilshim: stall: ' "$BATS_TEST_TMPDIR"/late.*)" -ge 5 ]
+}
+
 is_well() {
     SHIM_OPTIONS=stall=3 works_with "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" healthy 5
     is_silent

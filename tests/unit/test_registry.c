@@ -11,7 +11,7 @@ static void *at(uintptr_t number) {
     return (void *)(number * 16 + 0x1000);
 }
 
-static int one, two;
+static int one, two, three;
 
 static void takes_and_finds(void) {
     struct registry_entry entry;
@@ -40,6 +40,45 @@ static void what_has_moved_is_not_just_removed(void) {
     CHECK(!registry_find(at(1), &entry) && registry_remove_unmoved(at(1)) && registry_remove_unmoved_of(at(1), &two));
     registry_add(at(1), &one, 0, false, 7);
     CHECK(registry_remove_unmoved(at(1)) && !registry_find(at(1), &entry) && registry_count() == 0);
+}
+
+static int moves_of(const void *state) {
+    struct registry_entry entry;
+    return registry_find(state, &entry) ? entry.moves : -1;
+}
+
+static void who_has_it_back_takes_no_turn(void) {
+    registry_clear();
+    registry_add(at(1), NULL, 7, false, 1);
+    registry_take(at(1), &one, 1, false);
+    CHECK(moves_of(at(1)) == 0);
+    registry_take(at(1), &two, 2, true);
+    CHECK(moves_of(at(1)) == 1);
+    registry_take(at(1), &one, 3, true);
+    registry_take(at(1), &two, 4, true);
+    CHECK(moves_of(at(1)) == 1);
+    registry_take(at(1), &three, 5, true);
+    registry_take(at(1), &one, 6, true);
+    CHECK(moves_of(at(1)) == 2); /* no more are counted */
+    registry_clear();
+}
+
+static void what_a_library_has_filed_is_no_pools(void) {
+    struct registry_entry entry;
+    registry_clear();
+    registry_add(at(1), NULL, 7, false, 1);
+    registry_take(at(1), &one, 1, false);
+    registry_take(at(1), &two, 2, true);
+    registry_take(at(1), &three, 3, true);
+    CHECK(moves_of(at(1)) == 2);
+    CHECK(registry_find_filed(at(1), &entry) && entry.is_filed && entry.moves == 0);
+    registry_take(at(1), &one, 4, true);
+    registry_take(at(1), &two, 5, true);
+    CHECK(moves_of(at(1)) == 0);
+    registry_bury(at(1), 6);
+    CHECK(registry_find_filed(at(1), &entry) && !entry.is_filed);
+    CHECK(!registry_find_filed(at(2), &entry) && !entry.is_filed);
+    registry_clear();
 }
 
 static void a_state_that_has_moved_can_be_given_up(void) {
@@ -248,6 +287,8 @@ static void survives_fork(void) {
 int main(void) {
     RUN(takes_and_finds);
     RUN(what_has_moved_is_not_just_removed);
+    RUN(who_has_it_back_takes_no_turn);
+    RUN(what_a_library_has_filed_is_no_pools);
     RUN(a_state_that_has_moved_can_be_given_up);
     RUN(tells_a_new_state_from_an_old_one_at_its_address);
     RUN(remembers_a_death_beyond_the_next_state_at_its_address);
