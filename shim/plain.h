@@ -68,10 +68,14 @@ static inline bool plain_may_release(int gilstate) {
     /* Nothing is to be known where its maker counts in it, and this Ensure. With 1 it is freed, which whoever has filed it must
      * notice. With more, others count in it as well: it is kept to be attached again. */
     int count = own && counter_offset >= 0 ? *counter_of(own) : COUNTER_UNKNOWN;
-    if (count != 2 && (count > 2 || owner_fast.is_watched)) {
+    if (count == 2) {
+        /* It stays, detached by this Release, as by a SaveThread: cffi's call-backs leave it so to who restores it. */
+        if (!owner_fast.parked) {
+            owner_fast.parked = own;
+        }
+    } else if (count > 2 || owner_fast.is_watched) {
         return false;
-    }
-    if (!owner_fast.parked) {
+    } else if (!owner_fast.parked) {
         owner_fast.own = NULL; /* it may be freed now; one that a SaveThread has parked can't */
     }
     return true;
