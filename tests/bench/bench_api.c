@@ -75,6 +75,17 @@ static void callback(int pairs) {
     }
 }
 
+/* A call of C by cffi that calls back: its own form of Ensure attaches by PyEval_RestoreThread. */
+static void restored(int pairs) {
+    for (int i = 0; i < pairs; i++) {
+        PyThreadState *state = PyEval_SaveThread();
+        state->gilstate_counter++;
+        PyEval_RestoreThread(state);
+        PyGILState_Release(PyGILState_UNLOCKED);
+        PyEval_RestoreThread(state);
+    }
+}
+
 /* A call-back that calls back, to that depth: pairs of all levels. */
 #define DEPTH(levels)                              \
     static void depth##levels(int pairs) {         \
@@ -231,6 +242,7 @@ static const struct bench {
     {"attach", nested, DETACHED}, /* Ensure/Release on a thread whose own state is saved away */
     {"foreign", nested, FOREIGN}, /* Ensure/Release on a thread without: a new state each time */
     {"callback", callback, FOREIGN},
+    {"restored", restored, ATTACHED},
     {"made", made, FOREIGN},
     {"made_old", made_old, FOREIGN},
     {"made_filed", made_filed, FOREIGN},
