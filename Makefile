@@ -43,13 +43,13 @@ endif
 # kernel maps the 64 KiB around a page that is touched (fault-around), so that the order is what keeps the rest, half of the
 # library, out of the memory of a process that has no use for it. The libraries come behind the first of them, too: libc has
 # one function that is linked in where it is first asked for, pthread_atfork, and it runs when a process starts.
-starting := $(addprefix shim/,start.c real.c loader.c fork.c locks.c elf.c redirect.c options.c streams.c path.c log.c aside.c aside.S \
-	late.c late.S dying.c interp.c ending.c tls.c ticks.c leaving.c fatal.c survivors.c background.c journal.c timeline.c stall.c \
-	summary.c legacy.c)
-running := $(addprefix shim/,taken.c life.c keys.c owner.c slot.c registry.c current.c counter.c hooks.c shortway.c second.c \
-	owner_states.c here.c nesting.c blocks.c attach.c gilstate.c settle.c longway.c longway_life.c record.c token.c orphan.c \
-	oldlock.c bound.c sites.c)
-sources := $(starting) $(running) $(filter-out $(starting) $(running),$(wildcard shim/*.c shim/*.S))
+starting := $(addprefix shim/,start/start.c cpython/real.c system/loader.c start/fork.c process/locks.c system/elf.c system/redirect.c process/options.c process/streams.c system/path.c process/log.c system/aside.c system/aside.S \
+	system/late.c system/late.S start/dying.c cpython/interp.c process/ending.c system/tls.c system/ticks.c diagnose/leaving.c diagnose/fatal.c states/survivors.c process/background.c journal/journal.c diagnose/timeline.c diagnose/stall.c \
+	diagnose/summary.c states/legacy.c)
+running := $(addprefix shim/,states/taken.c rules/life.c rules/keys.c states/owner.c cpython/slot.c states/registry.c cpython/current.c cpython/counter.c hooks/hooks.c rules/shortway.c hooks/second.c \
+	states/owner_states.c diagnose/here.c rules/nesting.c states/blocks.c rules/attach.c rules/gilstate.c rules/settle.c hooks/longway.c hooks/longway_life.c hooks/record.c rules/token.c rules/orphan.c \
+	rules/oldlock.c cpython/bound.c diagnose/sites.c)
+sources := $(starting) $(running) $(filter-out $(starting) $(running),$(wildcard shim/*/*.c shim/*/*.S))
 objects := $(patsubst %,$(BUILD)/%.o,$(sources))
 first_objects := $(patsubst %,$(BUILD)/%.o,$(starting))
 libraries := -ldl -lpthread -lc
@@ -74,7 +74,7 @@ $(BUILD)/%.S.o: %.S $(BUILD)/.flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(shim_cppflags) $(CPPFLAGS) -MMD -MP -MF $@.d -c -o $@ $<
 
-# What runs in every call has no more than so much of a host's stack. Reports go aside (shim/aside.h).
+# What runs in every call has no more than so much of a host's stack. Reports go aside (shim/system/aside.h).
 ifeq ($(SANITIZE),)
 $(patsubst %,$(BUILD)/%.o,$(filter %.c,$(running))): warnings += -Wframe-larger-than=512
 endif
@@ -109,15 +109,23 @@ check: $(library)	## every test on every interpreter of this machine (CHECK='-p 
 
 # ---- lint
 
-c_files := $(wildcard shim/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
+c_files := $(wildcard shim/*.h shim/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 cxx_files := $(wildcard tests/*/*.cpp tests/*/*.hpp tests/*/*/*.cpp tests/*/*/*.hpp)
 shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/demo/run tests/demo/build tests/noharm/run tests/matrix/run tests/matrix/fresh tests/fuzz/run tests/fixtures/readme/extract tests/*.bash tests/*/*.sh tests/stacks/*/*.bash shim/dist/*.bash)
 bats_files := $(wildcard tests/*.bats tests/*/*.bats)
 shim_c := $(filter shim/%.c,$(c_files))
 processors := $(shell nproc 2>/dev/null || echo 1)
-lint_targets := lint-format lint-shell lint-man lint-gcc lint-clang lint-cppcheck lint-tidy
+lint_targets := lint-floors lint-format lint-shell lint-man lint-gcc lint-clang lint-cppcheck lint-tidy
 .PHONY: $(lint_targets)
-lint: $(lint_targets)	## clang-format, shellcheck, mandoc, cppcheck, clang-tidy, gcc's and clang's warnings
+lint: $(lint_targets)	## floors, clang-format, shellcheck, mandoc, cppcheck, clang-tidy, gcc's and clang's warnings
+# The folders of shim/, from the lowest up.
+floors := system process cpython journal states diagnose rules hooks start
+lint-floors:
+	$(call say,FLOORS,$(words $(wildcard shim/*/*.[ch])) files)
+	$(Q)awk -v floors='$(floors)' -f tests/floors.awk $(wildcard shim/*/*.[ch])
+	$(Q)for header in $(wildcard shim/*/*.h); do \
+		$(CC) -std=gnu11 -fsyntax-only -Werror $(shim_cppflags) $(warnings) -include "$$header" -x c /dev/null || exit; \
+	done # each is complete by itself
 lint-format:
 	$(call say,FORMAT,$(words $(c_files) $(cxx_files)) files)
 	$(Q)clang-format --dry-run -Werror $(c_files) $(cxx_files)
@@ -141,6 +149,14 @@ lint-tidy:
 	$(call say,TIDY,$(words $(shim_c)) files)
 	$(Q)printf '%s\n' $(shim_c) | xargs -P $(processors) -n 4 sh -c \
 		'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(shim_cppflags) -std=gnu11 2>/dev/null' tidy
+
+# For editors and clang's tools.
+.PHONY: compile_commands.json
+compile_commands.json:	## how each file of the library is compiled
+	$(Q){ separator='['; for file in $(filter %.c,$(sources)); do \
+		printf '%s\n{"directory": "%s", "file": "%s", "command": "%s -c %s"}' "$$separator" '$(CURDIR)' "$$file" \
+			'$(CC) $(shim_cppflags) $(subst ",\",$(shim_cflags)) $(CPPFLAGS) $(CFLAGS)' "$$file"; separator=','; \
+	done; printf '\n]\n'; } >$@
 
 # ---- installing
 

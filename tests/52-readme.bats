@@ -59,16 +59,23 @@ section() { awk -v heading="## $1" '$0 == heading { inside = 1; next } /^## / { 
     diff "$BATS_TEST_TMPDIR/library" "$BATS_TEST_TMPDIR/readme"
 }
 
-# What belongs to a file (owner_pool to owner) need not be named.
-@test "README's table of files has each file of the library" {
-    local file name missing=''
-    section Building >"$BATS_TEST_TMPDIR/building"
-    for file in "$ROOT"/shim/*.c "$ROOT"/shim/*.def; do
-        name=${file##*/}
-        case $name in *.def) ;; *) name=${name%.c} ;; esac
-        grep -q "\`$name\`\|\`${name%%_*}\`" "$BATS_TEST_TMPDIR/building" || missing+=" $name"
+# Each in its folder's row. And what the map names is there.
+@test "the map of the code, shim/README.md, has each file of the library" {
+    local file folder name path missing=''
+    for file in "$ROOT"/shim/*/*.c; do
+        folder=$(basename "${file%/*}") name=$(basename "$file" .c)
+        sed -n "s/^| \`$folder\/\` |//p" "$ROOT/shim/README.md" | grep -q "\`$name\`" || missing+=" $folder/$name"
     done
-    [ -z "$missing" ] || told "README does not name:$missing"
+    [ -z "$missing" ] || told "shim/README.md does not name:$missing"
+    while IFS= read -r path; do
+        [ -e "$ROOT/shim/$path" ] || told "shim/README.md names what is not there: $path" || return
+    done < <(grep -o '`[a-z]*/[a-z_]*\.[chS]`\|`[a-z]*\.def`' "$ROOT/shim/README.md" | tr -d '`')
+}
+
+@test "the floors of the code are those of make lint" {
+    local floors
+    floors=$(sed -n 's/^floors := //p' "$ROOT/Makefile" | tr ' ' '\n' | tac)
+    [ "$(sed -n 's/^   \([a-z]*\)\/ .*/\1/p' "$ROOT/shim/README.md")" = "$floors" ]
 }
 
 @test "the library depends on glibc alone" {

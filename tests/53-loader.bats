@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The shim and ld.so: its locks (shim/locks.h), and libraries that are closed (tests/fixtures/closing).
+# The shim and ld.so: its locks (shim/process/locks.h), and libraries that are closed (tests/fixtures/closing).
 
 load helpers
 

@@ -30,7 +30,7 @@ played() {
 # Up to 3.11 tracemalloc's Ensure and Release come from inside CPython, where no shim sees them, and go by the slot alone.
 # Where the slot can't be right at that moment (a sub-interpreter being made, the GIL held without a state, a state in the
 # middle of its Clear, on 3.12 too) CPython hangs, and so it does without the shim; the last test here sees to that.
-# Debug builds of 3.12 to 3.14 can't be asked where bound_gilstate is while tracemalloc is on (shim/bound.c).
+# Debug builds of 3.12 to 3.14 can't be asked where bound_gilstate is while tracemalloc is on (shim/cpython/bound.c).
 is_beyond_tracemalloc() {
     if [ "$PY_BUILD" = debug ] && ! python_before 3.12 && python_before 3.15; then
         case $1 in I-2 | I-4 | I-5 | I-11 | I-12 | I-13 | I-15) return 0 ;; esac

@@ -11,9 +11,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "elf.h"
 #include "mutate.h"
-#include "redirect.h"
+#include "system/elf.h"
+#include "system/redirect.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

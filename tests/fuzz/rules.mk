@@ -8,7 +8,7 @@ FUZZ_FIRST ?= 1
 fuzz_out := build/fuzz
 fuzz_flags := -std=gnu11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -iquote shim -iquote tests/fuzz
 fuzz_sources := tests/fuzz/readers.c $(unit_sources_redirect)
-fuzz_headers := tests/fuzz/mutate.h tests/fuzz/rules.mk $(wildcard shim/*.h shim/*.def)
+fuzz_headers := tests/fuzz/mutate.h tests/fuzz/rules.mk $(wildcard shim/*.h shim/*/*.h shim/*.def)
 # Their section headers tell where their tables are, so not those that have none.
 fuzz_objects = $(fuzz_out)/libpython.so $(filter-out %/libbare.so,$(unit_library_files))
 

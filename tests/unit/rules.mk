@@ -7,20 +7,20 @@ unit_sanitize := -fsanitize=address,undefined -fno-sanitize-recover=undefined -f
 unit_tests := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c)) owner_ubsan
 
 # What each test is linked with, besides itself.
-unit_sources_text := shim/text.c
-unit_sources_json := shim/json.c shim/text.c
-unit_sources_suppress := shim/suppress.c shim/text.c
-unit_sources_journal := shim/journal.c shim/journal_read.c shim/modules.c shim/ticks.c shim/list.c shim/elf.c shim/loader.c shim/late.c shim/thread.c shim/text.c
-unit_sources_options := shim/options.c shim/path.c shim/list.c shim/text.c
-unit_sources_symbol := shim/symbol.c shim/glimpse.c shim/elf.c shim/loader.c shim/late.c shim/thread.c shim/text.c
-unit_sources_thread := shim/thread.c shim/text.c
-unit_sources_registry := shim/registry.c shim/locks.c
-unit_sources_elf := shim/elf.c shim/loader.c shim/late.c shim/thread.c shim/text.c
-unit_sources_redirect := shim/redirect.c shim/elf.c shim/loader.c shim/late.c shim/thread.c shim/text.c
-unit_sources_nesting := shim/nesting.c shim/blocks.c shim/list.c
-unit_sources_shortway := shim/shortway.c shim/taken.c
-unit_sources_second := shim/second.c
-unit_sources_owner := shim/owner.c shim/legacy.c shim/owner_pool.c shim/owner_states.c shim/taken.c shim/blocks.c shim/list.c shim/registry.c shim/locks.c shim/options.c shim/path.c shim/text.c
+unit_sources_text := shim/system/text.c
+unit_sources_json := shim/system/json.c shim/system/text.c
+unit_sources_suppress := shim/diagnose/suppress.c shim/system/text.c
+unit_sources_journal := shim/journal/journal.c shim/journal/journal_read.c shim/journal/modules.c shim/system/ticks.c shim/system/list.c shim/system/elf.c shim/system/loader.c shim/system/late.c shim/system/thread.c shim/system/text.c
+unit_sources_options := shim/process/options.c shim/system/path.c shim/system/list.c shim/system/text.c
+unit_sources_symbol := shim/system/symbol.c shim/system/glimpse.c shim/system/elf.c shim/system/loader.c shim/system/late.c shim/system/thread.c shim/system/text.c
+unit_sources_thread := shim/system/thread.c shim/system/text.c
+unit_sources_registry := shim/states/registry.c shim/process/locks.c
+unit_sources_elf := shim/system/elf.c shim/system/loader.c shim/system/late.c shim/system/thread.c shim/system/text.c
+unit_sources_redirect := shim/system/redirect.c shim/system/elf.c shim/system/loader.c shim/system/late.c shim/system/thread.c shim/system/text.c
+unit_sources_nesting := shim/rules/nesting.c shim/states/blocks.c shim/system/list.c
+unit_sources_shortway := shim/rules/shortway.c shim/states/taken.c
+unit_sources_second := shim/hooks/second.c
+unit_sources_owner := shim/states/owner.c shim/states/legacy.c shim/states/owner_pool.c shim/states/owner_states.c shim/states/taken.c shim/states/blocks.c shim/system/list.c shim/states/registry.c shim/process/locks.c shim/process/options.c shim/system/path.c shim/system/text.c
 
 # The libraries that elf and redirect work on: not sanitized, built with what linkers there are, and changed afterwards by what
 # tools there are. `highbase` is linked at an address above all that a process has, `rodynamic` has a dynamic section that
@@ -69,7 +69,7 @@ endef
 unit: $(unit_tests:%=$(unit_out)/%)
 	$(Q)failed=0; $(foreach t,$(unit_tests),$(unit_run)) exit $$failed
 
-unit_headers := $(wildcard tests/unit/*.h shim/*.h shim/*.def shim/*.c)
+unit_headers := $(wildcard tests/unit/*.h shim/*.h shim/*.def shim/*/*.[ch])
 # Once more without ASan, which can't bear some of its tests.
 $(unit_out)/owner_ubsan: tests/unit/test_owner.c $(unit_headers)
 	$(call say,UNIT,$@)

@@ -1,5 +1,5 @@
-#include "elf.h"
-#include "loader.h"
+#include "system/elf.h"
+#include "system/loader.h"
 
 #include <dlfcn.h>
 #include <pthread.h>

@@ -1,4 +1,4 @@
-#include "journal.h"
+#include "journal/journal.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -6,9 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "journal_store.h"
-#include "modules.h"
-#include "symbol.h"
+#include "journal/journal_store.h"
+#include "journal/modules.h"
+#include "system/symbol.h"
 #include "test.h"
 
 void symbol_add_library(struct text *text, const void *address) {

@@ -1,13 +1,13 @@
 /* nesting.c and blocks.c: which call begins a block, and which ends one. No Python is needed: a state is an address and a
  * count. Each line of a test is a call as the rules hand it on. */
-#include "nesting.h"
+#include "rules/nesting.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "counter.h"
-#include "loader.h"
-#include "reconcile.h"
+#include "cpython/counter.h"
+#include "rules/reconcile.h"
+#include "system/loader.h"
 #include "test.h"
 
 enum { STATES = 8 };

@@ -1,20 +1,20 @@
 /* owner.c against a CPython that is nothing but a slot per thread and a current state: no Python is needed. */
-#include "bound.h"
-#include "owner.h"
+#include "cpython/bound.h"
+#include "states/owner.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "counter.h"
-#include "legacy.h"
-#include "options.h"
-#include "owner_pool.h"
-#include "registry.h"
-#include "second.h"
-#include "slot.h"
-#include "survivors.h"
+#include "cpython/counter.h"
+#include "cpython/slot.h"
+#include "hooks/second.h"
+#include "process/options.h"
+#include "states/legacy.h"
+#include "states/owner_pool.h"
+#include "states/registry.h"
+#include "states/survivors.h"
 #include "test.h"
 
 /* ---- the CPython ---- */

@@ -1,4 +1,4 @@
-#include "redirect.h"
+#include "system/redirect.h"
 
 #include <dlfcn.h>
 #include <errno.h>

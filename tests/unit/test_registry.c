@@ -1,4 +1,4 @@
-#include "registry.h"
+#include "states/registry.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,13 +1,13 @@
 /* second.c: when the detach and attach of a second state need not go by the rules, and what they leave behind. No Python is
  * needed: CPython is a slot, an attached state and a count. */
-#include "second.h"
+#include "hooks/second.h"
 
-#include "counter.h"
-#include "nesting.h"
-#include "options.h"
-#include "plain.h"
-#include "sites.h"
-#include "slot.h"
+#include "cpython/counter.h"
+#include "cpython/slot.h"
+#include "diagnose/sites.h"
+#include "process/options.h"
+#include "rules/nesting.h"
+#include "states/plain.h"
 #include "test.h"
 
 /* ---- the CPython ---- */

@@ -1,14 +1,14 @@
 /* shortway.c: when a call need not go by the rules, and what it leaves behind. No Python is needed: CPython is a slot, an
  * attached state, and what a test has it do meanwhile; the rules just note that they were asked. */
-#include "shortway.h"
+#include "rules/shortway.h"
 
 #include <string.h>
 
-#include "leaving.h"
-#include "owner.h"
-#include "real.h"
-#include "reconcile.h"
-#include "taken.h"
+#include "cpython/real.h"
+#include "diagnose/leaving.h"
+#include "rules/reconcile.h"
+#include "states/owner.h"
+#include "states/taken.h"
 #include "test.h"
 
 /* ---- the CPython ---- */

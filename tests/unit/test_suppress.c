@@ -1,8 +1,8 @@
-#include "suppress.h"
+#include "diagnose/suppress.h"
 
 #include <string.h>
 
-#include "symbol.h"
+#include "system/symbol.h"
 #include "test.h"
 
 /* Names are given here. */

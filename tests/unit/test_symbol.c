@@ -1,4 +1,4 @@
-#include "symbol.h"
+#include "system/symbol.h"
 
 #include <stdlib.h>
 #include <string.h>

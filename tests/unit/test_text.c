@@ -1,4 +1,4 @@
-#include "text.h"
+#include "system/text.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "thread.h"
+#include "system/thread.h"
 
 #include <pthread.h>
 #include <string.h>

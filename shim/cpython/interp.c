@@ -1,0 +1,187 @@
+#include "cpython/interp.h"
+
+#include <string.h>
+
+#include "cpython/real.h"
+#include "system/loader.h"
+
+uint32_t interp_epoch = 1;
+bool interp_slot_follows;
+bool interp_ensures_itself;
+bool interp_is_debug;
+bool interp_is_over;
+bool interp_end_is_unwatched;
+bool interp_end_is_watched;
+
+static PyThreadState *(*current_getter)(void);
+
+uint32_t interp_next_epoch(void) {
+    uint32_t epoch = __atomic_add_fetch(&interp_epoch, 1, __ATOMIC_ACQ_REL);
+    /* 0 is what a thread that never called has. */
+    return epoch ? epoch : __atomic_add_fetch(&interp_epoch, 1, __ATOMIC_ACQ_REL);
+}
+
+bool interp_contains(const void *address) {
+    uintptr_t object = loader_object_of(address);
+    return object && object == loader_object_of((const void *)real.Py_IsInitialized);
+}
+
+void interp_learn(void) {
+    interp_ensures_itself =
+        interp_contains((const void *)real.PyGILState_Ensure) && interp_contains((const void *)real.PyGILState_Release);
+    interp_slot_follows = real._PyThreadState_GetCurrent || real.PyThreadState_GetUnchecked;
+    interp_is_debug = real._Py_NegativeRefcount != NULL;
+    current_getter = real.PyThreadState_GetUnchecked  ? real.PyThreadState_GetUnchecked
+                     : real._PyThreadState_GetCurrent ? real._PyThreadState_GetCurrent
+                                                      : real._PyThreadState_UncheckedGet;
+}
+
+PyThreadState *interp_current(void) {
+    if (current_getter) {
+        return current_getter();
+    }
+    return real._PyThreadState_Current ? __atomic_load_n(real._PyThreadState_Current, __ATOMIC_RELAXED) : NULL;
+}
+
+bool interp_is_initialized(void) {
+    return real.Py_IsInitialized && real.Py_IsInitialized();
+}
+
+bool interp_has_gil(void) {
+    return !real.PyEval_ThreadsInitialized || real.PyEval_ThreadsInitialized();
+}
+
+bool interp_is_finalizing(void) {
+    if (real.Py_IsFinalizing) {
+        return real.Py_IsFinalizing();
+    }
+    if (real._Py_IsFinalizing) {
+        return real._Py_IsFinalizing();
+    }
+    if (real._Py_Finalizing) {
+        return __atomic_load_n(real._Py_Finalizing, __ATOMIC_RELAXED) != NULL;
+    }
+    return !interp_is_initialized(); /* 2.7 has no flag, it says "not initialized" meanwhile */
+}
+
+/* ---- the end of its life ------------------------------------------------------------------------------------------- */
+
+void interp_watch_end(void (*ended)(void)) {
+    bool expected = false;
+    if (!__atomic_compare_exchange_n(&interp_end_is_watched, &expected, true, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_RELAXED)) {
+        return;
+    }
+    interp_is_over = false;
+    bool is_told = real.Py_AtExit && real.Py_AtExit(ended) == 0;
+    __atomic_store_n(&interp_end_is_unwatched, !is_told, __ATOMIC_RELAXED);
+}
+
+void interp_unwatch_end(void) {
+    __atomic_store_n(&interp_end_is_watched, false, __ATOMIC_RELEASE);
+    __atomic_store_n(&interp_end_is_unwatched, false, __ATOMIC_RELAXED);
+}
+
+void interp_note_import(void) {
+    if (!interp_end_is_watched && interp_is_initialized()) {
+        __atomic_store_n(&interp_end_is_unwatched, true, __ATOMIC_RELAXED);
+    }
+}
+
+/* 2.7 says "not initialized" while it finalizes as well, and lets other threads run then. */
+bool interp_has_ended(void) {
+    return interp_may_have_ended() && !interp_is_initialized() && (interp_is_over || !interp_is_finalizing());
+}
+
+/* ---- what is alive, and which interpreter it belongs to ------------------------------------------------------------- */
+
+bool interp_is_alive(const PyThreadState *state) {
+    for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
+         interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
+        for (PyThreadState *at = real.PyInterpreterState_ThreadHead(interp); at; at = real.PyThreadState_Next(at)) {
+            if (at == state) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* PyThreadState_GetInterpreter came with 3.9. Before, `interp` is one of the first three words in every version: the one
+ * that is an interpreter; the others are pointers to states. Looked for once: other threads make and end interpreters, and
+ * whoever has not got the GIL can't walk their list. */
+enum { WORD_UNKNOWN = -1 };
+static int interp_word = WORD_UNKNOWN;
+static PyInterpreterState *main_interp; /* up to 3.6 */
+
+static PyInterpreterState *word_of(const PyThreadState *state, int word) {
+    void *value;
+    memcpy(&value, (const char *)state + (size_t)word * sizeof value, sizeof value);
+    return value;
+}
+
+static void learn_word(const PyThreadState *state) {
+    for (int word = 0; word < 3; word++) {
+        for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
+             interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
+            if (word_of(state, word) == interp) {
+                __atomic_store_n(&interp_word, word, __ATOMIC_RELAXED);
+                return;
+            }
+        }
+    }
+}
+
+PyInterpreterState *interp_of(const PyThreadState *state) {
+    if (real.PyThreadState_GetInterpreter) {
+        return real.PyThreadState_GetInterpreter((PyThreadState *)state);
+    }
+    if (__atomic_load_n(&interp_word, __ATOMIC_RELAXED) == WORD_UNKNOWN) {
+        learn_word(state);
+    }
+    int word = __atomic_load_n(&interp_word, __ATOMIC_RELAXED);
+    return word == WORD_UNKNOWN ? NULL : word_of(state, word);
+}
+
+PyInterpreterState *interp_main(void) {
+    if (real.PyInterpreterState_Main) {
+        return real.PyInterpreterState_Main();
+    }
+    PyInterpreterState *last = __atomic_load_n(&main_interp, __ATOMIC_RELAXED);
+    if (last) {
+        return last;
+    }
+    for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
+         interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
+        last = interp; /* new ones are put in front */
+    }
+    __atomic_store_n(&main_interp, last, __ATOMIC_RELAXED);
+    return last;
+}
+
+void interp_learn_from(const PyThreadState *attached) {
+    if (!real.PyThreadState_GetInterpreter && !main_interp) {
+        interp_of(attached);
+        interp_main();
+    }
+}
+
+void interp_forget(void) {
+    __atomic_store_n(&interp_word, WORD_UNKNOWN, __ATOMIC_RELAXED);
+    __atomic_store_n(&main_interp, NULL, __ATOMIC_RELAXED);
+}
+
+void interp_describe(struct text *text) {
+    static const char *const ways[] = {
+        [REAL_UNBOUND] = "not bound", [REAL_SHARED] = "shared",   [REAL_STATIC] = "static",
+        [REAL_LATE] = "opened late",  [REAL_REFUSED] = "refused",
+    };
+    const char *version = real.Py_GetVersion ? real.Py_GetVersion() : "?";
+    text_add(text, "CPython ");
+    text_add_span(text, version, strcspn(version, " "));
+    text_add(text, interp_is_debug ? " debug (" : " release (");
+    text_add(text, ways[real_status.binding]);
+    text_add(text, ", ");
+    text_add(text, real_status.path);
+    text_add(text, ")");
+}

@@ -1,0 +1,54 @@
+#include "cpython/pystack.h"
+
+#include <string.h>
+
+#include "cpython/interp.h"
+#include "cpython/real.h"
+#include "system/elf.h"
+#include "system/snapshot.h"
+#include "system/symbol.h"
+
+typedef void dump_function(int fd, PyThreadState *state);
+
+/* Exported by 3.6 to 3.8 and by 3.11, 3.12; hidden in 3.9, 3.10, 3.13 and 3.14, where the .symtab of the file has it
+ * unless it is stripped. From 3.15 on it is public, and returns what went wrong, which nobody needs here. 2.7 has nothing of the
+ * kind. */
+static dump_function *find_dump(void) {
+    static dump_function *found;
+    static unsigned sought_in; /* generation of the binding */
+    if (sought_in == real_status.generation) {
+        return found;
+    }
+    sought_in = real_status.generation;
+    found =
+        real.PyUnstable_DumpTraceback ? (dump_function *)(void *)real.PyUnstable_DumpTraceback : real._Py_DumpTraceback;
+    struct elf_object object;
+    if (!found && elf_find_by_address((const void *)real.Py_IsInitialized, &object)) {
+        void *address = symbol_find_hidden(&object, "_Py_DumpTraceback");
+        memcpy(&found, &address, sizeof address);
+    }
+    return found;
+}
+
+struct dump {
+    dump_function *function;
+    PyThreadState *state;
+};
+
+static void dump(int fd, void *argument) {
+    const struct dump *what = argument;
+    if (interp_is_alive(what->state)) {
+        what->function(fd, what->state);
+    }
+}
+
+const char *pystack_take(PyThreadState *state, char *buffer, size_t capacity) {
+    struct dump what = {find_dump(), state};
+    buffer[0] = '\0';
+    if (!what.function || !state) {
+        return state ? "this CPython has no function for it" : "no state";
+    }
+    long length = snapshot_run(dump, &what, buffer, capacity - 1);
+    buffer[length > 0 ? length : 0] = '\0';
+    return length < 0 ? "the process can't be copied" : length ? NULL : "it could not be read";
+}

@@ -1,0 +1,198 @@
+/* abort(3), seen: who led CPython into its fatal error. Exported under the name; always ends in the real one.
+ *
+ * It may be called in a signal handler and with any lock held, so nothing here allocates, loads or waits. What glibc
+ * itself aborts for (a failed assert, a corrupt heap) does not come by here. */
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cpython/interp.h"
+#include "cpython/real.h"
+#include "diagnose/fatal.h"
+#include "diagnose/fatal_text.h"
+#include "diagnose/frames.h"
+#include "diagnose/report.h"
+#include "journal/journal.h"
+#include "process/ending.h"
+#include "process/options.h"
+#include "system/aside.h"
+#include "system/elf.h"
+#include "system/late.h"
+#include "system/thread.h"
+
+static void (*real_abort)(void);
+
+void fatal_start(void) {
+    void *address = late_real_dlsym(RTLD_NEXT, "abort");
+    memcpy(&real_abort, &address, sizeof address);
+}
+
+enum place { OUTSIDE, CPYTHON, OURS, LIBC };
+
+static enum place place_of(const void *address, struct elf_object *object) {
+    struct elf_object cpython, ours, libc;
+    if (!elf_find_by_address((const char *)address - 1, object)) {
+        return OUTSIDE;
+    }
+    if (elf_find_by_address((const void *)real.Py_IsInitialized, &cpython) && elf_is_same(object, &cpython)) {
+        return CPYTHON;
+    }
+    if (elf_find_by_address((const void *)fatal_start, &ours) && elf_is_same(object, &ours)) {
+        return OURS;
+    }
+    return elf_find_by_address((const void *)real_abort, &libc) && elf_is_same(object, &libc) ? LIBC : OUTSIDE;
+}
+
+static bool is_one_of(const char *name, const char *const *names, size_t count) {
+    for (size_t i = 0; name && i < count; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+#define IS_ONE_OF(name, names) is_one_of(name, names, sizeof(names) / sizeof *(names))
+
+/* The name of the function that was called where `address` is the return address, by the call instruction and the PLT
+ * or GOT slot that it goes through: compilers put the end of a function far from its name. NULL: it can't be told. */
+static const char *called_at(const void *address) {
+#if defined(__x86_64__)
+    uint8_t code[6], stub[16];
+    int32_t distance;
+    uintptr_t at = (uintptr_t)address, target = 0;
+    if (!thread_read_memory((const void *)(at - sizeof code), code, sizeof code)) {
+        return NULL;
+    }
+    memcpy(&distance, code + 2, sizeof distance);
+    if (code[1] == 0xe8) { /* call stub */
+        uintptr_t place = at + (uintptr_t)(intptr_t)distance;
+        if (!thread_read_memory((const void *)place, stub, sizeof stub)) {
+            return NULL;
+        }
+        size_t skip = memcmp(stub, "\xf3\x0f\x1e\xfa", 4) == 0 ? 4 : 0; /* endbr64 */
+        skip += stub[skip] == 0xf2;                                     /* bnd */
+        if (stub[skip] != 0xff || stub[skip + 1] != 0x25) {             /* jmp *slot(%rip) */
+            target = place;
+        } else {
+            memcpy(&distance, stub + skip + 2, sizeof distance);
+            at = place + skip + 6;
+        }
+    } else if (code[0] != 0xff || code[1] != 0x15) { /* call *slot(%rip) */
+        return NULL;
+    }
+    if (!target && !thread_read_memory((const void *)(at + (uintptr_t)(intptr_t)distance), &target, sizeof target)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < REAL_API_COUNT; i++) {
+        if (real_wrappers[i] == (const void *)target) {
+            return real_api_names[i];
+        }
+    }
+    struct elf_object object;
+    size_t offset = 1;
+    const char *name = elf_find_by_address((const void *)target, &object)
+                           ? elf_function_at(&object, (const void *)target, &offset)
+                           : NULL;
+    return offset == 0 ? name : NULL;
+#else
+    (void)address;
+    return NULL;
+#endif
+}
+
+/* Where the stack leads from the program into CPython's end. */
+struct course {
+    bool is_fatal;       /* by Py_FatalError and its like */
+    bool is_terminate;   /* by std::terminate */
+    bool has_entry;      /* a frame of CPython */
+    const void *culprit; /* the innermost frame outside CPython and libc; NULL: none */
+    const char *entry;   /* the function of CPython that it called; NULL: not known */
+};
+
+/* In a guessed stack, addresses that earlier calls left behind stand between those that are real, often of the same
+ * function. The real one made the call that the frame inside it shows. */
+enum { GUESSES = 4 };
+
+static void follow(void *const *frames, size_t count, bool is_guess, struct course *course) {
+    const char *inside = NULL; /* CPython's frame that was met last */
+    unsigned guesses = is_guess ? GUESSES : 0;
+    static const char *const fatal[] = {"Py_FatalError", "_Py_FatalErrorFunc", "_Py_FatalErrorFormat",
+                                        "_Py_FatalError_TstateNULL", "_Py_FatalRefcountErrorFunc"};
+    static const char *const terminate[] = {"_ZSt9terminatev", "_ZN10__cxxabiv111__terminateEPFvvE"};
+    for (size_t i = 0; i < count && (!course->culprit || guesses); i++) {
+        struct elf_object object;
+        size_t offset;
+        enum place place = place_of(frames[i], &object);
+        if (place == LIBC || (place == OUTSIDE && !object.segments)) {
+            continue;
+        }
+        const char *name = elf_function_at(&object, (const char *)frames[i] - 1, &offset);
+        if (course->culprit) {
+            const char *called = place == OUTSIDE ? called_at(frames[i]) : NULL;
+            guesses--;
+            if (called && strcmp(called, inside) == 0) {
+                course->culprit = frames[i];
+                course->entry = called;
+                break;
+            }
+        } else if (place == CPYTHON) {
+            course->is_fatal = course->is_fatal || IS_ONE_OF(name, fatal);
+            course->entry = inside = name;
+            course->has_entry = true;
+        } else if (place == OUTSIDE && IS_ONE_OF(name, terminate)) {
+            course->is_terminate = true;
+        } else if (place == OUTSIDE && course->has_entry) {
+            const char *called = called_at(frames[i]);
+            course->culprit = frames[i];
+            course->entry = called ? called : course->entry;
+            guesses = called && inside && strcmp(called, inside) != 0 ? guesses : 0;
+        }
+    }
+    /* 3.13 exports less of Py_FatalError's family. */
+    course->is_fatal =
+        course->is_fatal || (course->culprit && is_one_of(course->entry, real_api_names, REAL_API_COUNT));
+    static const char *const mains[] = {"Py_Main", "Py_BytesMain", "Py_RunMain"};
+    /* The interpreter's own program is no culprit; nor is, unless asked, a module that calls Py_FatalError: it means to. */
+    bool is_asked = journal_is_on || options.verbosity >= 1;
+    if (IS_ONE_OF(course->entry, mains) || (IS_ONE_OF(course->entry, fatal) && !is_asked)) {
+        course->culprit = NULL;
+    }
+}
+
+/* `frame`: abort's. */
+static void tell_end(void *frame) {
+    void *frames[40];
+    bool is_guess;
+    struct course course = {.is_fatal = false};
+    size_t count = frames_here(frames, sizeof frames / sizeof frames[0], frame, &is_guess);
+    follow(frames, count, is_guess, &course);
+    bool is_asked = journal_is_on || options.verbosity >= 1;
+    if (course.is_fatal && (course.culprit || is_asked)) {
+        char said[300];
+        struct text text = text_start(said, sizeof said);
+        fatal_text_add(&text, frames, count, course.culprit, frame);
+        report_fatal(REPORT_fatal, course.culprit, course.entry, text_end(&text));
+    } else if (course.is_terminate && (is_asked || course.has_entry || interp_is_finalizing())) {
+        report_fatal(REPORT_terminate, course.culprit, course.entry, "");
+    }
+}
+
+_Noreturn __attribute__((visibility("default"))) void abort(void) {
+    static bool is_ending;
+    if (real_is_served() && options.mode != MODE_OFF && !__atomic_exchange_n(&is_ending, true, __ATOMIC_RELAXED)) {
+        report_call = (struct report_call){NULL, JOURNAL_NO_CALL, __builtin_frame_address(0)};
+        aside_run(tell_end, __builtin_frame_address(0)); /* the stack may be what has come to its end */
+        ending_now();
+    }
+    if (real_abort) {
+        real_abort();
+    }
+    for (;;) {
+        raise(SIGABRT);
+        _exit(127);
+    }
+}

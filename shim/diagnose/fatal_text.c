@@ -1,0 +1,132 @@
+#include "diagnose/fatal_text.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "cpython/real.h"
+#include "system/aside.h"
+#include "system/elf.h"
+#include "system/thread.h"
+
+/* How much of the stack the functions of CPython's end take: one or two. */
+enum { STACK_WORDS = 32, TEXT_MAX = 240 };
+
+/* Where a text may lie: in CPython, or in the module that called Py_FatalError itself. */
+struct places {
+    struct elf_object objects[2];
+    size_t count;
+};
+
+static bool is_constant(const struct elf_object *object, uintptr_t address) {
+    for (size_t i = 0; i < object->segment_count; i++) {
+        const ElfW(Phdr) *segment = &object->segments[i];
+        if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W) &&
+            address - object->bias - segment->p_vaddr < segment->p_memsz) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The string that begins at `address`, if it can be a message: words, from where another string has ended. */
+static const char *message_at(const struct places *places, uintptr_t address) {
+    bool is_inside = false;
+    for (size_t i = 0; i < places->count; i++) {
+        is_inside = is_inside || (is_constant(&places->objects[i], address - 1) &&
+                                  is_constant(&places->objects[i], address + TEXT_MAX));
+    }
+    const char *text = (const char *)address;
+    if (!is_inside || text[-1]) {
+        return NULL;
+    }
+    size_t length = 0;
+    for (; text[length]; length++) {
+        if (length == TEXT_MAX || text[length] < ' ' || text[length] > '~') {
+            return NULL;
+        }
+    }
+    static const char heading[] = "Fatal Python error";
+    return length >= 8 && strchr(text, ' ') && strncmp(text, heading, sizeof heading - 1) != 0 ? text : NULL;
+}
+
+/* The registers that a function must leave as they were, and what it has put aside: fatal_error still needs the text. Our own
+ * frames on the host's stack, which have those registers by now, end at `frame`. */
+static const char *find_on_stack(const struct places *places, const void *frame) {
+    uintptr_t above[STACK_WORDS];
+    size_t count = thread_read_memory(frame, above, sizeof above) ? STACK_WORDS : 0;
+    const char *found = NULL;
+    for (size_t i = 0; i < count && !found; i++) {
+        found = message_at(places, above[i]);
+    }
+    const uintptr_t *at = aside_host_stack();
+    for (; at && (const void *)at < frame && !found; at++) {
+        found = message_at(places, *at);
+    }
+    return found;
+}
+
+#if defined(__x86_64__)
+/* What an instruction that loads %rdi or %rsi loads: lea text(%rip),%rdi; in programs that are not position-independent, too,
+ * mov $text,%edi. 0: it is no such instruction. */
+static uintptr_t loaded_by(const uint8_t *code, uintptr_t at, const uint8_t *end) {
+    int32_t number;
+    if (end - code >= 7 && code[0] == 0x48 && code[1] == 0x8d && (code[2] == 0x3d || code[2] == 0x35)) {
+        memcpy(&number, code + 3, sizeof number);
+        return at + 7 + (uintptr_t)(intptr_t)number;
+    }
+    if (end - code >= 5 && (code[0] == 0xbf || code[0] == 0xbe)) {
+        memcpy(&number, code + 1, sizeof number);
+        return (uintptr_t)(uint32_t)number;
+    }
+    return 0;
+}
+#endif
+
+/* Before 3.10 the text is no more needed once it is written. It was loaded in front of the call of Py_FatalError or
+ * _Py_FatalErrorFunc. */
+static const char *find_at_call(const struct places *places, const void *returns_to) {
+    const char *text = NULL;
+#if defined(__x86_64__)
+    enum { CALL = 5, BEFORE = 26 };
+    uint8_t code[BEFORE];
+    uintptr_t start = (uintptr_t)returns_to - sizeof code;
+    size_t size = thread_read_memory((const void *)start, code, sizeof code) ? sizeof code - CALL : 0;
+    for (size_t i = size; i-- > 0 && !text;) { /* the last one in front of it */
+        uintptr_t loaded = loaded_by(code + i, start + i, code + size);
+        text = loaded ? message_at(places, loaded) : NULL;
+    }
+#else
+    (void)places;
+    (void)returns_to;
+#endif
+    return text;
+}
+
+static void add_place(struct places *places, const void *address) {
+    places->count += elf_find_by_address(address, &places->objects[places->count]);
+}
+
+void fatal_text_add(struct text *text, void *const *frames, size_t count, const void *culprit, const void *frame) {
+    struct places places = {.count = 0};
+    add_place(&places, (const void *)real.Py_IsInitialized);
+    if (culprit) {
+        add_place(&places, (const char *)culprit - 1);
+    }
+    const char *found = find_on_stack(&places, frame);
+    for (size_t i = 0; i < count && !found; i++) {
+        found = find_at_call(&places, frames[i]);
+        if (frames[i] == culprit) {
+            break;
+        }
+    }
+    for (const char *at = found; at && *at; at++) {
+        if (at[0] == '%' && at[1] == 'p') {
+            text_add(text, "...");
+            at++;
+        } else {
+            char letter[] = {*at, '\0'};
+            text_add(text, letter);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+#include "diagnose/frames.h"
+
+#include <string.h>
+#include <unwind.h>
+
+#include "diagnose/stacks.h"
+#include "system/aside.h"
+#include "system/elf.h"
+
+struct unwinder {
+    _Unwind_Reason_Code (*backtrace)(_Unwind_Trace_Fn, void *);
+    _Unwind_Ptr (*get_ip)(struct _Unwind_Context *);
+};
+
+static void *export_of(const struct elf_object *object, const char *name) {
+    const ElfW(Sym) *symbol = elf_find_export(object, name);
+    return symbol ? elf_symbol_address(object, symbol) : NULL;
+}
+
+static bool find_unwinder(const struct elf_object *object, void *argument) {
+    struct unwinder *unwinder = argument;
+    const char *slash = strrchr(object->name, '/');
+    if (!slash || strncmp(slash + 1, "libgcc_s.so", strlen("libgcc_s.so")) != 0) {
+        return false;
+    }
+    void *backtrace = export_of(object, "_Unwind_Backtrace"), *get_ip = export_of(object, "_Unwind_GetIP");
+    memcpy(&unwinder->backtrace, &backtrace, sizeof backtrace);
+    memcpy(&unwinder->get_ip, &get_ip, sizeof get_ip);
+    return backtrace && get_ip;
+}
+
+struct walk {
+    const struct unwinder *unwinder;
+    void **frames;
+    size_t capacity, count, skip;
+};
+
+static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument) {
+    struct walk *walk = argument;
+    if (walk->skip) {
+        walk->skip--;
+        return _URC_NO_REASON;
+    }
+    if (walk->count == walk->capacity) {
+        return _URC_END_OF_STACK;
+    }
+    void *address = (void *)walk->unwinder->get_ip(context);
+    if (!address) {
+        return _URC_END_OF_STACK;
+    }
+    walk->frames[walk->count++] = address;
+    return _URC_NO_REASON;
+}
+
+__attribute__((noinline)) size_t frames_here(void **frames, size_t capacity, const void *frame, bool *is_guess) {
+    struct unwinder unwinder = {NULL, NULL};
+    *is_guess = !elf_visit(find_unwinder, &unwinder);
+    if (!*is_guess) {
+        struct walk walk = {&unwinder, frames, capacity, 0, 1}; /* this function's own frame */
+        unwinder.backtrace(visit, &walk);
+        return walk.count;
+    }
+    struct stack stack;
+    memset(&stack, 0, sizeof stack);
+    frame = frame ? frame : aside_host_stack();
+    struct thread_look look = {.stack = (uintptr_t)(frame ? frame : __builtin_frame_address(0))};
+    stacks_guess(&look, &stack); /* the first is look.pc */
+    stack.count -= stack.count > 0;
+    memmove(stack.frames, stack.frames + 1, stack.count * sizeof stack.frames[0]);
+    size_t count = stack.count < capacity ? stack.count : capacity;
+    memcpy(frames, stack.frames, count * sizeof *frames);
+    return count;
+}

@@ -1,0 +1,169 @@
+#include "diagnose/holder.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cpython/current.h"
+#include "cpython/interp.h"
+#include "cpython/real.h"
+#include "journal/journal.h"
+#include "system/snapshot.h"
+#include "system/thread.h"
+
+enum { TCB_WORDS = 512, STATE_WORDS = 24 /* it is at 144 to 176 bytes */, FOUND_MAX = 512 };
+
+/* Where glibc's thread descriptor keeps the tid: looked up in this thread's own. 0: not found. */
+static size_t find_tid_offset(void) {
+    int words[TCB_WORDS];
+    int me = (int)syscall(SYS_gettid);
+    size_t found = 0;
+    if (!thread_read_memory((const void *)pthread_self(), words, sizeof words)) {
+        return 0;
+    }
+    for (size_t i = 0; i < TCB_WORDS; i++) {
+        if (words[i] == me) {
+            if (found) {
+                return 0; /* in two places: which is it? */
+            }
+            found = i * sizeof words[0];
+        }
+    }
+    return found;
+}
+
+pid_t holder_tid_of(uintptr_t pthread) {
+    static size_t offset;
+    static bool was_sought;
+    if (!was_sought) {
+        offset = find_tid_offset();
+        was_sought = true;
+    }
+    int tid = 0;
+    if (!offset || !thread_read_memory((const char *)pthread + offset, &tid, sizeof tid) || !thread_exists(tid)) {
+        return 0;
+    }
+    return tid;
+}
+
+/* A state has the pthread_self() of the thread that made it somewhere in its first words, in every version. It is the one
+ * that is a thread's descriptor: on x86-64 such a thing begins with its own address (the psABI's thread control
+ * block). */
+static uintptr_t creator_of(const PyThreadState *state) {
+    uintptr_t words[STATE_WORDS];
+    if (!thread_read_memory(state, words, sizeof words)) {
+        return 0;
+    }
+    for (size_t i = 0; i < STATE_WORDS; i++) {
+        uintptr_t self;
+        if (words[i] % 16 == 0 && thread_read_memory((const void *)words[i], &self, sizeof self) && self == words[i]) {
+            return words[i];
+        }
+    }
+    return 0;
+}
+
+/* The thread that says it has this state attached; NULL: that it holds the GIL with none. The last one to say so, for it is not
+ * noted where that was handed over. */
+static pid_t attacher_of(const PyThreadState *state) {
+    struct journal_thread thread;
+    uint64_t since = 0;
+    pid_t tid = 0;
+    for (unsigned i = 0; i < journal_count(); i++) {
+        if (journal_read_thread(i, &thread) && !thread.has_ended && thread.now.phase == JOURNAL_HOLDS &&
+            thread.now.state == state && (!tid || thread.now.since > since) && thread_exists(thread.tid)) {
+            since = thread.now.since;
+            tid = thread.tid;
+        }
+    }
+    return tid;
+}
+
+static void find_by_global(struct holder *holder) {
+    PyThreadState *state = interp_current();
+    holder->state = state;
+    holder->tid = attacher_of(state);
+    if (!state && !holder->tid) {
+        holder->kind = HOLDER_NONE;
+        return;
+    }
+    if (!holder->tid) {
+        holder->tid = holder_tid_of(creator_of(state));
+    }
+    holder->kind = holder->tid ? HOLDER_THREAD : HOLDER_UNKNOWN;
+}
+
+/* 3.12's PyThreadState_Swap sets the thread's state before it waits for the GIL. */
+static bool is_swapping(const struct journal_thread *thread) {
+    return thread->now.phase == JOURNAL_WAITS && thread->now.call == REAL_INDEX_PyThreadState_Swap;
+}
+
+/* What the thread has attached, by its thread-local. NULL: nothing, or that can't be read. */
+static PyThreadState *attached_by(uintptr_t pthread) {
+    PyThreadState *state = NULL;
+    const void *place = current_place_of(pthread);
+    return place && thread_read_memory(place, &state, sizeof(PyThreadState *)) ? state : NULL;
+}
+
+/* Threads whose thread-local can be read. Returns whether the holder is among them. */
+static bool find_by_place(pid_t waiter, struct holder *holder) {
+    struct journal_thread thread;
+    for (unsigned i = 0; i < journal_count(); i++) {
+        if (!journal_read_thread(i, &thread) || thread.has_ended || !thread_exists(thread.tid) ||
+            is_swapping(&thread)) {
+            continue;
+        }
+        PyThreadState *state = attached_by(thread.pthread);
+        bool is_better = holder->kind != HOLDER_THREAD || holder->tid == waiter;
+        if (state && is_better) {
+            *holder = (struct holder){HOLDER_THREAD, thread.tid, state};
+        }
+    }
+    return holder->kind == HOLDER_THREAD && holder->tid != waiter;
+}
+
+/* In a copy of the process: of the threads that made the states there are, those that have one attached. That of the holder
+ * may be behind thousands of states of threads that wait. */
+static void write_attachers(int fd, void *unused) {
+    (void)unused;
+    for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
+         interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
+        for (PyThreadState *at = real.PyInterpreterState_ThreadHead(interp); at; at = real.PyThreadState_Next(at)) {
+            uintptr_t creator = creator_of(at);
+            if (creator && attached_by(creator) && write(fd, &creator, sizeof creator) != sizeof creator) {
+                return;
+            }
+        }
+    }
+}
+
+/* Python threads that the shim has not met: found by the states they have made. */
+static void find_by_states(pid_t waiter, struct holder *holder) {
+    static uintptr_t found[FOUND_MAX];
+    if (!current_place_of((uintptr_t)pthread_self())) {
+        return;
+    }
+    long length = snapshot_run(write_attachers, NULL, (char *)found, sizeof found);
+    for (long i = 0; i < length / (long)sizeof found[0]; i++) {
+        PyThreadState *state = attached_by(found[i]);
+        pid_t tid = holder_tid_of(found[i]);
+        if (tid && tid != waiter && state) {
+            *holder = (struct holder){HOLDER_THREAD, tid, state};
+            return;
+        }
+    }
+}
+
+void holder_find(pid_t waiter, bool may_copy, struct holder *holder) {
+    memset(holder, 0, sizeof *holder);
+    if (!interp_slot_follows) {
+        find_by_global(holder);
+        return;
+    }
+    holder->kind = HOLDER_UNSEEN;
+    current_learn_aside();
+    if (!find_by_place(waiter, holder) && may_copy) {
+        find_by_states(waiter, holder);
+    }
+}

@@ -1,0 +1,218 @@
+#include "diagnose/leaving.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "cpython/interp.h"
+#include "cpython/real.h"
+#include "cpython/slot.h"
+#include "diagnose/here.h"
+#include "diagnose/report.h"
+#include "journal/journal.h"
+#include "process/ending.h"
+#include "process/options.h"
+#include "system/thread.h"
+
+enum status { NOBODYS, MADE, TAKEN, LEFT };
+
+/* What is not found within so many places of its own is not known. */
+enum { PLACES = 2048, NEAR = 16 };
+static struct left {
+    const void *state; /* NULL: a free place */
+    const void *caller;
+    pid_t maker;
+    uint16_t call;
+    uint8_t status;
+    char name[32]; /* the maker's, when it has ended */
+} table[PLACES];
+
+unsigned leaving_count;
+bool leaving_is_on;
+
+/* States that this thread has made, and seen no end of. A thread that has made none need not look through the table. */
+static __thread unsigned made_here __attribute__((tls_model("initial-exec")));
+
+/* Asked of the kernel once: a state made, attached and freed is three questions. */
+static __thread pid_t tid_here __attribute__((tls_model("initial-exec")));
+
+static pid_t this_thread(void) {
+    if (!tid_here) {
+        tid_here = (pid_t)syscall(SYS_gettid);
+    }
+    return tid_here;
+}
+
+/* ---- the table -------------------------------------------------------------------------------------------------- */
+
+static struct left *place_of(const void *state, unsigned step) {
+    uint64_t hash = ((uintptr_t)state >> 4) * 0x9e3779b97f4a7c15u;
+    return &table[((hash >> 40) + step) % PLACES];
+}
+
+static struct left *find(const void *state) {
+    for (unsigned i = 0; state && i < NEAR; i++) {
+        struct left *left = place_of(state, i);
+        if (__atomic_load_n(&left->state, __ATOMIC_ACQUIRE) == state) {
+            return left;
+        }
+    }
+    return NULL;
+}
+
+static void add(const void *state, uint16_t call, const void *caller) {
+    for (unsigned i = 0; i < NEAR; i++) {
+        struct left *left = place_of(state, i);
+        const void *nobody = NULL;
+        if (__atomic_compare_exchange_n(&left->state, &nobody, state, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+            left->caller = caller;
+            left->call = call;
+            left->maker = this_thread();
+            __atomic_store_n(&left->status, MADE, __ATOMIC_RELEASE);
+            __atomic_add_fetch(&leaving_count, 1, __ATOMIC_RELAXED);
+            made_here++;
+            return;
+        }
+    }
+}
+
+static void remove_place(struct left *left) {
+    __atomic_store_n(&left->status, NOBODYS, __ATOMIC_RELAXED);
+    __atomic_store_n(&left->state, NULL, __ATOMIC_RELEASE);
+    __atomic_sub_fetch(&leaving_count, 1, __ATOMIC_RELAXED);
+}
+
+void leaving_add(const void *state, const void *caller) {
+    if (!state) {
+        return;
+    }
+    leaving_drop(state); /* an earlier one at its address, whose end was not seen */
+    add(state, REAL_INDEX_PyThreadState_New, caller);
+}
+
+void leaving_look(const void *state) {
+    struct left *left = find(state);
+    if (left && left->maker != this_thread()) {
+        __atomic_store_n(&left->status, TAKEN, __ATOMIC_RELAXED);
+    }
+}
+
+void leaving_drop(const void *state) {
+    struct left *left = find(state);
+    if (left) {
+        made_here -= made_here && left->maker == this_thread();
+        remove_place(left);
+    }
+}
+
+void leaving_forget(void) {
+    for (unsigned i = 0; __atomic_load_n(&leaving_count, __ATOMIC_RELAXED) && i < PLACES; i++) {
+        if (__atomic_load_n(&table[i].state, __ATOMIC_RELAXED)) {
+            remove_place(&table[i]);
+        }
+    }
+}
+
+static void after_fork_in_child(void) {
+    tid_here = 0;
+    leaving_forget();
+}
+
+/* ---- a thread ends ---------------------------------------------------------------------------------------------- */
+
+/* The state in its slot: made by an Ensure that no Release ended. That of a thread of CPython's own is gone by now. */
+static void add_own(void) {
+    const PyThreadState *own = slot_get();
+    struct journal_now now = journal_now();
+    bool is_known = now.state == own;
+    bool may_be_left = options_look_on() && slot_goes_by_ident(); /* by an earlier thread: nobody has emptied it */
+    if (own && !find(own) && (is_known || !may_be_left)) {
+        add(own, is_known ? now.call : (uint16_t)JOURNAL_NO_CALL, is_known ? now.caller : NULL);
+    }
+}
+
+static void name_maker(struct left *left) {
+    struct journal_thread thread;
+    int index = journal_find(left->maker);
+    if (index >= 0 && journal_read_thread((unsigned)index, &thread) && thread.python_name[0]) {
+        memcpy(left->name, thread.python_name, sizeof left->name);
+    } else {
+        thread_read_name(left->maker, left->name);
+    }
+}
+
+void leaving_thread_ends(bool is_last) {
+    if (!leaving_is_on || !interp_is_initialized() || interp_is_finalizing()) {
+        return;
+    }
+    if (!is_last) {
+        add_own();
+        return;
+    }
+    pid_t me = made_here ? this_thread() : 0;
+    for (unsigned i = 0; me && i < PLACES; i++) {
+        struct left *left = &table[i];
+        if (__atomic_load_n(&left->status, __ATOMIC_ACQUIRE) == MADE && left->maker == me) {
+            name_maker(left);
+            __atomic_store_n(&left->status, LEFT, __ATOMIC_RELEASE);
+        }
+    }
+}
+
+/* What the thread holds as its end begins. Of a state that is not in its slot, notes tell, which may be out of date for a
+ * thread of CPython's own: CPython frees its state unseen, and the address may be another thread's state by now. */
+static PyThreadState *held_now(void) {
+    PyThreadState *current = interp_current();
+    return current == slot_get() || here_is_foreign() ? here_attached() : NULL;
+}
+
+static bool holds_gil_only(const struct journal_now *now) {
+    return !interp_slot_follows && now->phase == JOURNAL_HOLDS && !now->state && here_is_detached();
+}
+
+void leaving_thread_ends_observed(bool is_last) {
+    static __thread PyThreadState *held __attribute__((tls_model("initial-exec")));
+    leaving_thread_ends(is_last);
+    if (!options_look_on() || !interp_is_initialized() || interp_is_finalizing()) {
+        return;
+    }
+    if (!is_last) {
+        held = held_now();
+        return;
+    }
+    struct journal_now now = journal_now();
+    PyThreadState *current = interp_current();
+    bool is_noted = now.phase == JOURNAL_HOLDS && now.state == current && (current == held || here_is_foreign());
+    if (!interp_slot_follows && !is_noted) {
+        current = NULL;
+    }
+    if (current || holds_gil_only(&now)) {
+        report_tell(REPORT_DEADLOCK_FOLLOWS, REPORT_ends_with_gil, now.phase == JOURNAL_HOLDS ? now.caller : NULL,
+                    current, NULL);
+        leaving_died(current); /* it is told */
+    }
+}
+
+/* ---- telling ---------------------------------------------------------------------------------------------------- */
+
+void leaving_tell(void) {
+    for (unsigned i = 0; __atomic_load_n(&leaving_count, __ATOMIC_RELAXED) && i < PLACES; i++) {
+        struct left *left = &table[i];
+        if (__atomic_load_n(&left->status, __ATOMIC_ACQUIRE) == LEFT) {
+            const struct report_call call = {.caller = left->caller, .call = left->call};
+            report_tell_of(REPORT_leaves_states, &call, left->state, left->maker, left->name);
+            remove_place(left);
+        }
+    }
+}
+
+void leaving_prepare(void) {
+    leaving_is_on = options.mode != MODE_OFF &&
+                    (journal_is_on || options.verbosity >= 1 || options.exitcode != EXITCODE_NONE) &&
+                    pthread_atfork(NULL, NULL, after_fork_in_child) == 0;
+    if (leaving_is_on) {
+        ending_call(leaving_tell);
+    }
+}

@@ -1,0 +1,345 @@
+#include "diagnose/picture.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "cpython/interp.h"
+#include "cpython/real.h"
+#include "system/elf.h"
+#include "system/symbol.h"
+#include "system/ticks.h"
+
+/* ---- one thread ------------------------------------------------------------------------------------------------- */
+
+static bool python_object(struct elf_object *object) {
+    return elf_find_by_address((const void *)real.Py_IsInitialized, object);
+}
+
+/* From 3.7 on the GIL is inside _PyRuntime: the main interpreter's and what shares it. In 3.6 it is some static data. CPython
+ * always waits for it with a time limit, and asks for it when that is over. */
+bool picture_waits_in_python(const struct thread_look *look) {
+    struct elf_object python;
+    uintptr_t address = look->arguments[0];
+    if (!thread_is_in_futex(look) || !look->arguments[3] || !python_object(&python)) {
+        return false;
+    }
+    const ElfW(Sym) *runtime = real._PyRuntime ? elf_find_export(&python, "_PyRuntime") : NULL;
+    if (runtime) {
+        return address - (uintptr_t)real._PyRuntime < runtime->st_size;
+    }
+    for (size_t i = 0; i < python.segment_count; i++) {
+        const ElfW(Phdr) *segment = &python.segments[i];
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_W) &&
+            address - python.bias - segment->p_vaddr < segment->p_memsz) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool picture_is_unseen_waiter(pid_t tid) {
+    struct thread_look look;
+    for (int i = 0; i < 5 && thread_look(tid, &look); i++) {
+        if (picture_waits_in_python(&look)) {
+            return true;
+        }
+        if (look.state == 'S' && look.call >= 0) {
+            return false; /* it sleeps in something else */
+        }
+        struct timespec pause = {0, 300000};
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+/* Libraries that nobody suspects. */
+static bool is_system(const struct elf_object *object, const struct elf_object *python) {
+    static const char *const names[] = {"libc.so",  "libc-",    "ld-linux",   "libpthread", "libstdc++",
+                                        "libm.so",  "libgcc_s", "linux-vdso", "libgilshim", "libffi",
+                                        "_ctypes.", "libasan",  "libtsan",    "libubsan"};
+    const char *slash = strrchr(object->name, '/');
+    const char *name = slash ? slash + 1 : object->name;
+    if (elf_is_same(object, python)) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strncmp(name, names[i], strlen(names[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static const void *find_culprit(const struct stack *stack) {
+    struct elf_object python;
+    if (!python_object(&python)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < stack->count; i++) {
+        struct elf_object object;
+        const char *address = stack->frames[i];
+        if (address && elf_find_by_address(address - 1, &object) && !is_system(&object, &python)) {
+            if (!object.name[0] && strncmp(program_invocation_short_name, "python", 6) == 0) {
+                return NULL; /* the interpreter's main(): nothing but CPython is in between */
+            }
+            return address;
+        }
+    }
+    return NULL;
+}
+
+static bool take_party(struct party *party, pid_t tid) {
+    memset(party, 0, sizeof *party);
+    if (!thread_look(tid, &party->look)) {
+        return false;
+    }
+    party->wait = thread_waits_for(&party->look, &party->awaited);
+    stacks_take(&party->look, &party->stack);
+    party->culprit = find_culprit(&party->stack);
+    return true;
+}
+
+/* ---- circles ---------------------------------------------------------------------------------------------------- */
+
+static void swap_waiters(struct picture *picture, size_t one, size_t other) {
+    struct waiter waiter = picture->waiters[one];
+    picture->waiters[one] = picture->waiters[other];
+    picture->waiters[other] = waiter;
+}
+
+/* Makes one of all of them one that is told of, with its stack; returns where it is then. */
+static int bring_forward(struct picture *picture, size_t index) {
+    if (index >= picture->waiter_count) {
+        swap_waiters(picture, index, picture->waiter_count);
+        index = picture->waiter_count++;
+        picture->rest_count--;
+        picture->total = picture->waiter_count > picture->total ? picture->waiter_count : picture->total;
+    }
+    if (index >= PICTURE_WAITERS) {
+        swap_waiters(picture, index, PICTURE_WAITERS - 1);
+        index = PICTURE_WAITERS - 1;
+        picture->has_waiting_look[index] = false;
+    }
+    if (!picture->has_waiting_look[index]) {
+        picture->has_waiting_look[index] = take_party(&picture->waiting[index], picture->waiters[index].tid);
+    }
+    return (int)index;
+}
+
+static int find_waiter(struct picture *picture, pid_t tid) {
+    for (size_t i = 0; i < picture->waiter_count + picture->rest_count; i++) {
+        if (picture->waiters[i].tid == tid) {
+            return bring_forward(picture, i);
+        }
+    }
+    return -1;
+}
+
+/* The same; a thread that waits in CPython's own loop is added. */
+static int find_or_add_waiter(struct picture *picture, pid_t tid) {
+    int found = find_waiter(picture, tid);
+    if (found >= 0 || tid == picture->holder.tid || !picture_is_unseen_waiter(tid)) {
+        return found;
+    }
+    size_t index = picture->waiter_count + picture->rest_count++;
+    struct waiter *waiter = &picture->waiters[index];
+    struct thread_look look;
+    memset(waiter, 0, sizeof *waiter);
+    waiter->tid = tid;
+    waiter->is_unseen = true;
+    waiter->since = ticks_monotonic();
+    if (thread_look(tid, &look)) {
+        memcpy(waiter->name, look.name, sizeof waiter->name);
+    }
+    return bring_forward(picture, index);
+}
+
+/* The first of all waiters of whose stack that is so. */
+static int find_by_stack(struct picture *picture, bool (*is_so)(const struct stack *stack, const void *what),
+                         const void *what) {
+    static struct party further;
+    for (size_t i = 0; i < picture->waiter_count + picture->rest_count; i++) {
+        bool is_taken = i < PICTURE_WAITERS && picture->has_waiting_look[i];
+        if ((is_taken && is_so(&picture->waiting[i].stack, what)) ||
+            (!is_taken && take_party(&further, picture->waiters[i].tid) && is_so(&further.stack, what))) {
+            return bring_forward(picture, i);
+        }
+    }
+    return -1;
+}
+
+/* From the mutex that the holder waits for, by its owner, who may wait for another mutex, to a thread that waits for the
+ * GIL. */
+static bool is_lock_order(struct picture *picture) {
+    enum { LONGEST = 8 };
+    pid_t owner = picture->holding.awaited;
+    if (picture->holding.wait != THREAD_WAITS_MUTEX) {
+        return false;
+    }
+    for (picture->between = 0; picture->between < LONGEST; picture->between++) {
+        struct thread_look look;
+        picture->partner = find_or_add_waiter(picture, owner);
+        if (picture->partner >= 0) {
+            return true;
+        }
+        if (owner == picture->holder.tid || !thread_look(owner, &look) ||
+            thread_waits_for(&look, &owner) != THREAD_WAITS_MUTEX) {
+            break;
+        }
+    }
+    return false;
+}
+
+/* The frame whose function the call to __cxa_guard_acquire is in; NULL: there is none. */
+static void *guarded_function(const struct stack *stack) {
+    for (size_t i = 0; i + 1 < stack->sure && i < 6; i++) {
+        if (symbol_is(stack->frames[i], "__cxa_guard_acquire")) {
+            return stacks_function_of(stack->frames[i + 1]);
+        }
+    }
+    return NULL;
+}
+
+/* Whether the thread is inside the function, but not by its innermost frames, which wait for the GIL. */
+static bool is_in_function(const struct stack *stack, const void *function) {
+    for (size_t frame = 2; frame < stack->sure; frame++) {
+        if (stacks_function_of(stack->frames[frame]) == function) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_guard(struct picture *picture) {
+    const void *function = guarded_function(&picture->holding.stack);
+    picture->partner = function ? find_by_stack(picture, is_in_function, function) : -1;
+    return picture->partner >= 0;
+}
+
+/* glibc's pthread_once sleeps in the same function that runs the initialization, further down another's stack. */
+static bool is_once(struct picture *picture) {
+    struct elf_object object;
+    const struct stack *stack = &picture->holding.stack;
+    if (!thread_is_in_futex(&picture->holding.look) || !stack->sure ||
+        !elf_find_by_address(stack->frames[0], &object) || !strstr(object.name, "/libc")) {
+        return false;
+    }
+    const void *function = stacks_function_of(stack->frames[0]);
+    picture->partner = function ? find_by_stack(picture, is_in_function, function) : -1;
+    return picture->partner >= 0;
+}
+
+static bool is_in_library(const struct stack *stack, const void *what) {
+    const struct elf_object *library = what;
+    for (size_t i = 0; i < stack->count; i++) {
+        struct elf_object object;
+        if (stack->frames[i] && elf_find_by_address((const char *)stack->frames[i] - 1, &object) &&
+            object.segments == library->segments) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A lock whose owner can't be told: a library's own, Rust's, a condition variable. The library whose function sleeps in it
+ * is on the waiter's stack, too, and not as its caller alone: HDF5's global lock, std::sync::Once. */
+static bool is_inside_same(struct picture *picture) {
+    struct elf_object library;
+    const void *culprit = picture->holding.culprit;
+    if (!culprit || !thread_is_in_futex(&picture->holding.look) ||
+        !elf_find_by_address((const char *)culprit - 1, &library)) {
+        return false;
+    }
+    picture->partner = find_by_stack(picture, is_in_library, &library);
+    return picture->partner >= 0;
+}
+
+static enum picture_kind find_circle(struct picture *picture) {
+    picture->partner = find_waiter(picture, picture->holder.tid);
+    if (picture->partner >= 0) {
+        return PICTURE_SELF;
+    }
+    if (is_lock_order(picture)) {
+        return PICTURE_LOCK_ORDER;
+    }
+    if (picture->holding.wait == THREAD_WAITS_THREAD) {
+        picture->partner = find_or_add_waiter(picture, picture->holding.awaited);
+        if (picture->partner >= 0) {
+            return PICTURE_JOIN;
+        }
+    }
+    if (is_guard(picture)) {
+        return PICTURE_GUARD;
+    }
+    if (is_once(picture)) {
+        return PICTURE_ONCE;
+    }
+    return is_inside_same(picture) ? PICTURE_INSIDE : PICTURE_PLAIN;
+}
+
+void picture_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total, size_t rest) {
+    memset(picture, 0, sizeof *picture);
+    picture->waiters = waiters;
+    picture->waiter_count = count;
+    picture->rest_count = rest;
+    picture->total = total;
+    picture->partner = -1;
+    holder_find(count ? waiters[0].tid : 0, true, &picture->holder);
+    for (size_t i = 0; i < count && i < PICTURE_WAITERS; i++) {
+        picture->has_waiting_look[i] = take_party(&picture->waiting[i], waiters[i].tid);
+    }
+    if (picture->holder.kind == HOLDER_THREAD) {
+        int index = journal_find(picture->holder.tid);
+        picture->has_record = index >= 0 && journal_read_thread((unsigned)index, &picture->record);
+        picture->has_holder_look = take_party(&picture->holding, picture->holder.tid);
+    }
+    if (picture->has_holder_look) {
+        picture->kind = find_circle(picture);
+    }
+}
+
+bool picture_attached_at(const struct picture *picture, const void **place, uint16_t *call) {
+    struct journal_event event;
+    unsigned index;
+    if (!journal_find_attach_by(picture->holder.tid, picture->holder.state, &event, &index) ||
+        event.kind == JOURNAL_NEW || !event.caller) {
+        return false;
+    }
+    *place = event.caller;
+    *call = event.call;
+    return true;
+}
+
+const void *picture_place_of_holder(const struct picture *picture) {
+    if (picture->holding.culprit) {
+        return picture->holding.culprit;
+    }
+    return picture->has_record ? picture->record.now.caller : NULL;
+}
+
+const void *picture_caller_of_holder(const struct picture *picture) {
+    struct elf_object python, library, object;
+    const struct stack *stack = &picture->holding.stack;
+    const char *culprit = picture->holding.culprit;
+    bool is_beyond = false;
+    if (!culprit || !python_object(&python) || !elf_find_by_address(culprit - 1, &library)) {
+        return NULL;
+    }
+    for (size_t i = 0; i < stack->sure; i++) {
+        const char *address = stack->frames[i];
+        is_beyond |= address == culprit;
+        if (!is_beyond || !address || !elf_find_by_address(address - 1, &object) || elf_is_same(&object, &library)) {
+            continue;
+        }
+        return is_system(&object, &python) ? NULL : address;
+    }
+    return NULL;
+}
+
+const void *picture_place_of_waiter(const struct picture *picture, size_t index) {
+    if (picture->waiters[index].caller) {
+        return picture->waiters[index].caller;
+    }
+    return index < PICTURE_WAITERS ? picture->waiting[index].culprit : NULL;
+}

@@ -1,0 +1,362 @@
+#include "diagnose/stacks.h"
+
+#include <execinfo.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "journal/journal.h"
+#include "system/cfi.h"
+#include "system/elf.h"
+#include "system/loader.h"
+
+/* ---- what looks like return addresses ---------------------------------------------------------------------------- */
+
+/* Whether the bytes before `address` can be a call instruction. */
+static bool is_after_call(uintptr_t address) {
+#if defined(__x86_64__)
+    unsigned char code[7]; /* the 7 bytes before it */
+    if (!thread_read_memory((const void *)(address - sizeof code), code, sizeof code)) {
+        return false;
+    }
+    /* call rel32; call *reg; call *disp8(reg); call *disp32(reg) or *disp32(%rip); with a SIB byte */
+    return code[2] == 0xe8 || (code[5] == 0xff && (code[6] & 0xf8) == 0xd0) ||
+           (code[4] == 0xff && (code[5] & 0x38) == 0x10) || (code[1] == 0xff && (code[2] & 0x38) == 0x10) ||
+           (code[3] == 0xff && (code[4] & 0x3f) == 0x14) || (code[0] == 0xff && (code[1] & 0x3f) == 0x14);
+#elif defined(__aarch64__)
+    uint32_t code;
+    if (!thread_read_memory((const void *)(address - sizeof code), &code, sizeof code)) {
+        return false;
+    }
+    return (code & 0xfc000000u) == 0x94000000u || (code & 0xfffffc1fu) == 0xd63f0000u; /* bl, blr */
+#else
+    (void)address;
+    return false;
+#endif
+}
+
+static bool is_code(uintptr_t address) {
+    struct elf_object object;
+    if (address < 4096 || !elf_find_by_address((const void *)address, &object)) {
+        return false;
+    }
+    for (size_t i = 0; i < object.segment_count; i++) {
+        const ElfW(Phdr) *segment = &object.segments[i];
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) &&
+            address - object.bias - segment->p_vaddr < segment->p_memsz) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Words on the stack that point behind a call instruction. */
+void stacks_guess(const struct thread_look *look, struct stack *stack) {
+    uintptr_t words[256];
+    if (!look->stack) {
+        return;
+    }
+    stack->source = STACK_GUESSED;
+    stack->frames[stack->count++] = (void *)look->pc;
+    for (int block = 0; block < 8; block++) {
+        if (!thread_read_memory((const void *)(look->stack + (size_t)block * sizeof words), words, sizeof words)) {
+            return;
+        }
+        for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+            if (stack->count == STACK_FRAMES) {
+                return;
+            }
+            if (is_code(words[i]) && is_after_call(words[i])) {
+                stack->frames[stack->count++] = (void *)words[i];
+            }
+        }
+    }
+}
+
+/* ---- code, and who calls whom ----------------------------------------------------------------------------------- */
+
+/* The executable segments, as they were at the last look. */
+static struct {
+    struct range {
+        uintptr_t start, end;
+    } ranges[1024];
+    size_t count;
+    uint64_t loads;
+} code;
+
+static bool add_segments(const struct elf_object *object, void *unused) {
+    (void)unused;
+    for (size_t i = 0; i < object->segment_count; i++) {
+        const ElfW(Phdr) *segment = &object->segments[i];
+        if (segment->p_type == PT_LOAD && (segment->p_flags & PF_X) &&
+            code.count < sizeof code.ranges / sizeof code.ranges[0]) {
+            uintptr_t start = object->bias + segment->p_vaddr;
+            code.ranges[code.count++] = (struct range){start, start + segment->p_memsz};
+        }
+    }
+    return false;
+}
+
+static void learn_code(void) {
+    uint64_t loads = loader_changes();
+    if (!code.count || loads != code.loads) {
+        code.count = 0;
+        code.loads = loads;
+        elf_visit(add_segments, NULL);
+    }
+}
+
+static bool is_return_address(uintptr_t word) {
+    for (size_t i = 0; i < code.count; i++) {
+        if (word > code.ranges[i].start && word <= code.ranges[i].end) {
+            return is_after_call(word);
+        }
+    }
+    return false;
+}
+
+/* The function that is called right before the return address, through the procedure linkage table, too; 0: that is decided
+ * when it is called. */
+static uintptr_t callee_of(uintptr_t address) {
+#if defined(__x86_64__)
+    unsigned char before[6], stub[12];
+    int32_t distance;
+    uintptr_t slot, callee = 0;
+    if (!thread_read_memory((const void *)(address - sizeof before), before, sizeof before)) {
+        return 0;
+    }
+    memcpy(&distance, before + 2, sizeof distance);
+    slot = address + (uintptr_t)(intptr_t)distance;
+    if (before[1] == 0xe8) { /* call function */
+        callee = slot;
+        if (!thread_read_memory((const void *)callee, stub, sizeof stub)) {
+            return callee;
+        }
+        size_t skip = memcmp(stub, "\xf3\x0f\x1e\xfa", 4) == 0 ? 4 : 0; /* endbr64 */
+        skip += stub[skip] == 0xf2;                                     /* bnd */
+        if (stub[skip] != 0xff || stub[skip + 1] != 0x25) {             /* jmp *slot(%rip) */
+            return callee;
+        }
+        memcpy(&distance, stub + skip + 2, sizeof distance);
+        slot = callee + skip + 6 + (uintptr_t)(intptr_t)distance;
+    } else if (before[0] != 0xff || before[1] != 0x15) { /* call *slot(%rip) */
+        return 0;
+    }
+    return thread_read_memory((const void *)slot, &callee, sizeof callee) ? callee : 0;
+#elif defined(__aarch64__)
+    uint32_t before;
+    if (!thread_read_memory((const void *)(address - sizeof before), &before, sizeof before) ||
+        (before & 0xfc000000u) != 0x94000000u) {
+        return 0;
+    }
+    return address - 4 + (uintptr_t)(intptr_t)((int32_t)(before << 6) >> 4); /* bl */
+#else
+    (void)address;
+    return 0;
+#endif
+}
+
+/* The page of the stack that was read last. */
+static struct {
+    uintptr_t start;
+    uintptr_t words[512];
+} page;
+
+static bool read_word(uintptr_t address, uintptr_t *word) {
+    if (address % sizeof *word) {
+        return false;
+    }
+    if (!page.start || address - page.start >= sizeof page.words) {
+        page.start = address & ~(sizeof page.words - 1);
+        if (!thread_read_memory((const void *)page.start, page.words, sizeof page.words)) {
+            page.start = 0;
+            return false;
+        }
+    }
+    *word = page.words[(address - page.start) / sizeof *word];
+    return true;
+}
+
+/* ---- from a system call outwards -------------------------------------------------------------------------------- */
+
+/* Where the frame can't be told: the next return address above it, behind a call of this very function if there is
+ * one. False: none. */
+static bool find_caller(struct cfi_frame *frame, uintptr_t function, bool *is_sure) {
+    enum { WORDS = 2048 };
+    uintptr_t stack = frame->values[CFI_STACK], found = 0, back = 0, word;
+    *is_sure = false;
+    for (uintptr_t at = stack; at < stack + WORDS * sizeof word && !*is_sure && read_word(at, &word);
+         at += sizeof word) {
+        if (!is_return_address(word)) {
+            continue;
+        }
+        uintptr_t callee = callee_of(word);
+        *is_sure = function && callee == function;
+        if (*is_sure || (!found && !callee)) {
+            found = at;
+            back = word;
+        }
+    }
+    if (found) {
+        *frame = (struct cfi_frame){.pc = back, .is_call = true, .known = 1ull << CFI_STACK};
+        frame->values[CFI_STACK] = found + sizeof word;
+    }
+    return found != 0;
+}
+
+static void walk(const struct thread_look *look, struct stack *stack) {
+    struct cfi_frame frame = {.pc = look->pc, .known = 1ull << CFI_STACK};
+    frame.values[CFI_STACK] = look->stack;
+    stack->frames[stack->count++] = (void *)frame.pc;
+    stack->source = STACK_TAKEN;
+    while (stack->count < STACK_FRAMES) {
+        uintptr_t function = 0;
+        bool is_sure = true;
+        enum cfi_result result = cfi_step(&frame, read_word, &function);
+        if (result == CFI_OUTERMOST || (result == CFI_LOST && !find_caller(&frame, function, &is_sure))) {
+            return;
+        }
+        if (!is_sure && stack->source == STACK_TAKEN) {
+            stack->sure = stack->count;
+            stack->source = STACK_GUESSED;
+            stack->reason = "a function in it does not say how its frame lies";
+        }
+        stack->frames[stack->count++] = (void *)frame.pc;
+    }
+}
+
+/* ---- from the thread's start inwards ---------------------------------------------------------------------------- */
+
+enum { FRAME_WORDS = 8192 /* the largest frame that is looked into */, DEEPEST = 4096 /* frames */ };
+
+extern void *__libc_stack_end __attribute__((weak)); // NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
+
+/* Above all frames of the thread; 0: not known. */
+static uintptr_t top_of(pid_t tid) {
+    struct journal_thread thread;
+    int index = journal_find(tid);
+    if (tid == getpid()) {
+        return &__libc_stack_end ? (uintptr_t)__libc_stack_end : 0;
+    }
+    return index >= 0 && journal_read_thread((unsigned)index, &thread) ? thread.pthread : 0;
+}
+
+/* A return address that was found on the stack, in a frame that ends where the one above it begins. */
+struct site {
+    uintptr_t place, address;
+};
+
+/* The function that called nobody's callee: it began the thread. */
+static bool find_start(uintptr_t top, struct site *site) {
+    uintptr_t word;
+    for (uintptr_t at = (top & ~(uintptr_t)7) + 16 * sizeof word; at > top - FRAME_WORDS * sizeof word;
+         at -= sizeof word) {
+        struct cfi_shape shape;
+        if (read_word(at, &word) && is_return_address(word) && cfi_shape(word, true, &shape) && shape.is_outermost) {
+            *site = (struct site){at, word};
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether `address` at `place` may be a call made by what was called at `outer`. */
+static bool fits(const struct site *outer, uintptr_t callee, uintptr_t place, uintptr_t address) {
+    uintptr_t end = outer->place + sizeof end, below;
+    struct cfi_shape shape;
+    if (!cfi_shape(address, true, &shape) || shape.is_outermost) {
+        return false;
+    }
+    if (shape.is_by_stack) {
+        return place + sizeof end + shape.size == end;
+    }
+    /* By a frame pointer: whoever is called next saves it first of all. */
+    return (callee && shape.function == callee) ||
+           (read_word(place - sizeof below, &below) && below == end - 2 * sizeof below);
+}
+
+static bool find_inner(const struct site *outer, uintptr_t callee, struct site *inner) {
+    uintptr_t word;
+    for (uintptr_t at = outer->place - sizeof word;
+         at > outer->place - FRAME_WORDS * sizeof word && read_word(at, &word); at -= sizeof word) {
+        if (is_return_address(word) && fits(outer, callee, at, word)) {
+            *inner = (struct site){at, word};
+            return true;
+        }
+    }
+    return false;
+}
+
+static void follow(pid_t tid, struct stack *stack) {
+    static void *frames[STACK_FRAMES]; /* a ring: the innermost ones are what counts */
+    struct site site;
+    size_t count = 0;
+    uintptr_t top = top_of(tid), callee = 0;
+    if (!top || !find_start(top, &site)) {
+        return;
+    }
+    do {
+        frames[count++ % STACK_FRAMES] = (void *)site.address;
+        callee = callee_of(site.address);
+    } while (count < DEEPEST && find_inner(&site, callee, &site));
+    if (callee) {
+        frames[count++ % STACK_FRAMES] = (void *)(callee + 1); /* as a return address: behind its first byte */
+    }
+    stack->source = STACK_GUESSED;
+    while (count && stack->count < STACK_FRAMES) {
+        stack->frames[stack->count++] = frames[--count % STACK_FRAMES];
+    }
+}
+
+/* ---- both ------------------------------------------------------------------------------------------------------- */
+
+static void *(*find_function)(void *);
+
+static bool find_unwinder(const struct elf_object *object, void *unused) {
+    (void)unused;
+    const char *slash = strrchr(object->name, '/');
+    if (!slash || strncmp(slash + 1, "libgcc_s.so", strlen("libgcc_s.so")) != 0) {
+        return false;
+    }
+    const ElfW(Sym) *symbol = elf_find_export(object, "_Unwind_FindEnclosingFunction");
+    if (symbol) {
+        void *address = elf_symbol_address(object, symbol);
+        memcpy(&find_function, &address, sizeof address);
+    }
+    return true;
+}
+
+void stacks_prepare(void) {
+    void *frames[4];
+    backtrace(frames, 4);
+    elf_visit(find_unwinder, NULL);
+}
+
+/* A thread that runs may be met in a system call by and by, and then all can be told. */
+static struct thread_look look_again(const struct thread_look *look) {
+    struct thread_look fresh = *look;
+    for (int i = 0; i < 10 && fresh.call < 0 && !fresh.is_hidden; i++) {
+        struct timespec pause = {0, 200000};
+        nanosleep(&pause, NULL);
+        thread_look_at_call(look->tid, &fresh);
+    }
+    return fresh;
+}
+
+void stacks_take(const struct thread_look *look, struct stack *stack) {
+    struct thread_look fresh = look_again(look);
+    memset(stack, 0, sizeof *stack);
+    page.start = 0;
+    learn_code();
+    if (fresh.stack) {
+        walk(&fresh, stack);
+        stack->sure = stack->source == STACK_TAKEN ? stack->count : stack->sure;
+    } else {
+        stack->reason = fresh.is_hidden ? "the kernel hides where it stands" : "it is running";
+        follow(fresh.tid, stack);
+    }
+}
+
+void *stacks_function_of(void *address) {
+    return find_function && address ? find_function((char *)address - 1) : NULL;
+}

@@ -1,0 +1,10 @@
+/* A stall as a JSON line, for log_format=json. For the watch thread. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "diagnose/picture.h"
+
+/* Writes one object of type "stall". Arguments as for stall_report; repeated ones have no stacks. */
+void stall_json(const struct picture *picture, uint64_t now, bool is_repeated);

@@ -1,0 +1,454 @@
+#include "diagnose/stall_report.h"
+
+#include <string.h>
+
+#include "cpython/interp.h"
+#include "cpython/pystack.h"
+#include "cpython/real.h"
+#include "diagnose/report.h"
+#include "diagnose/stall_json.h"
+#include "system/symbol.h"
+#include "system/ticks.h"
+
+/* ---- pieces ----------------------------------------------------------------------------------------------------- */
+
+static void add_seconds(struct text *text, uint64_t nanoseconds) {
+    text_add_decimal(text, nanoseconds / 1000000000u);
+    text_add(text, ".");
+    text_add_decimal(text, nanoseconds / 100000000u % 10);
+    text_add(text, " s");
+}
+
+static void add_thread(struct text *text, pid_t tid, const char *python_name, const char *name) {
+    text_add(text, "thread ");
+    text_add_decimal(text, (uint64_t)tid);
+    const char *known = python_name[0] ? python_name : name;
+    if (known[0]) {
+        text_add(text, " \"");
+        text_add(text, known);
+        text_add(text, "\"");
+    }
+}
+
+static void add_waiter(struct text *text, const struct waiter *waiter) {
+    add_thread(text, waiter->tid, waiter->python_name, waiter->name);
+}
+
+static void add_holder(struct text *text, const struct picture *picture) {
+    const char *name = picture->has_record ? picture->record.python_name : "";
+    add_thread(text, picture->holder.tid, name, picture->holding.look.name);
+}
+
+static const char *call_name(uint16_t call) {
+    return call < REAL_API_COUNT ? real_api_names[call] : "a call";
+}
+
+static void add_library(struct text *text, const void *place) {
+    if (place) {
+        symbol_add_library(text, place);
+    } else {
+        text_add(text, "CPython");
+    }
+}
+
+/* "(PyGILState_Ensure, called by libfoo.so!bar+0x12)" */
+static void add_waiting_call(struct text *text, const struct picture *picture, size_t index) {
+    const struct waiter *waiter = &picture->waiters[index];
+    const void *place = picture_place_of_waiter(picture, index);
+    text_add(text, "(");
+    text_add(text, waiter->is_unseen ? "in CPython's own loop" : call_name(waiter->call));
+    if (place) {
+        text_add(text, waiter->is_unseen ? ", below " : ", called by ");
+        symbol_add(text, place);
+    }
+    text_add(text, ")");
+}
+
+static void add_place_of_holder(struct text *text, const struct picture *picture, const char *before) {
+    const void *place = picture_place_of_holder(picture);
+    text_add(text, "(");
+    text_add(text, before);
+    if (place) {
+        symbol_add(text, place);
+    } else {
+        text_add(text, "CPython itself");
+    }
+    const void *caller = picture_caller_of_holder(picture);
+    if (caller) {
+        text_add(text, ", called by ");
+        symbol_add(text, caller);
+    }
+    text_add(text, ")");
+}
+
+/* After "holds it": how it came to hold it with no state attached, if that is so. */
+static void add_without_state(struct text *text, const struct picture *picture) {
+    if (picture->holder.state) {
+        return;
+    }
+    text_add(text, " without a thread state");
+    if (picture->has_record && picture->record.now.phase == JOURNAL_HOLDS) {
+        text_add(text, " (since ");
+        text_add(text, call_name(picture->record.now.call));
+        text_add(text, " by ");
+        symbol_add(text, picture->record.now.caller);
+        text_add(text, ")");
+    }
+}
+
+/* ---- the first line --------------------------------------------------------------------------------------------- */
+
+/* "between liba.so and libb.so", "in liba.so"; with the one where both met: ", inside libc.so". */
+static void add_libraries(struct text *text, const void *one, const void *other, const void *inside) {
+    char buffers[3][400];
+    const char *names[3];
+    const void *const places[3] = {one, other, inside ? inside : other};
+    for (size_t i = 0; i < 3; i++) {
+        struct text name = text_start(buffers[i], sizeof buffers[i]);
+        add_library(&name, places[i]);
+        names[i] = text_end(&name);
+    }
+    if (strcmp(names[0], names[1]) == 0) {
+        text_add(text, "in ");
+        text_add(text, names[0]);
+    } else {
+        text_add(text, "between ");
+        text_add(text, names[0]);
+        text_add(text, " and ");
+        text_add(text, names[1]);
+    }
+    if (strcmp(names[2], names[0]) != 0 && strcmp(names[2], names[1]) != 0) {
+        text_add(text, ", inside ");
+        text_add(text, names[2]);
+    }
+}
+
+/* Where the two came from: what they met in is a third one, if neither is its own. */
+static void add_both(struct text *text, const struct picture *picture) {
+    const void *waiter = picture_place_of_waiter(picture, (size_t)picture->partner);
+    const void *holder = picture_place_of_holder(picture);
+    const void *caller = picture_caller_of_holder(picture);
+    bool has_third = picture->kind == PICTURE_INSIDE || picture->kind == PICTURE_ONCE || picture->kind == PICTURE_GUARD;
+    add_libraries(text, waiter, has_third && caller ? caller : holder, holder);
+}
+
+static void add_circle(struct text *text, const struct picture *picture) {
+    size_t partner = (size_t)picture->partner;
+    text_add(text, "stall: deadlock ");
+    const void *attached_at;
+    uint16_t attached_by;
+    if (picture->kind == PICTURE_SELF && picture_attached_at(picture, &attached_at, &attached_by)) {
+        text_add(text, "of a thread with itself, in ");
+        add_library(text, attached_at);
+        text_add(text, ", which attached a state (");
+        text_add(text, call_name(attached_by));
+        text_add(text, " at ");
+        symbol_add(text, attached_at);
+        text_add(text, ")");
+    } else if (picture->kind == PICTURE_SELF) {
+        text_add(text, "of a thread with itself, in ");
+        add_library(text, picture_place_of_waiter(picture, partner));
+    } else {
+        add_both(text, picture);
+    }
+    text_add(text, ": ");
+    add_waiter(text, &picture->waiters[partner]);
+    text_add(text, " waits for the GIL ");
+    add_waiting_call(text, picture, partner);
+    switch (picture->kind) {
+    case PICTURE_SELF:
+        text_add(text, " that it holds itself ");
+        add_place_of_holder(text, picture, "in ");
+        return;
+    case PICTURE_LOCK_ORDER:
+        text_add(text, picture->between ? " in a circle of mutexes at whose end is" : " and has the mutex that");
+        break;
+    case PICTURE_GUARD: text_add(text, " while it initializes the C++ static that"); break;
+    case PICTURE_INSIDE: text_add(text, " inside the library in whose lock"); break;
+    case PICTURE_ONCE: text_add(text, " inside the pthread_once (std::call_once) that"); break;
+    case PICTURE_JOIN: text_add(text, " and"); break;
+    case PICTURE_PLAIN: break;
+    }
+    text_add(text, " ");
+    add_holder(text, picture);
+    text_add(text, ", which holds the GIL");
+    add_without_state(text, picture);
+    if (picture->kind == PICTURE_JOIN) {
+        text_add(text, ", waits for that thread's end ");
+    } else if (picture->kind == PICTURE_INSIDE) {
+        text_add(text, ", sleeps ");
+    } else {
+        text_add(text, picture->between ? " " : ", waits for ");
+    }
+    add_place_of_holder(text, picture, "in ");
+}
+
+static void add_plain(struct text *text, const struct picture *picture, uint64_t now) {
+    const struct waiter *waiter = &picture->waiters[0];
+    text_add(text, "stall: ");
+    if (picture->holder.kind == HOLDER_THREAD && picture_place_of_holder(picture)) {
+        add_library(text, picture_place_of_holder(picture));
+        text_add(text, " has the GIL: ");
+    }
+    add_waiter(text, waiter);
+    text_add(text, " has waited for the GIL for ");
+    add_seconds(text, now - waiter->since);
+    text_add(text, " ");
+    add_waiting_call(text, picture, 0);
+    text_add(text, "; ");
+    switch (picture->holder.kind) {
+    case HOLDER_THREAD:
+        add_holder(text, picture);
+        text_add(text, " holds it");
+        add_without_state(text, picture);
+        text_add(text, " ");
+        add_place_of_holder(text, picture, "in ");
+        break;
+    case HOLDER_UNKNOWN: text_add(text, "a Python thread that never called through a module holds it"); break;
+    case HOLDER_NONE:
+        text_add(text, "no thread has a state attached: it is free just now, or held without a state");
+        break;
+    case HOLDER_UNSEEN: text_add(text, "none of the threads that could be looked at has a state attached"); break;
+    }
+}
+
+/* ---- the rest --------------------------------------------------------------------------------------------------- */
+
+static void tell_stack(const struct stack *stack, const char *whose) {
+    char buffer[1600];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "    native stack of ");
+    text_add(&text, whose);
+    if (stack->source == STACK_GUESSED) {
+        text_add(&text, ", partly guessed (");
+        text_add(&text, stack->reason);
+        text_add(&text, ")");
+    } else if (stack->source == STACK_NONE) {
+        text_add(&text, ": not to be had, ");
+        text_add(&text, stack->reason ? stack->reason : "?");
+    }
+    report_line(text_end(&text));
+    for (size_t i = 0; i < stack->count; i++) {
+        text = text_start(buffer, sizeof buffer);
+        text_add(&text, "      #");
+        text_add_decimal(&text, i);
+        text_add(&text, " ");
+        symbol_add(&text, stack->frames[i]);
+        report_line(text_end(&text));
+    }
+}
+
+static void tell_waiter(const struct picture *picture, size_t index, uint64_t now) {
+    const struct waiter *waiter = &picture->waiters[index];
+    char buffer[1600];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "  waits: ");
+    add_waiter(&text, waiter);
+    text_add(&text, waiter->is_unseen ? ", found so at every look for " : " for ");
+    add_seconds(&text, now - waiter->since);
+    text_add(&text, " ");
+    add_waiting_call(&text, picture, index);
+    if (waiter->state) {
+        text_add(&text, ", to attach state ");
+        text_add_hex(&text, (uintptr_t)waiter->state);
+    }
+    report_line(text_end(&text));
+    if (index < PICTURE_WAITERS && picture->has_waiting_look[index] && (index == 0 || (int)index == picture->partner)) {
+        tell_stack(&picture->waiting[index].stack, "the waiting thread");
+    }
+}
+
+/* "blocked in futex: a mutex at 0x.. that thread 12 has" */
+static void add_block(struct text *text, const struct party *party) {
+    const struct thread_look *look = &party->look;
+    if (party->wait == THREAD_UNKNOWN) {
+        text_add(text, "the kernel hides what it does: the program has changed its user, or /proc is not there");
+        return;
+    }
+    if (party->wait == THREAD_RUNS) {
+        text_add(text, look->state == 'R' ? "it is running" : "it is not in a system call");
+        return;
+    }
+    text_add(text, "it is in ");
+    thread_add_call(text, look->call);
+    if (party->wait == THREAD_WAITS_MUTEX) {
+        text_add(text, ": a mutex at ");
+        text_add_hex(text, look->arguments[0]);
+        text_add(text, " that thread ");
+        text_add_decimal(text, (uint64_t)party->awaited);
+        text_add(text, " has");
+    } else if (party->wait == THREAD_WAITS_THREAD) {
+        text_add(text, ": pthread_join of thread ");
+        text_add_decimal(text, (uint64_t)party->awaited);
+    } else if (thread_is_in_futex(look)) {
+        text_add(text, " at ");
+        text_add_hex(text, look->arguments[0]);
+        text_add(text, ": a condition variable, semaphore or other lock, whose owner can't be told");
+    }
+}
+
+static void tell_holder(const struct picture *picture, uint64_t now) {
+    char buffer[1600];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "  holds: ");
+    add_holder(&text, picture);
+    if (picture->holder.state) {
+        text_add(&text, ", state ");
+        text_add_hex(&text, (uintptr_t)picture->holder.state);
+    } else {
+        text_add(&text, ", no thread state");
+    }
+    const struct journal_now *record = &picture->record.now;
+    if (picture->has_record && record->state == picture->holder.state && record->phase != JOURNAL_OUTSIDE) {
+        uint64_t since = ticks_to_ns(record->since);
+        text_add(&text, record->phase != JOURNAL_HOLDS ? ", it is in "
+                        : picture->holder.state        ? ", attached by "
+                                                       : ", taken off by ");
+        text_add(&text, call_name(record->call));
+        if (record->caller) {
+            text_add(&text, " from ");
+            symbol_add(&text, record->caller);
+        }
+        text_add(&text, " ");
+        add_seconds(&text, now > since ? now - since : 0);
+        text_add(&text, " ago");
+    } else {
+        text_add(&text, ", attached by CPython itself; since when is not known");
+    }
+    report_line(text_end(&text));
+    if (!picture->has_holder_look) {
+        return;
+    }
+    text = text_start(buffer, sizeof buffer);
+    text_add(&text, "    ");
+    add_block(&text, &picture->holding);
+    report_line(text_end(&text));
+    tell_stack(&picture->holding.stack, "the holder");
+}
+
+/* Each line of CPython's dump as one of ours. */
+static void tell_python_stack(PyThreadState *state, const char *whose) {
+    static char dump[8192];
+    char buffer[1600];
+    struct text text = text_start(buffer, sizeof buffer);
+    const char *reason = pystack_take(state, dump, sizeof dump);
+    text_add(&text, "    Python stack of ");
+    text_add(&text, whose);
+    if (reason) {
+        text_add(&text, ": not to be had, ");
+        text_add(&text, reason);
+    }
+    report_line(text_end(&text));
+    const char *line = dump;
+    unsigned told = 0;
+    while (*line && told < 60) {
+        size_t length = strcspn(line, "\n");
+        if (length && strncmp(line, "Stack (", 7) != 0) {
+            text = text_start(buffer, sizeof buffer);
+            text_add(&text, "    ");
+            text_add_span(&text, line, length);
+            report_line(text_end(&text));
+            told++;
+        }
+        line += length + (line[length] != '\0');
+    }
+}
+
+static const char *advice_for(const struct picture *picture) {
+    if (picture->holder.kind == HOLDER_THREAD && !picture->holder.state) {
+        return "PyThreadState_Swap(NULL) takes the state off and keeps the GIL, up to Python 3.11: PyEval_SaveThread "
+               "gives it "
+               "as well (freeswitch issue 2732)";
+    }
+    switch (picture->kind) {
+    case PICTURE_SELF:
+        return "two GIL APIs are mixed on one thread (pybind11 issue 1276); is the repair switched off, or not able to "
+               "see "
+               "it?";
+    case PICTURE_LOCK_ORDER:
+        return "the GIL and the mutex are taken in both orders: release the GIL (Py_BEGIN_ALLOW_THREADS) before "
+               "locking "
+               "the mutex, or let go of the mutex before calling Python (grpc pull request 26009, ceph pull request "
+               "38677)";
+    case PICTURE_GUARD:
+        return "a C++ static whose initialization takes the GIL must not be reached with the GIL held: release the GIL "
+               "first (swig issue 1275), or initialize it earlier";
+    case PICTURE_ONCE:
+        return "what runs under call_once takes the GIL: release the GIL before call_once (grpc issue 34672)";
+    case PICTURE_INSIDE:
+        return "a lock inside the library and the GIL are taken in both orders: release the GIL "
+               "(Py_BEGIN_ALLOW_THREADS) "
+               "before calling the library, or do not call Python from inside of it (h5py issue 2128, PyO3 issue 973)";
+    case PICTURE_JOIN: return "release the GIL (Py_BEGIN_ALLOW_THREADS) around the join";
+    case PICTURE_PLAIN:
+        return picture->has_holder_look && picture->holding.look.call >= 0
+                   ? "the holder sleeps with the GIL held: it should release it (Py_BEGIN_ALLOW_THREADS) around the "
+                     "call; a "
+                     "program that initializes Python and never lets go does the same (pybind11 issue 1273)"
+                   : NULL;
+    }
+    return NULL;
+}
+
+void stall_report(const struct picture *picture, uint64_t now, bool is_repeated) {
+    enum { TOLD_WAITERS = 5 };
+    char buffer[3400];
+    if (options.log_format == LOG_JSON) {
+        stall_json(picture, now, is_repeated);
+        return;
+    }
+    struct text text = text_start(buffer, sizeof buffer);
+    if (picture->kind == PICTURE_PLAIN) {
+        add_plain(&text, picture, now);
+    } else {
+        add_circle(&text, picture);
+    }
+    if (is_repeated) {
+        text_add(&text, "; for ");
+        add_seconds(&text, now - picture->waiters[0].since);
+        text_add(&text, " now, nothing has moved");
+        report_line(text_end(&text));
+        return;
+    }
+    report_line(text_end(&text));
+    for (size_t i = 0; i < picture->waiter_count; i++) {
+        if (i < TOLD_WAITERS || (int)i == picture->partner) {
+            tell_waiter(picture, i, now);
+        }
+    }
+    if (picture->total > TOLD_WAITERS) {
+        text = text_start(buffer, sizeof buffer);
+        text_add(&text, "  waits: ");
+        text_add_decimal(&text, picture->total);
+        text_add(&text, " threads in all");
+        report_line(text_end(&text));
+    }
+    if (picture->holder.kind == HOLDER_THREAD) {
+        tell_holder(picture, now);
+    }
+    if (picture->holder.state) {
+        tell_python_stack(picture->holder.state, "the holder");
+    }
+    const void *waiters_state = picture->partner >= 0 ? picture->waiters[picture->partner].state : NULL;
+    if (waiters_state && waiters_state != picture->holder.state) {
+        tell_python_stack((PyThreadState *)waiters_state, "the waiting thread");
+    }
+    const char *advice = advice_for(picture);
+    if (advice) {
+        text = text_start(buffer, sizeof buffer);
+        text_add(&text, "  advice: ");
+        text_add(&text, advice);
+        report_line(text_end(&text));
+    }
+}
+
+void stall_report_end(const struct waiter *waiter, uint64_t lasted) {
+    char buffer[300];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "stall: over after ");
+    add_seconds(&text, lasted);
+    text_add(&text, ": ");
+    add_waiter(&text, waiter);
+    text_add(&text, " waits no longer");
+    report_line(text_end(&text));
+}

@@ -1,0 +1,190 @@
+#include "diagnose/stall_watch.h"
+
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "system/ticks.h"
+
+/* ---- seen waits ------------------------------------------------------------------------------------------------- */
+
+static void insert(struct waiter *waiters, size_t capacity, size_t *count, const struct waiter *waiter) {
+    size_t at = *count < capacity ? *count : capacity;
+    ++*count;
+    while (at > 0 && waiters[at - 1].since > waiter->since) {
+        at--;
+    }
+    if (at < capacity) {
+        size_t last = *count < capacity ? *count - 1 : capacity - 1;
+        memmove(&waiters[at + 1], &waiters[at], (last - at) * sizeof *waiters);
+        waiters[at] = *waiter;
+    }
+}
+
+static void describe(struct waiter *waiter, const struct journal_thread *thread) {
+    memset(waiter, 0, sizeof *waiter);
+    waiter->tid = thread->tid;
+    waiter->call = thread->now.call;
+    waiter->caller = thread->now.caller;
+    waiter->state = thread->now.state;
+    waiter->since = ticks_to_ns(thread->now.since);
+    memcpy(waiter->python_name, thread->python_name, sizeof waiter->python_name);
+    memcpy(waiter->name, thread->name, sizeof waiter->name);
+}
+
+static void look_at_journal(struct waiter *waiters, size_t capacity, size_t *count, uint64_t limit, uint64_t now) {
+    unsigned threads = journal_count();
+    for (unsigned i = 0; i < threads; i++) {
+        struct journal_thread thread;
+        struct waiter waiter;
+        if (journal_read_thread(i, &thread) && !thread.has_ended && thread.now.phase == JOURNAL_WAITS) {
+            describe(&waiter, &thread);
+            if (now >= waiter.since + limit && thread_exists(thread.tid)) {
+                insert(waiters, capacity, count, &waiter);
+            }
+        }
+    }
+}
+
+/* ---- unseen waits ----------------------------------------------------------------------------------------------- */
+
+enum { THREADS_MAX = 16384, SUSPECTS_MAX = 512, LOOKS_AT_LEAST = 4, REST_MAX = 256 };
+
+/* A thread that was found waiting in CPython's own loop at the last look, and at those before. */
+static struct suspect {
+    pid_t tid;
+    unsigned looks;
+    unsigned round;
+    uint64_t since;
+    uint64_t cpu_time;
+} suspects[SUSPECTS_MAX];
+static size_t suspect_count;
+
+static struct suspect *find_suspect(pid_t tid) {
+    for (size_t i = 0; i < suspect_count; i++) {
+        if (suspects[i].tid == tid) {
+            return &suspects[i];
+        }
+    }
+    return NULL;
+}
+
+/* A thread that had the GIL in between had CPU time too. One that only wakes up every 5 ms to ask for it has little. */
+static bool has_worked(const struct suspect *suspect, uint64_t cpu_time, uint64_t now) {
+    return cpu_time > suspect->cpu_time + 2000000 + (now - suspect->since) / 50;
+}
+
+static void suspect_thread(pid_t tid, unsigned round, uint64_t now) {
+    struct thread_look look;
+    struct suspect *suspect = find_suspect(tid);
+    if (!thread_look_at_call(tid, &look) || !(picture_waits_in_python(&look) || (suspect && look.call < 0))) {
+        return; /* not carried on to this round: forgotten */
+    }
+    uint64_t cpu_time = thread_cpu_time(tid);
+    if (!suspect && suspect_count < SUSPECTS_MAX) {
+        suspect = &suspects[suspect_count++];
+        *suspect = (struct suspect){.tid = tid, .since = now, .cpu_time = cpu_time};
+    } else if (suspect && has_worked(suspect, cpu_time, now)) {
+        suspect->since = now;
+        suspect->looks = 0;
+        suspect->cpu_time = cpu_time;
+    }
+    if (suspect) {
+        suspect->looks += look.call >= 0;
+        suspect->round = round;
+    }
+}
+
+static bool waits_seen(pid_t tid) {
+    struct journal_thread thread;
+    int index = journal_find(tid);
+    return index >= 0 && journal_read_thread((unsigned)index, &thread) && thread.now.phase == JOURNAL_WAITS;
+}
+
+/* At most a hundredth of the time goes into this, by the CPU time that it takes: on a busy machine the clock goes on without it. */
+static void look_at_threads(uint64_t now) {
+    static uint64_t next;
+    static unsigned round;
+    static pid_t tids[THREADS_MAX];
+    pid_t me = (pid_t)syscall(SYS_gettid);
+    if (now < next) {
+        return;
+    }
+    uint64_t begun = thread_cpu_time(me);
+    round++;
+    size_t count = thread_list(tids, THREADS_MAX);
+    for (size_t i = 0; i < count && i < THREADS_MAX; i++) {
+        if (tids[i] != me && !waits_seen(tids[i])) {
+            suspect_thread(tids[i], round, now);
+        }
+    }
+    for (size_t i = suspect_count; i-- > 0;) {
+        if (suspects[i].round != round) {
+            suspects[i] = suspects[--suspect_count];
+        }
+    }
+    next = now + 100 * (thread_cpu_time(me) - begun);
+}
+
+static void add_suspects(struct waiter *waiters, size_t capacity, size_t *count, uint64_t limit, unsigned looks,
+                         uint64_t now) {
+    for (size_t i = 0; i < suspect_count; i++) {
+        const struct suspect *suspect = &suspects[i];
+        if (suspect->looks < looks || now < suspect->since + limit) {
+            continue;
+        }
+        struct journal_thread thread;
+        struct waiter waiter;
+        int index = journal_find(suspect->tid);
+        memset(&thread, 0, sizeof thread);
+        if (index < 0 || !journal_read_thread((unsigned)index, &thread)) {
+            struct thread_look look;
+            thread.tid = suspect->tid;
+            if (thread_look(suspect->tid, &look)) {
+                memcpy(thread.name, look.name, sizeof thread.name);
+            }
+        }
+        describe(&waiter, &thread);
+        waiter.is_unseen = true;
+        waiter.caller = waiter.state = NULL;
+        waiter.since = suspect->since;
+        insert(waiters, capacity, count, &waiter);
+    }
+}
+
+/* ---- both ------------------------------------------------------------------------------------------------------- */
+
+size_t stall_watch_look(struct waiter *waiters, size_t capacity, uint64_t limit, uint64_t now) {
+    size_t count = 0;
+    look_at_journal(waiters, capacity, &count, limit, now);
+    look_at_threads(now);
+    add_suspects(waiters, capacity, &count, limit, LOOKS_AT_LEAST, now);
+    return count;
+}
+
+size_t stall_watch_rest(struct waiter *waiters, size_t count, size_t capacity, uint64_t now) {
+    static struct waiter all[REST_MAX];
+    size_t found = 0, added = 0;
+    look_at_journal(all, REST_MAX, &found, 0, now);
+    add_suspects(all, REST_MAX, &found, 0, 1, now);
+    for (size_t i = 0; i < found && i < REST_MAX && count + added < capacity; i++) {
+        size_t known = 0;
+        while (known < count && waiters[known].tid != all[i].tid) {
+            known++;
+        }
+        if (known == count) {
+            waiters[count + added++] = all[i];
+        }
+    }
+    return added;
+}
+
+bool stall_watch_waits_still(const struct waiter *waiter) {
+    struct journal_thread thread;
+    int index = journal_find(waiter->tid);
+    if (waiter->is_unseen) {
+        return picture_is_unseen_waiter(waiter->tid);
+    }
+    return index >= 0 && journal_read_thread((unsigned)index, &thread) && thread.now.phase == JOURNAL_WAITS &&
+           ticks_to_ns(thread.now.since) / 1000000 == waiter->since / 1000000;
+}

@@ -1,0 +1,267 @@
+#include "hooks/longway.h"
+
+#include "cpython/real.h"
+#include "diagnose/foresee.h"
+#include "diagnose/leaving.h"
+#include "hooks/passing.h"
+#include "hooks/record.h"
+#include "journal/journal.h"
+#include "rules/reconcile.h"
+#include "states/owner.h"
+
+/* ---- interpreters ----------------------------------------------------------------------------------------------- */
+
+static void before_initialize(uint16_t call, const void *caller) {
+    if (journal_is_on) {
+        record_initializes(call, caller);
+    }
+    if (passing_by_rules()) {
+        reconcile_before_initialize();
+    }
+}
+
+static void after_initialize(uint16_t call, const void *caller) {
+    if (passing_by_rules()) {
+        reconcile_after_initialize();
+    }
+    if (journal_is_on) {
+        record_initialized(call, caller);
+    }
+}
+
+static void before_finalize(uint16_t call, const void *caller) {
+    foresee_finalize(caller);
+    foresee_finalizes(true);
+    leaving_tell();
+    if (journal_is_on) {
+        record_finalizes(call, caller);
+    }
+    if (passing_by_rules()) {
+        reconcile_before_finalize(caller);
+    }
+}
+
+static void after_finalize(uint16_t call, const void *caller) {
+    reconcile_after_finalize();
+    foresee_finalizes(false);
+    leaving_forget();
+    if (journal_is_on) {
+        record_finalized(call, caller);
+    }
+}
+
+static struct beneath_interpreter before_new_interpreter(void) {
+    return passing_by_rules() ? reconcile_before_new_interpreter() : (struct beneath_interpreter){NULL, true};
+}
+
+static void after_new_interpreter(uint16_t call, struct beneath_interpreter beneath, PyThreadState *state,
+                                  const void *caller) {
+    if (passing_by_rules()) {
+        reconcile_after_new_interpreter(beneath, state, caller);
+    }
+    if (journal_is_on) {
+        record_new_interpreter(call, state, caller);
+    }
+}
+
+static void before_freeing_others(void) {
+    if (passing_by_rules()) {
+        reconcile_before_freeing_others();
+    }
+}
+
+/* A second libpython shows itself at the latest when its interpreter is started through our exports. */
+void longway_Py_Initialize(const void *caller) {
+    start_look_again();
+    PASS_VOID(Py_Initialize);
+    before_initialize(REAL_INDEX_Py_Initialize, caller);
+    real.Py_Initialize();
+    after_initialize(REAL_INDEX_Py_Initialize, caller);
+}
+
+void longway_Py_InitializeEx(int install_handlers, const void *caller) {
+    start_look_again();
+    PASS_VOID(Py_InitializeEx, install_handlers);
+    before_initialize(REAL_INDEX_Py_InitializeEx, caller);
+    real.Py_InitializeEx(install_handlers);
+    after_initialize(REAL_INDEX_Py_InitializeEx, caller);
+}
+
+PyStatus longway_Py_InitializeFromConfig(const void *config, const void *caller) {
+    start_look_again();
+    PASS(PyStatus, Py_InitializeFromConfig, config);
+    before_initialize(REAL_INDEX_Py_InitializeFromConfig, caller);
+    PyStatus status = real.Py_InitializeFromConfig(config);
+    after_initialize(REAL_INDEX_Py_InitializeFromConfig, caller);
+    return status;
+}
+
+int longway_Py_InitializeFromInitConfig(void *config, const void *caller) {
+    start_look_again();
+    PASS(int, Py_InitializeFromInitConfig, config);
+    before_initialize(REAL_INDEX_Py_InitializeFromInitConfig, caller);
+    int result = real.Py_InitializeFromInitConfig(config);
+    after_initialize(REAL_INDEX_Py_InitializeFromInitConfig, caller);
+    return result;
+}
+
+void longway_Py_Finalize(const void *caller) {
+    PASS_VOID(Py_Finalize);
+    before_finalize(REAL_INDEX_Py_Finalize, caller);
+    real.Py_Finalize();
+    after_finalize(REAL_INDEX_Py_Finalize, caller);
+}
+
+int longway_Py_FinalizeEx(const void *caller) {
+    PASS(int, Py_FinalizeEx);
+    before_finalize(REAL_INDEX_Py_FinalizeEx, caller);
+    int result = real.Py_FinalizeEx();
+    after_finalize(REAL_INDEX_Py_FinalizeEx, caller);
+    return result;
+}
+
+PyThreadState *longway_Py_NewInterpreter(const void *caller) {
+    PASS(PyThreadState *, Py_NewInterpreter);
+    struct beneath_interpreter beneath = before_new_interpreter();
+    PyThreadState *state = real.Py_NewInterpreter();
+    after_new_interpreter(REAL_INDEX_Py_NewInterpreter, beneath, state, caller);
+    return state;
+}
+
+PyStatus longway_Py_NewInterpreterFromConfig(PyThreadState **state, const void *config, const void *caller) {
+    PASS(PyStatus, Py_NewInterpreterFromConfig, state, config);
+    struct beneath_interpreter beneath = before_new_interpreter();
+    PyStatus status = real.Py_NewInterpreterFromConfig(state, config);
+    after_new_interpreter(REAL_INDEX_Py_NewInterpreterFromConfig, beneath, state ? *state : NULL, caller);
+    return status;
+}
+
+void longway_Py_EndInterpreter(PyThreadState *state, const void *caller) {
+    PASS_VOID(Py_EndInterpreter, state);
+    foresee_end_interpreter(state, caller);
+    journal_is_on ? record_end_interpreter(state, caller) : reconcile_end_interpreter(state);
+}
+
+void longway_PyOS_BeforeFork(const void *caller) {
+    PASS_VOID(PyOS_BeforeFork);
+    if (passing_by_rules()) {
+        reconcile_before_fork();
+    }
+    real.PyOS_BeforeFork();
+}
+
+void longway_PyOS_AfterFork_Parent(const void *caller) {
+    PASS_VOID(PyOS_AfterFork_Parent);
+    real.PyOS_AfterFork_Parent();
+    reconcile_after_fork();
+}
+
+/* Called by hand also in a process that has not forked (collectd's init hook). */
+void longway_PyOS_AfterFork_Child(const void *caller) {
+    PASS_VOID(PyOS_AfterFork_Child);
+    before_freeing_others();
+    real.PyOS_AfterFork_Child();
+    reconcile_after_fork();
+}
+
+void longway_PyOS_AfterFork(const void *caller) {
+    PASS_VOID(PyOS_AfterFork);
+    before_freeing_others();
+    real.PyOS_AfterFork();
+    reconcile_after_fork();
+}
+
+/* ---- libraries' keys -------------------------------------------------------------------------------------------- */
+
+int longway_PyThread_tss_set(Py_tss_t *key, void *value, const void *caller) {
+    PASS(int, PyThread_tss_set, key, value);
+    const void *name = passing_by_rules() ? keys_of_tss(key) : NULL;
+    return name ? keys_set(name, value) : real.PyThread_tss_set(key, value);
+}
+
+void *longway_PyThread_tss_get(Py_tss_t *key, const void *caller) {
+    PASS(void *, PyThread_tss_get, key);
+    const void *name = passing_by_rules() ? keys_of_tss(key) : NULL;
+    if (name) {
+        return keys_get(name, caller);
+    }
+    void *value = real.PyThread_tss_get(key);
+    foresee_key_answers(value, caller);
+    return value;
+}
+
+void longway_PyThread_tss_delete(Py_tss_t *key, const void *caller) {
+    PASS_VOID(PyThread_tss_delete, key);
+    if (passing_by_rules()) {
+        keys_gone(keys_of_tss(key));
+    }
+    real.PyThread_tss_delete(key);
+}
+
+void longway_PyThread_tss_free(Py_tss_t *key, const void *caller) {
+    PASS_VOID(PyThread_tss_free, key);
+    if (passing_by_rules()) {
+        keys_gone(keys_of_tss(key));
+    }
+    real.PyThread_tss_free(key);
+}
+
+int longway_PyThread_set_key_value(int key, void *value, const void *caller) {
+    PASS(int, PyThread_set_key_value, key, value);
+    return passing_by_rules() ? keys_set(keys_of_number(key), value) : real.PyThread_set_key_value(key, value);
+}
+
+void *longway_PyThread_get_key_value(int key, const void *caller) {
+    PASS(void *, PyThread_get_key_value, key);
+    if (passing_by_rules()) {
+        return keys_get(keys_of_number(key), caller);
+    }
+    void *value = real.PyThread_get_key_value(key);
+    foresee_key_answers(value, caller);
+    return value;
+}
+
+void longway_PyThread_delete_key_value(int key, const void *caller) {
+    PASS_VOID(PyThread_delete_key_value, key);
+    if (passing_by_rules()) {
+        keys_empty(keys_of_number(key));
+    } else {
+        real.PyThread_delete_key_value(key);
+    }
+}
+
+void longway_PyThread_delete_key(int key, const void *caller) {
+    PASS_VOID(PyThread_delete_key, key);
+    if (passing_by_rules()) {
+        keys_gone(keys_of_number(key));
+    }
+    real.PyThread_delete_key(key);
+}
+
+/* ---- calls that crash without a state --------------------------------------------------------------------------- */
+
+void *longway_PyEval_GetBuiltins(const void *caller) {
+    PASS(void *, PyEval_GetBuiltins);
+    foresee_finalize(caller);
+    if (passing_by_rules()) {
+        reconcile_before_state_is_needed(caller);
+    }
+    return real.PyEval_GetBuiltins();
+}
+
+PyInterpreterState *longway_PyInterpreterState_Get(const void *caller) {
+    PASS(PyInterpreterState *, PyInterpreterState_Get);
+    foresee_finalize(caller);
+    if (passing_by_rules()) {
+        reconcile_before_state_is_needed(caller);
+    }
+    return real.PyInterpreterState_Get();
+}
+
+/* ---- libc's ----------------------------------------------------------------------------------------------------- */
+
+void longway_before_pthread_exit(const void *caller) {
+    if (real_is_served() && !real_is_ambiguous && options.mode != MODE_OFF) {
+        reconcile_before_pthread_exit(caller);
+    }
+}

@@ -1,0 +1,239 @@
+#include "hooks/record.h"
+
+#include "cpython/interp.h"
+#include "cpython/real.h"
+#include "cpython/slot.h"
+#include "diagnose/foresee.h"
+#include "diagnose/stall.h"
+#include "diagnose/summary.h"
+#include "journal/journal.h"
+#include "process/options.h"
+#include "rules/reconcile.h"
+#include "states/plain.h"
+
+#define CALL(name) ((uint16_t)REAL_INDEX_##name)
+
+/* Whether the rules need not, or must not, be asked: then the real function is called. */
+static inline bool goes_straight(void) {
+    return owner_is_settled() || options.mode != MODE_REPAIR;
+}
+
+/* The interpreter of the attached state, where CPython tells it for nothing (3.9+). */
+static inline const void *interp_of_attached(PyThreadState *attached) {
+    return attached && real.PyThreadState_GetInterpreter ? real.PyThreadState_GetInterpreter(attached) : NULL;
+}
+
+/* Whether the thread has a state attached, as far as notes and CPython agree. */
+static inline bool has_attached(const struct journal_now *now) {
+    return now->phase == JOURNAL_HOLDS && now->state && interp_current() == now->state;
+}
+
+/* The stall watch waits for the program's second thread, unless the first one is about to wait for itself. */
+static void attaches_over_another(void) {
+    if (interp_current()) {
+        stall_start_now();
+    }
+}
+
+/* After the rules have been asked: they may have done something else than the call's name says. */
+static void correct(const void *caller) {
+    struct owner *me = owner_self();
+    if (me && !owner_is_settled()) {
+        journal_correct(owner_attached(me), caller);
+    }
+}
+
+/* ---- the gilstate family ---------------------------------------------------------------------------------------- */
+
+int record_ensure(const void *caller) {
+    struct journal_now now = journal_now();
+    bool is_straight = goes_straight();
+    if (UNLIKELY(stall_is_due) && interp_current() != slot_get()) {
+        attaches_over_another();
+    }
+    uint64_t begun = is_straight && has_attached(&now) ? 0 : journal_waits(CALL(PyGILState_Ensure), NULL, caller);
+    int gilstate = is_straight ? real.PyGILState_Ensure() : reconcile_ensure(caller);
+    PyThreadState *state = interp_current();
+    if (gilstate == GILSTATE_UNLOCKED) {
+        foresee_made(state);
+        journal_attached(JOURNAL_ENSURE, CALL(PyGILState_Ensure), GILSTATE_UNLOCKED, state, interp_of_attached(state),
+                         caller, begun);
+    } else {
+        journal_found(JOURNAL_ENSURE, CALL(PyGILState_Ensure), GILSTATE_LOCKED, state, caller, &now);
+    }
+    return gilstate;
+}
+
+void record_release(int gilstate, const void *caller) {
+    bool is_straight = goes_straight();
+    if (gilstate == GILSTATE_LOCKED) {
+        journal_note_later(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_LOCKED, interp_current(), caller);
+    } else {
+        journal_detaches(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_UNLOCKED, interp_current(), caller);
+    }
+    if (is_straight && (!owner_is_settled() || plain_may_release(gilstate))) {
+        PyThreadState *before = options.mode != MODE_REPAIR ? slot_get() : NULL;
+        real.PyGILState_Release(gilstate);
+        if (before && !slot_get()) {
+            foresee_died(before);
+        }
+    } else {
+        reconcile_release(gilstate, caller);
+        correct(caller);
+    }
+}
+
+int record_ensure_again(PyThreadState *own, const void *caller) {
+    static const struct journal_now unseen = {.phase = JOURNAL_OUTSIDE};
+    int gilstate = real.PyGILState_Ensure();
+    journal_found(JOURNAL_ENSURE, CALL(PyGILState_Ensure), (uint8_t)gilstate, own, caller, &unseen);
+    return gilstate;
+}
+
+void record_release_again(PyThreadState *own, const void *caller) {
+    journal_note_later(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_LOCKED, own, caller);
+    real.PyGILState_Release(GILSTATE_LOCKED);
+}
+
+/* ---- attach and detach ------------------------------------------------------------------------------------------ */
+
+void record_attach(PyThreadState *state, enum block_by by, const void *caller) {
+    uint16_t call = by == BLOCK_BY_ACQUIRE ? CALL(PyEval_AcquireThread) : CALL(PyEval_RestoreThread);
+    if (UNLIKELY(stall_is_due)) {
+        attaches_over_another();
+    }
+    uint64_t begun = journal_waits(call, state, caller);
+    bool is_parked = settled_has_parked(state);
+    if (is_parked) {
+        owner_fast.parked = NULL;
+    }
+    if (!is_parked && options.mode == MODE_REPAIR) {
+        reconcile_attach(state, by, caller);
+    } else if (by == BLOCK_BY_ACQUIRE) {
+        real.PyEval_AcquireThread(state);
+    } else {
+        real.PyEval_RestoreThread(state);
+    }
+    foresee_attached(state, caller);
+    journal_attached(JOURNAL_ATTACH, call, 0, state, interp_of_attached(state), caller, begun);
+}
+
+PyThreadState *record_save(const void *caller) {
+    journal_detaches(JOURNAL_DETACH, CALL(PyEval_SaveThread), 0, interp_current(), caller);
+    PyThreadState *own = settled_attached();
+    if (own) {
+        owner_fast.parked = own;
+        return real.PyEval_SaveThread();
+    }
+    if (options.mode != MODE_REPAIR) {
+        return real.PyEval_SaveThread();
+    }
+    PyThreadState *state = reconcile_save(caller);
+    correct(caller);
+    return state;
+}
+
+void record_release_thread(PyThreadState *state, const void *caller) {
+    journal_detaches(JOURNAL_DETACH, CALL(PyEval_ReleaseThread), 0, state, caller);
+    if (state && settled_attached() == state) {
+        owner_fast.parked = state;
+        real.PyEval_ReleaseThread(state);
+    } else if (options.mode != MODE_REPAIR) {
+        real.PyEval_ReleaseThread(state);
+    } else {
+        reconcile_release_thread(state, caller);
+        correct(caller);
+    }
+}
+
+/* Up to 3.11 the GIL stays held under no state after Swap(NULL); from 3.12 on it is given up. */
+PyThreadState *record_swap(PyThreadState *state, const void *caller) {
+    uint64_t begun = state ? journal_waits(CALL(PyThreadState_Swap), state, caller) : 0;
+    if (!state && interp_slot_follows) {
+        journal_detaches(JOURNAL_SWAP, CALL(PyThreadState_Swap), 0, NULL, caller);
+    }
+    PyThreadState *previous =
+        options.mode == MODE_REPAIR ? reconcile_swap(state, caller) : real.PyThreadState_Swap(state);
+    if (state || !interp_slot_follows) {
+        journal_attached(JOURNAL_SWAP, CALL(PyThreadState_Swap), 0, state, interp_of_attached(state), caller, begun);
+    }
+    return previous;
+}
+
+void record_acquire_lock(const void *caller) {
+    uint64_t begun = journal_waits(CALL(PyEval_AcquireLock), NULL, caller);
+    options.mode == MODE_REPAIR ? reconcile_acquire_lock(caller) : real.PyEval_AcquireLock();
+    if (interp_slot_follows && !interp_current()) {
+        journal_correct(NULL, caller); /* there is no GIL without a state: it waited for nothing */
+        return;
+    }
+    journal_attached(JOURNAL_ATTACH, CALL(PyEval_AcquireLock), 0, NULL, NULL, caller, begun);
+}
+
+void record_release_lock(const void *caller) {
+    journal_detaches(JOURNAL_DETACH, CALL(PyEval_ReleaseLock), 0, NULL, caller);
+    options.mode == MODE_REPAIR ? reconcile_release_lock(caller) : real.PyEval_ReleaseLock();
+}
+
+/* ---- states and interpreters come and go ------------------------------------------------------------------------ */
+
+PyThreadState *record_new(PyInterpreterState *interp, const void *caller) {
+    PyThreadState *state = options.mode == MODE_REPAIR ? reconcile_new(interp) : real.PyThreadState_New(interp);
+    foresee_made(state);
+    summary_count_made();
+    journal_made(JOURNAL_NEW, CALL(PyThreadState_New), state, interp, caller);
+    return state;
+}
+
+void record_clear(PyThreadState *state, const void *caller) {
+    journal_note(JOURNAL_CLEAR, CALL(PyThreadState_Clear), 0, state, caller);
+    options.mode == MODE_REPAIR ? reconcile_clear(state) : real.PyThreadState_Clear(state);
+}
+
+void record_delete(PyThreadState *state, const void *caller) {
+    summary_count_deleted();
+    journal_note(JOURNAL_DELETE, CALL(PyThreadState_Delete), 0, state, caller);
+    options.mode == MODE_REPAIR ? reconcile_delete(state, caller) : real.PyThreadState_Delete(state);
+    foresee_died(state);
+}
+
+void record_delete_current(const void *caller) {
+    summary_count_deleted();
+    journal_detaches(JOURNAL_DELETE, CALL(PyThreadState_DeleteCurrent), 0, interp_current(), caller);
+    if (options.mode == MODE_REPAIR) {
+        reconcile_delete_current(caller);
+        correct(caller);
+    } else {
+        PyThreadState *current = interp_current();
+        real.PyThreadState_DeleteCurrent();
+        foresee_died(current);
+    }
+}
+
+void record_end_interpreter(PyThreadState *state, const void *caller) {
+    journal_detaches(JOURNAL_INTERPRETER_ENDS, CALL(Py_EndInterpreter), 0, state, caller);
+    options.mode == MODE_REPAIR ? reconcile_end_interpreter(state) : real.Py_EndInterpreter(state);
+}
+
+void record_new_interpreter(uint16_t call, PyThreadState *state, const void *caller) {
+    journal_attached(JOURNAL_INTERPRETER_MADE, call, 0, state, interp_of_attached(state), caller, 0);
+}
+
+void record_initializes(uint16_t call, const void *caller) {
+    journal_note(JOURNAL_INITIALIZE, call, 0, NULL, caller);
+}
+
+void record_initialized(uint16_t call, const void *caller) {
+    PyThreadState *state = interp_is_initialized() ? interp_current() : NULL;
+    if (state && journal_now().state != state) {
+        journal_attached(JOURNAL_INITIALIZE, call, 0, state, interp_of_attached(state), caller, 0);
+    }
+}
+
+void record_finalizes(uint16_t call, const void *caller) {
+    journal_note(JOURNAL_FINALIZE, call, 0, interp_current(), caller);
+}
+
+void record_finalized(uint16_t call, const void *caller) {
+    journal_detaches(JOURNAL_FINALIZE, call, 1, NULL, caller);
+}

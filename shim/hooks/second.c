@@ -1,0 +1,94 @@
+#include "hooks/second.h"
+
+#include "cpython/counter.h"
+#include "diagnose/sites.h"
+#include "process/options.h"
+#include "rules/nesting.h"
+#include "states/plain.h"
+
+/* 2.7, where nobody can see the slot. */
+static bool stays(void) {
+    return !plain_slot();
+}
+
+static void move_slot(PyThreadState *state, bool is_home) {
+    if (stays()) {
+        owner_fast.is_slot_late = is_home;
+        return;
+    }
+    *(PyThreadState *volatile *)owner_fast.counted = state; /* slot_place is for who only looks */
+}
+
+static bool is_second(void) {
+    return owner_fast.second == __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
+}
+
+/* `counted` names an empty word unless the places of the slot, of the attached state and of the count are known. */
+static bool can_see(const struct owner *me) {
+    return stays() ? !interp_is_debug && slot_goes_by_ident() && owner_fast.current && counter_is_known() &&
+                         interp_ensures_itself
+                   : *owner_fast.counted == me->override && !interp_slot_follows;
+}
+
+void second_begin(struct owner *me) {
+    bool is_told = owner_is_recorded || options.verbosity >= 1; /* repairs are just counted otherwise */
+    if (can_see(me) && !is_told && me->attached == me->override && !me->lent && !me->unseen && !me->is_forking) {
+        owner_fast.saved = NULL;
+        owner_fast.second = owner_fast.verified;
+        if (stays()) {
+            owner_fast.counted = &me->override; /* which says what is in the slot as long as that is attached */
+        }
+    }
+}
+
+static inline PyThreadState *attached(const struct owner *me) {
+    PyThreadState *state = is_second() ? me->override : NULL;
+    bool is_there = state && *owner_fast.current == state && me->attached == state;
+    return is_there && *owner_fast.counted == state ? state : NULL;
+}
+
+bool second_save(const PyThreadState *released) {
+    struct owner *me = owner_fast.record;
+    PyThreadState *state = attached(me);
+    if (!state || (released && released != state)) {
+        return false;
+    }
+    int count = *counter_of(state);
+    if (!nesting_is_release(me, state, count, released) ||
+        !blocks_push_detach(&me->blocks, state, me->override_is_guest)) {
+        return false;
+    }
+    me->visits++;
+    owner_fast.saved = state;
+    owner_fast.saved_count = count;
+    owner_fast.home = me->home;
+    move_slot(me->home, true);
+    me->override = me->home = me->attached = NULL;
+    return true;
+}
+
+/* The library was told that it is this thread's: the attach begins a block of the library's (nesting.c). */
+static bool was_just_told(const struct owner *me, const PyThreadState *state) {
+    return me->answered == state && me->answered_at == me->visits;
+}
+
+bool second_restore(PyThreadState *state, bool is_acquire, const void *caller) {
+    if (!is_second() || !state || owner_fast.saved != state || interp_is_finalizing() ||
+        !(stays() ? owner_fast.is_slot_late : *owner_fast.counted == owner_fast.home)) {
+        return false;
+    }
+    struct owner *me = owner_fast.record;
+    PyThreadState *current = *owner_fast.current;
+    bool is_attached = current && (current == state || current == owner_fast.home);
+    if (is_attached || (is_acquire && was_just_told(me, state)) || *counter_of(state) != owner_fast.saved_count) {
+        return false;
+    }
+    me->visits++;
+    me->blocks.count--; /* what second_save pushed is the innermost one: no rule was asked since */
+    me->home = owner_fast.home;
+    me->override = me->attached = state;
+    owner_fast.saved = NULL;
+    move_slot(state, false);
+    sites_count(me->override_as, caller);
+    return true;
+}

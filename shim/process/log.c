@@ -1,0 +1,233 @@
+#include "process/log.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "process/options.h"
+#include "process/streams.h"
+#include "system/aside.h"
+#include "system/descriptor.h"
+#include "system/json.h"
+#include "system/output.h"
+#include "system/path.h"
+
+/* The log file, while it is open, and whose it is. */
+static struct {
+    struct descriptor to;
+    pid_t pid;
+    pid_t opener; /* the process that is opening it: a fork child may have been copied from amid that */
+    char path[sizeof options.log_path + 300];
+} log_file = {.to.fd = -1};
+
+/* ---- writing ---------------------------------------------------------------------------------------------------- */
+
+/* What could not be written since the last that could; whether the last came out in part. */
+static unsigned lost;
+static bool is_torn;
+static struct output_patience patience;
+
+/* False: the reader has gone, the disk is full, nobody takes it, or there is nowhere to write to (-1). */
+static bool write_all(int fd, const char *bytes, size_t size) {
+    size_t done = fd < 0 ? 0 : output_write(fd, bytes, size, &patience);
+    if (done && done < size) {
+        __atomic_store_n(&is_torn, true, __ATOMIC_RELAXED);
+    }
+    return done == size;
+}
+
+/* The length of one of our own colour sequences at `c`; 0: it is none. */
+static size_t color_at(const char *c, size_t length) {
+    static const char *const colors[] = {"\033[0m", "\033[1m", "\033[33m", "\033[1;31m"};
+    for (size_t i = 0; i < sizeof colors / sizeof colors[0]; i++) {
+        size_t size = strlen(colors[i]);
+        if (size <= length && memcmp(c, colors[i], size) == 0) {
+            return size;
+        }
+    }
+    return 0;
+}
+
+/* A newline in a name would begin a line of its own, an escape sequence could hide one. Also those of the second set (C1), as
+ * UTF-8. */
+static void disarm(char *bytes, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)bytes[i];
+        size_t color = c == '\033' ? color_at(bytes + i, length - i) : 0;
+        if (color) {
+            i += color - 1;
+        } else if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            bytes[i] = '?';
+        } else if (c == 0xc2 && i + 1 < length && ((unsigned char)bytes[i + 1] & 0xe0) == 0x80) {
+            bytes[i] = bytes[i + 1] = '?';
+        }
+    }
+}
+
+/* Leaves a newline at text->buffer[text->length]. */
+static bool put(int fd, struct text *text) {
+    text_end(text);
+    if (options.log_format == LOG_TEXT) {
+        disarm(text->buffer, text->length);
+    }
+    text->buffer[text->length] = '\n'; /* in place of the 0 byte */
+    return write_all(fd, text->buffer, text->length + 1);
+}
+
+static void add_prefix(struct text *text) {
+    text_add(text, "==");
+    text_add_decimal(text, (uint64_t)getpid());
+    text_add(text, "== gilshim: ");
+}
+
+struct json log_json(char *buffer, size_t capacity, const char *type) {
+    struct json json = json_start(buffer, capacity);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    json_seconds(&json, "time", (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
+    json_number(&json, "pid", (uint64_t)getpid());
+    json_number(&json, "tid", (uint64_t)syscall(SYS_gettid));
+    json_string(&json, "type", type);
+    return json;
+}
+
+static bool put_message(int fd, const char *line) {
+    char buffer[3600];
+    struct text text;
+    if (options.log_format == LOG_JSON) {
+        struct json json = log_json(buffer, sizeof buffer, "message");
+        json_string(&json, "text", line);
+        text = json_end(&json);
+    } else {
+        text = text_start(buffer, sizeof buffer);
+        add_prefix(&text);
+        text_add(&text, line);
+    }
+    return put(fd, &text);
+}
+
+/* Says so first, where earlier lines did not get through. False: neither does that. */
+static bool put_loss(int fd) {
+    unsigned count = __atomic_load_n(&lost, __ATOMIC_RELAXED);
+    if (!count) {
+        return true;
+    }
+    char buffer[100];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add_decimal(&text, count);
+    text_add(&text,
+             count == 1 ? " line before this one could not be written" : " lines before this one could not be written");
+    if (__atomic_load_n(&is_torn, __ATOMIC_RELAXED) && !write_all(fd, "\n", 1)) {
+        return false;
+    }
+    __atomic_store_n(&is_torn, false, __ATOMIC_RELAXED);
+    if (!put_message(fd, text_end(&text))) {
+        return false;
+    }
+    __atomic_sub_fetch(&lost, count, __ATOMIC_RELAXED);
+    return true;
+}
+
+static void count_lost(bool is_written) {
+    __atomic_add_fetch(&lost, !is_written, __ATOMIC_RELAXED);
+}
+
+/* stderr, unless the program has closed it, or put something else in its place. */
+static int standard_error(void) {
+    return streams_has(STDERR_FILENO) ? STDERR_FILENO : -1;
+}
+
+static void open_file(void *unused) {
+    (void)unused;
+    struct text text = text_start(log_file.path, sizeof log_file.path);
+    descriptor_close(&log_file.to);
+    errno = ENAMETOOLONG;
+    if (!path_expand(&text, options.log_path) || !descriptor_append(&log_file.to, log_file.path)) {
+        int error = errno;
+        char line[sizeof log_file.path + 100];
+        text = text_start(line, sizeof line);
+        text_add(&text, "warning: can't write the log file \"");
+        text_add(&text, log_file.path);
+        text_add(&text, "\": ");
+        descriptor_add_reason(&text, error);
+        text_add(&text, "; using stderr instead");
+        put_message(standard_error(), text_end(&text));
+        log_file.to.fd = -1;
+        options.log_path[0] = '\0';
+    }
+    log_file.pid = getpid();
+}
+
+void log_open(void) {
+    pid_t me = getpid();
+    if (!options_log_is_file() || (log_file.pid == me && descriptor_is_ours(&log_file.to)) ||
+        __atomic_exchange_n(&log_file.opener, me, __ATOMIC_ACQUIRE) == me) {
+        return;
+    }
+    int saved_errno = errno;
+    aside_run(open_file, NULL);
+    errno = saved_errno;
+    __atomic_store_n(&log_file.opener, 0, __ATOMIC_RELEASE);
+}
+
+/* Where lines go now; a fork child gets a file of its own. -1: nowhere. */
+static int destination(void) {
+    if (strcmp(options.log_path, "stdout") == 0) {
+        return streams_has(STDOUT_FILENO) ? STDOUT_FILENO : -1;
+    }
+    if (options_log_is_file()) {
+        log_open(); /* a fork child's, or again if the program has closed it */
+        if (options_log_is_file()) {
+            /* Not while another thread is opening it, or a fork child's other thread was. */
+            return log_file.pid == getpid() && descriptor_is_ours(&log_file.to) ? log_file.to.fd : -1;
+        }
+    }
+    return standard_error();
+}
+
+void log_bytes(const char *bytes, size_t size) {
+    int saved_errno = errno;
+    count_lost(write_all(destination(), bytes, size));
+    errno = saved_errno;
+}
+
+void log_lose(void) {
+    count_lost(false);
+}
+
+static void write_line(void *line) {
+    int fd = destination();
+    count_lost(put_loss(fd) && put_message(fd, line));
+}
+
+void log_line(const char *line) {
+    int saved_errno = errno;
+    if (!aside_run(write_line, (void *)line)) {
+        log_lose();
+    }
+    errno = saved_errno;
+}
+
+void log_text(struct text *text) {
+    int saved_errno = errno;
+    int fd = destination();
+    bool is_written = put_loss(fd) && put(fd, text);
+    count_lost(is_written);
+    if (!is_written) {
+        text_end(text); /* whoever called counts on what `put` leaves */
+        text->buffer[text->length] = '\n';
+    }
+    errno = saved_errno;
+}
+
+struct text log_start(char *buffer, size_t capacity) {
+    struct text text = text_start(buffer, capacity);
+    add_prefix(&text);
+    return text;
+}
+
+bool log_has_color(void) {
+    return options.color == COLOR_ALWAYS || (options.color == COLOR_AUTO && isatty(destination()));
+}

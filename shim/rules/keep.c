@@ -1,0 +1,66 @@
+#include <errno.h>
+
+#include "cpython/counter.h"
+#include "cpython/real.h"
+#include "cpython/slot.h"
+#include "diagnose/leaving.h"
+#include "process/options.h"
+#include "rules/reconcile.h"
+#include "rules/settle.h"
+#include "states/legacy.h"
+#include "states/registry.h"
+
+/* keep=1. A foreign thread that calls in again and again pays for a new thread state each time, and for its end. The state
+ * that Ensure made is freed by the Release that counts it down to 0; with one more of its count held, that Release saves it
+ * away, and the next Ensure finds it in the slot: as if another Ensure were open around them all (which is also how pybind11
+ * keeps one alive). */
+
+enum { KEPT_COUNT = 1 }; /* ours */
+
+void reconcile_keep(void) {
+    struct owner *me = options.keep ? owner_enter() : NULL;
+    PyThreadState *state = me ? owner_attached(me) : NULL;
+    /* Whoever enters Python while the thread ends would leave its state behind. */
+    if (state && state == slot_get() && !me->kept && !me->exit_rounds && !me->has_forked && !interp_is_finalizing()) {
+        counter_learn(state);
+        if (counter_read(state) == 1 && counter_add(state, 1)) {
+            me->kept = state;
+        }
+    }
+    owner_leave(me);
+}
+
+/* The end of a thread never waits for the GIL: the host may hold it, and join the thread. A state in which others count
+ * besides us is left in the middle of a block; somebody may go on with it. */
+void reconcile_leave_kept(struct owner *me) {
+    PyThreadState *state = me->kept;
+    me->kept = NULL;
+    bool can_be_freed =
+        state && interp_is_initialized() && !interp_is_finalizing() && counter_read(state) == KEPT_COUNT;
+    if (can_be_freed && owner_attached(me) != state && legacy_add(state)) {
+        leaving_died(state); /* it will be */
+        interp_next_epoch(); /* every thread comes by, once */
+    }
+}
+
+/* Clear runs what the destructors of a thread's objects are. Who comes here has just taken the GIL, so that other threads
+ * might have run anything meanwhile. */
+void reconcile_free_legacy(void) {
+    struct owner *me = legacy_is_there() ? owner_enter() : NULL;
+    PyThreadState *current = me ? owner_attached(me) : NULL;
+    bool may_run = current && !me->clearing && !me->exit_rounds && !me->has_forked && !interp_is_finalizing() &&
+                   interp_of(current) == interp_main();
+    int error = errno; /* RestoreThread keeps it */
+    for (PyThreadState *state = may_run ? legacy_take() : NULL; state; state = me ? legacy_take() : NULL) {
+        me->clearing = state;
+        registry_remove(state);
+        real.PyThreadState_Clear(state);
+        settle_delete(state, interp_slot_follows); /* it was in that of its thread */
+        me = owner_enter();
+        if (me) {
+            me->clearing = NULL;
+        }
+    }
+    errno = error;
+    owner_leave(me);
+}

@@ -1,0 +1,112 @@
+/* PyEval_AcquireLock and PyEval_ReleaseLock by the rule of their first years: they take and give the GIL, whether a state is
+ * attached or not. 3.0 to 3.15 end the process where AcquireLock finds none, and crash where ReleaseLock does, from 3.9 on. Hosts
+ * that were written before go on by it: PyThreadState_Swap(NULL) or Py_EndInterpreter, then ReleaseLock; AcquireLock, then
+ * PyThreadState_Swap (OpenSIPS, FreeRADIUS, Kodi, Icinga 2, PyXPCOM).
+ *
+ * From 3.12 on there is no GIL without a state: whoever attaches one takes it, PyThreadState_Swap too. Nothing is to be done. */
+#include "cpython/real.h"
+#include "cpython/slot.h"
+#include "diagnose/report.h"
+#include "process/options.h"
+#include "rules/reconcile.h"
+#include "states/taken.h"
+
+/* Up to 3.11: the state that was attached still when a thread gave the GIL by ReleaseLock. Who takes it by AcquireLock, on
+ * whatever thread, runs under that one. */
+static PyThreadState *given;
+
+static bool runs_under_given(void) {
+    PyThreadState *current = interp_current();
+    return !interp_slot_follows && current && current == __atomic_load_n(&given, __ATOMIC_RELAXED);
+}
+
+/* What is attached is of no use to AcquireLock. Up to 3.11 it may be another thread's, which has the GIL: it is gone, and perhaps
+ * freed, by the time that the GIL comes. */
+static bool lacks_state(struct owner *me) {
+    PyThreadState *current = interp_current();
+    if (!current || interp_slot_follows) {
+        return !current;
+    }
+    return !runs_under_given() && current != owner_attached(me);
+}
+
+/* Up to 3.11. There is no way to take it but with a state, which is put aside at once. */
+static bool take_without_state(void) {
+    PyThreadState *state = slot_get();
+    bool is_new = !state;
+    if (is_new) {
+        state = real.PyThreadState_New(interp_main());
+    }
+    if (!state) {
+        return false;
+    }
+    real.PyEval_RestoreThread(state);
+    if (is_new) {
+        real.PyThreadState_Clear(state);
+    }
+    real.PyThreadState_Swap(NULL);
+    if (is_new) {
+        real.PyThreadState_Delete(state);
+    }
+    return true;
+}
+
+void reconcile_acquire_lock(const void *caller) {
+    struct owner *me = owner_enter();
+    bool is_repaired = me && real.Py_FinalizeEx && options_repairs(REPAIR_oldlock) && !taken_without_state(me) &&
+                       lacks_state(me) && (interp_slot_follows || take_without_state());
+    if (!is_repaired) {
+        real.PyEval_AcquireLock();
+    }
+    me = owner_enter();
+    if (me) {
+        me->untaken = NULL;
+        if (runs_under_given()) {
+            me->attached = interp_current();
+        } else if (!owner_attached(me)) {
+            taken_keeps_without_state(me);
+        }
+    }
+    if (is_repaired) {
+        report_repair_of(REPAIR_oldlock, caller, NULL, NULL);
+    }
+    owner_leave(me);
+}
+
+bool reconcile_attach_given(struct owner *me, PyThreadState *state, const void *caller) {
+    if (!interp_slot_follows || !state || me->untaken != state || interp_current() != state) {
+        return false;
+    }
+    me->untaken = NULL;
+    real.PyEval_AcquireLock();
+    if (real.PyThreadState_GetUnchecked) { /* 3.12 lets it pass */
+        report_repair_of(REPAIR_oldlock, caller, state, NULL);
+    }
+    owner_leave(owner_self());
+    return true;
+}
+
+void reconcile_release_lock(const void *caller) {
+    struct owner *me = owner_enter();
+    if (me && real.PyInterpreterState_Get && options_repairs(REPAIR_oldlock) && !interp_current() &&
+        (interp_slot_follows || taken_without_state(me))) {
+        report_repair_of(REPAIR_oldlock, caller, NULL, NULL);
+        taken_is_over(me);
+        if (!interp_slot_follows) {
+            reconcile_drop_bare_gil(slot_get());
+        }
+        owner_leave(owner_self());
+        return;
+    }
+    if (me) {
+        PyThreadState *current = interp_current(); /* it stays so, without the GIL */
+        bool is_own = current && current == slot_get();
+        me->untaken = is_own ? current : NULL;
+        me->attached = is_own ? current : NULL;
+        owner_unsettle(); /* nothing is plain about an attached state without the GIL */
+        __atomic_store_n(&given, interp_slot_follows ? NULL : current, __ATOMIC_RELAXED);
+    }
+    taken_by_another();
+    owner_leave(me);
+    real.PyEval_ReleaseLock();
+}

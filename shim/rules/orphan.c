@@ -1,0 +1,99 @@
+#include "cpython/real.h"
+#include "cpython/slot.h"
+#include "diagnose/leaving.h"
+#include "diagnose/report.h"
+#include "journal/journal.h"
+#include "process/options.h"
+#include "rules/reconcile.h"
+#include "rules/settle.h"
+#include "states/registry.h"
+#include "states/taken.h"
+
+/* The state that this thread certainly has attached. Up to 3.11 "attached" is one global for the process, and a record
+ * may be out of date: CPython frees the state of a thread of its own unseen, and the address may be another thread's
+ * state by now. The slot is not: CPython empties it then. glibc empties it too at a thread's end, before our last look,
+ * so the first look notes what it found. */
+static PyThreadState *certainly_attached(struct owner *me) {
+    PyThreadState *current = interp_current();
+    return interp_slot_follows || current == slot_get() || current == me->attached ? current : NULL;
+}
+
+/* Whether another thread may go on with it under the same GIL, which is then not to be given back: this thread did not take it, or
+ * took it with a state that is another one's; or Py_Initialize was called on a thread of its own, which ends. */
+static bool may_be_anothers(const struct owner *me, const PyThreadState *state) {
+    struct registry_entry entry;
+    if (!state || state == me->untaken) {
+        return state;
+    }
+    if (interp_slot_follows) {
+        return false; /* another thread would have to attach it */
+    }
+    bool is_known = registry_find(state, &entry);
+    bool is_anothers = is_known && entry.has_moved && (entry.has_home || !entry.maker);
+    return is_anothers || state == me->initialized;
+}
+
+void reconcile_drop_bare_gil(PyThreadState *state) {
+    bool is_new = !state;
+    if (is_new) {
+        state = real.PyThreadState_New(interp_main());
+    }
+    if (!state) {
+        return;
+    }
+    real.PyThreadState_Swap(state);
+    if (is_new) {
+        real.PyThreadState_Clear(state);
+        real.PyThreadState_DeleteCurrent();
+    } else {
+        real.PyEval_SaveThread();
+    }
+}
+
+/* Libc calls this: who is to blame is who attached last, where that is noted. */
+static const void *last_caller(void) {
+    struct journal_now now = journal_now();
+    return now.phase == JOURNAL_HOLDS ? now.caller : NULL;
+}
+
+static void give_back(struct owner *me) {
+    if (options.mode != MODE_REPAIR || !interp_is_initialized() || interp_is_finalizing()) {
+        return;
+    }
+    PyThreadState *state = certainly_attached(me);
+    if (may_be_anothers(me, state) || (!state && !taken_without_state(me))) {
+        return;
+    }
+    leaving_died(state); /* it is told with the GIL */
+    if (!options_repairs(REPAIR_orphan)) {
+        report_tell(REPORT_DEADLOCK_FOLLOWS, REPORT_ends_with_gil, last_caller(), state, NULL);
+        return;
+    }
+    const void *caller = last_caller();
+    if (state) {
+        if (!interp_slot_follows) {
+            /* It lives on, and is in no slot from now on: whoever attaches it next has it for himself. (2.7 files what libraries
+             * keep by the thread's ident, so that the next thread of that ident finds it.) */
+            registry_add(state, NULL, owner_number(), false, __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED));
+        }
+        real.PyEval_SaveThread();
+    } else {
+        reconcile_drop_bare_gil(slot_get());
+    }
+    report_repair_of(REPAIR_orphan, caller, state, NULL);
+}
+
+void reconcile_thread_ends(struct owner *me, bool is_last) {
+    leaving_thread_ends(is_last);
+    if (is_last) {
+        keys_thread_ends(me);
+        give_back(me);
+        reconcile_leave_kept(me);
+        return;
+    }
+    /* From here on the thread is never plain again: what other destructors do is seen. */
+    if (owner_enter() == me) {
+        me->attached = NULL;
+        me->attached = certainly_attached(me);
+    }
+}

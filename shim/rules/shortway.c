@@ -1,0 +1,176 @@
+#include "rules/shortway.h"
+
+#include "cpython/real.h"
+#include "diagnose/leaving.h"
+#include "rules/reconcile.h"
+#include "states/owner.h"
+#include "states/plain.h"
+#include "states/taken.h"
+
+/* A settled thread that has saved nothing away, which an Ensure may have attached. Where the count is is learned by the rules. */
+static bool is_bare(void) {
+    return settled_can_see() && !owner_fast.parked && counter_offset >= 0;
+}
+
+static PyThreadState *sole_attached(void) {
+    return plain_attached(is_bare());
+}
+
+/* 2.7 has its slot in a list. */
+static const PyThreadState *in_slot(void) {
+    slot_place *slot = plain_slot();
+    const PyThreadState *state = slot ? *slot : slot_get();
+    return state;
+}
+
+static void step_aside(void) {
+    uint32_t epoch = owner_fast.verified;
+    owner_unsettle();
+    owner_fast.aside = epoch;
+}
+
+/* Whether it is the thread that has stepped aside (a call may return on another one), and no rule was asked since. */
+static bool is_aside(const struct owner *me) {
+    return owner_fast.aside && owner_fast.record == me;
+}
+
+static void step_back(void) {
+    owner_fast.settled = owner_fast.aside;
+    owner_fast.epoch = owner_is_recorded ? 0 : owner_fast.aside;
+    owner_fast.aside = 0;
+}
+
+/* ---- a state is made, and its end ---------------------------------------------------------------------------------- */
+
+bool shortway_new(PyInterpreterState *interp, PyThreadState **made) {
+    if (!is_bare()) {
+        return false;
+    }
+    const PyThreadState *before = in_slot();
+    PyThreadState *state = *made = real.PyThreadState_New(interp);
+    const PyThreadState *expected = before ? before : state; /* an empty slot gets it at once */
+    if (state && is_bare() && in_slot() == expected) {
+        owner_fast.record->visits++;
+        owner_state_made(state, !before);
+        owner_fast.own = before ? owner_fast.own : state;
+    } else if (state) {
+        reconcile_made(state);
+    }
+    return true;
+}
+
+bool shortway_clear(PyThreadState *state) {
+    if (!state || sole_attached() != state || owner_fast.record->alias) {
+        return false;
+    }
+    struct owner *me = owner_fast.record;
+    me->visits++;
+    me->clearing = state; /* its count may be 0, and what Clear calls may call Ensure */
+    step_aside();
+    real.PyThreadState_Clear(state);
+    if (is_aside(me) && me->clearing == state) {
+        me->clearing = NULL;
+        step_back();
+    } else {
+        reconcile_cleared(NULL);
+    }
+    return true;
+}
+
+/* By DeleteCurrent or Delete. */
+static void delete_own(struct owner *me, PyThreadState *state, bool is_current) {
+    me->visits++;
+    step_aside();
+    keys_state_died(me, state);
+    owner_state_ends(me, state, false);
+    leaving_died(state);
+    is_current ? real.PyThreadState_DeleteCurrent() : real.PyThreadState_Delete(state);
+    if (is_aside(me) && me->clearing == state && !in_slot()) {
+        owner_fast.own = me->clearing = NULL;
+        me->unseen = me->unseen == state ? NULL : me->unseen;
+        step_back();
+    } else {
+        reconcile_state_ended(state);
+    }
+}
+
+bool shortway_delete_current(void) {
+    PyThreadState *state = sole_attached();
+    if (!state || owner_fast.record->alias) {
+        return false;
+    }
+    delete_own(owner_fast.record, state, true);
+    return true;
+}
+
+bool shortway_delete(PyThreadState *state) {
+    bool is_saved_away = plain_has_parked(settled_can_see(), state);
+    bool is_own = counter_offset >= 0 && is_saved_away && plain_is_own(state);
+    if (!is_own || owner_fast.record->alias) {
+        return false;
+    }
+    owner_fast.parked = NULL;
+    delete_own(owner_fast.record, state, false);
+    return true;
+}
+
+/* ---- it is attached, and exchanged for none -------------------------------------------------------------------------- */
+
+bool shortway_attach(const PyThreadState *state) {
+    /* Up to 3.11 any attached state might be another one of this thread's. */
+    if (!is_bare() || !plain_is_own(state) || *owner_fast.current || interp_is_finalizing()) {
+        return false;
+    }
+    owner_fast.record->visits++;
+    return true;
+}
+
+bool shortway_save(void) {
+    PyThreadState *state = is_bare() && !plain_slot() && !owner_fast.own ? *owner_fast.current : NULL;
+    if (!state || slot_get() != state) {
+        return false;
+    }
+    owner_fast.record->visits++;
+    owner_fast.own = owner_fast.parked = state;
+    return true;
+}
+
+/* Up to 3.11 the thread has the GIL without a state until it swaps one in. */
+static bool swap_out(void) {
+    PyThreadState *state = sole_attached();
+    if (!state) {
+        return false;
+    }
+    owner_fast.record->visits++;
+    owner_fast.parked = state;
+    if (!interp_slot_follows) {
+        taken_keeps_without_state(owner_fast.record);
+        step_aside();
+    }
+    return true;
+}
+
+static bool swap_in(const PyThreadState *state) {
+    struct owner *me = owner_fast.record;
+    if (interp_slot_follows ? !settled_can_see()
+                            : owner_fast.aside != __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED)) {
+        return false;
+    }
+    if (owner_fast.parked != state || *owner_fast.slot != state || *owner_fast.current) {
+        return false;
+    }
+    if (!interp_slot_follows) {
+        if (!taken_is_without_state(me)) {
+            return false; /* it is in the middle of its Clear; or the GIL was handed over to another thread */
+        }
+        taken_is_over(me);
+        step_back();
+    }
+    me->visits++;
+    owner_fast.parked = NULL;
+    return true;
+}
+
+bool shortway_swap(const PyThreadState *state) {
+    return state ? swap_in(state) : swap_out();
+}

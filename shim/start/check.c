@@ -1,0 +1,160 @@
+#include "start/check.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <wchar.h>
+
+#include "cpython/bound.h"
+#include "cpython/counter.h"
+#include "cpython/interp.h"
+#include "cpython/real.h"
+#include "cpython/slot.h"
+#include "diagnose/report.h"
+#include "hooks/hooks.h"
+#include "process/options.h"
+#include "system/text.h"
+#include "version.h"
+
+static struct text line_start(char *buffer, size_t size) {
+    struct text text = text_start(buffer, size);
+    text_add(&text, "gilshim: ");
+    return text;
+}
+
+static void print(struct text *text) {
+    text_end(text);
+    text->buffer[text->length] = '\n'; /* in place of the 0 byte */
+    if (write(STDOUT_FILENO, text->buffer, text->length + 1) < 0) {
+        _exit(1);
+    }
+}
+
+static void print_interpreter(void) {
+    char buffer[800];
+    struct text text = line_start(buffer, sizeof buffer);
+    text_add(&text, "interpreter: ");
+    interp_describe(&text);
+    print(&text);
+}
+
+static void print_functions(void) {
+    char buffer[300];
+    struct text text = line_start(buffer, sizeof buffer);
+    text_add(&text, "functions: ");
+    text_add_decimal(&text, real_status.bound);
+    text_add(&text, real_status.binding == REAL_STATIC ? " bound by export redirection, "
+                                                       : " bound by preload order and export redirection, ");
+    text_add_decimal(&text, real_status.missing);
+    text_add(&text, " not in this version, ");
+    text_add_decimal(&text, real_status.given_back);
+    text_add(&text, " of CPython's own calls given back");
+    print(&text);
+}
+
+/* Why the repair can't be had with what the probes found; NULL if it can. */
+static const char *why_not(enum repair repair) {
+    bool writes_slot =
+        repair == REPAIR_moved || (!interp_slot_follows && (repair == REPAIR_duplicate || repair == REPAIR_subinterp));
+    if (!options_repairs(repair)) {
+        return "switched off";
+    }
+    if (repair == REPAIR_moved && interp_slot_follows && interp_is_debug && !bound_is_known()) {
+        return "the place of bound_gilstate was not found, and this debug build would assert without it";
+    }
+    return writes_slot && !slot_is_known() ? "the place of this CPython's gilstate slot was not found" : NULL;
+}
+
+static void print_repairs(void) {
+    for (unsigned repair = 0; repair < REPAIR_COUNT; repair++) {
+        char buffer[300];
+        struct text text = line_start(buffer, sizeof buffer);
+        const char *reason = why_not((enum repair)repair);
+        text_add(&text, "repair ");
+        text_add(&text, options_repair_name((enum repair)repair));
+        text_add(&text, reason ? ": not available: " : ": available");
+        text_add(&text, reason ? reason : "");
+        if (!reason && interp_slot_follows && (repair == REPAIR_duplicate || repair == REPAIR_subinterp)) {
+            text_add(&text, " (this version does it by itself)");
+        }
+        if (!reason && repair == REPAIR_held && !counter_is_known()) {
+            text_add(&text, " (without gilstate_counter's place: the end of a block is guessed)");
+        }
+        print(&text);
+    }
+}
+
+static void name_program(void) {
+    static char path[4096];
+    static wchar_t wide[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (!real.Py_SetProgramName || length <= 0) {
+        return;
+    }
+    for (ssize_t i = 0; i <= length; i++) {
+        wide[i] = (unsigned char)path[i];
+    }
+    real.Py_SetProgramName(slot_goes_by_ident() ? (const void *)path : (const void *)wide);
+}
+
+/* In a child, since an interpreter that can't find its library ends the process (up to 3.7 in any case). */
+static void probe_and_print(void) {
+    name_program();
+    if (real.Py_NoSiteFlag) {
+        *real.Py_NoSiteFlag = 1;
+    }
+    if (real.Py_IgnoreEnvironmentFlag) {
+        *real.Py_IgnoreEnvironmentFlag = 1;
+    }
+    gilshim_Py_InitializeEx(0);
+    if (!interp_is_initialized()) {
+        _exit(1);
+    }
+    print_repairs();
+    _exit(0);
+}
+
+static void print_line(const char *line) {
+    char buffer[300];
+    struct text text = line_start(buffer, sizeof buffer);
+    text_add(&text, line);
+    print(&text);
+}
+
+_Noreturn void check_and_exit(void) {
+    char buffer[300];
+    if (options.help) {
+        options_help(print_line);
+        _exit(0);
+    }
+    struct text text = line_start(buffer, sizeof buffer);
+    text_add(&text, "version " GILSHIM_VERSION);
+    print(&text);
+    if (!real_is_bound()) {
+        text = line_start(buffer, sizeof buffer);
+        text_add(&text, "interpreter: none at start");
+        print(&text);
+        _exit(1);
+    }
+    print_interpreter();
+    if (real_status.refusal || real_is_ambiguous) {
+        text = line_start(buffer, sizeof buffer);
+        text_add(&text, "can't be served: ");
+        text_add(&text, real_status.refusal ? real_status.refusal : "it has two libpythons");
+        print(&text);
+        _exit(1);
+    }
+    print_functions();
+    pid_t child = fork();
+    if (child == 0) {
+        probe_and_print();
+    }
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
+        text = line_start(buffer, sizeof buffer);
+        text_add(&text, "repairs: can't be told: no interpreter could be started here to try the probes on");
+        print(&text);
+    }
+    _exit(0);
+}

@@ -1,0 +1,195 @@
+#include "start/dying.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "process/ending.h"
+#include "system/late.h"
+
+/* ---- the real functions ----------------------------------------------------------------------------------------- */
+
+typedef void handler_function(int number);
+typedef handler_function *signal_function(int number, handler_function *handler);
+
+static struct {
+    int (*sigaction)(int number, const struct sigaction *action, struct sigaction *old);
+    signal_function *signal, *sysv_signal, *sigset;
+} libc;
+
+/* The sanitizers' runtimes stand in front of these, and call them before they can watch anything. */
+#define EARLY __attribute__((no_sanitize("address", "thread", "undefined")))
+
+/* Other libraries' constructors may come before ours. */
+EARLY static void find(void **place, const char *name) {
+    if (!__atomic_load_n(place, __ATOMIC_RELAXED)) {
+        __atomic_store_n(place, late_real_dlsym(RTLD_NEXT, name), __ATOMIC_RELAXED);
+    }
+}
+
+EARLY static void find_all(void) {
+    find((void **)&libc.sigaction, "sigaction");
+    find((void **)&libc.signal, "signal");
+    find((void **)&libc.sysv_signal, "__sysv_signal");
+    find((void **)&libc.sigset, "sigset");
+}
+
+void dying_start(void) {
+    find_all();
+}
+
+/* ---- which, and the handler ------------------------------------------------------------------------------------- */
+
+/* The ends that people and machines give to programs, and crashes. What a program is told by a signal of its own choice
+ * (SIGUSR1, SIGALRM, SIGPIPE) is left alone. */
+static const int mortal[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+enum { MORTAL_COUNT = sizeof mortal / sizeof mortal[0] };
+
+static bool is_watching;
+
+/* What the kernel had before ours: the C library adds a flag to all that it sets (SA_RESTORER), which the default of a
+ * process that has set nothing has not. */
+static struct before {
+    int flags;
+    void (*restorer)(void);
+} before[MORTAL_COUNT];
+
+/* Its place in `before`; NULL: it is none of them. */
+EARLY static struct before *before_of(int number) {
+    for (size_t i = 0; i < MORTAL_COUNT; i++) {
+        if (mortal[i] == number) {
+            return &before[i];
+        }
+    }
+    return NULL;
+}
+
+/* Made by the instruction that the thread is at: it comes again when the handler returns, and the core shows it. */
+static bool is_fault(int number, const siginfo_t *info) {
+    return info->si_code > 0 && (number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL);
+}
+
+static void die(int number, siginfo_t *info, void *context) {
+    (void)context;
+    int saved_errno = errno;
+    bool comes_again = is_fault(number, info);
+    if (getpid() == 1 && !comes_again) {
+        return; /* a child that has become the first process of a namespace: the kernel would not let it die */
+    }
+    ending_now();
+    const struct sigaction preset = {.sa_handler = SIG_DFL};
+    libc.sigaction(number, &preset, NULL);
+    /* Blocked until the handler returns. Where a sandbox refuses it, the process dies all the same. */
+    if (!comes_again && syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), number) != 0 &&
+        kill(getpid(), number) != 0) {
+        syscall(SYS_exit_group, 128 + number);
+    }
+    errno = saved_errno;
+}
+
+EARLY static bool is_ours(const struct sigaction *action) {
+    return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == die;
+}
+
+/* The mask stays what the program said, so that it gets it back. */
+EARLY static void show_default(int number, struct sigaction *action) {
+    const struct before *shown = before_of(number);
+    action->sa_flags = shown ? shown->flags : 0;
+    action->sa_restorer = shown ? shown->restorer : NULL;
+    action->sa_handler = SIG_DFL;
+}
+
+/* Puts the handler where the default is. */
+EARLY static void meet(int number) {
+    struct sigaction action;
+    if (libc.sigaction(number, NULL, &action) != 0 || action.sa_handler != SIG_DFL) {
+        return;
+    }
+    *before_of(number) = (struct before){action.sa_flags, action.sa_restorer};
+    action.sa_sigaction = die;
+    action.sa_flags |= SA_SIGINFO;
+    libc.sigaction(number, &action, NULL);
+}
+
+void dying_watch(void) {
+    if (is_watching || !libc.sigaction || getpid() == 1) {
+        return;
+    }
+    is_watching = true;
+    for (size_t i = 0; i < MORTAL_COUNT; i++) {
+        meet(mortal[i]);
+    }
+}
+
+/* ---- what the program sees -------------------------------------------------------------------------------------- */
+
+/* The headers name parameters in their own way. */
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name,bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
+
+EARLY static void after_setting_default(int number) {
+    if (__atomic_load_n(&is_watching, __ATOMIC_RELAXED) && before_of(number)) {
+        meet(number);
+    }
+}
+
+EARLY __attribute__((visibility("default"))) int sigaction(int number, const struct sigaction *action,
+                                                           struct sigaction *old) {
+    find((void **)&libc.sigaction, "sigaction");
+    bool is_default = action && action->sa_handler == SIG_DFL; /* `old` may be the same */
+    int result = libc.sigaction(number, action, old);
+    if (result == 0 && old && is_ours(old)) {
+        show_default(number, old);
+    }
+    if (result == 0 && is_default) {
+        after_setting_default(number);
+    }
+    return result;
+}
+
+EARLY static handler_function *set(signal_function *function, int number, handler_function *handler) {
+    handler_function *old = function(number, handler);
+    void (*our)(int number, siginfo_t *info, void *context) = die;
+    if (memcmp(&old, &our, sizeof old) == 0) {
+        old = SIG_DFL;
+    }
+    if (old != SIG_ERR && handler == SIG_DFL) {
+        after_setting_default(number);
+    }
+    return old;
+}
+
+#define EXPORTED EARLY __attribute__((visibility("default")))
+
+EXPORTED handler_function *signal(int number, handler_function *handler) {
+    find_all();
+    return set(libc.signal, number, handler);
+}
+
+/* Other names for it; the first has gone from glibc's headers. */
+handler_function *bsd_signal(int number, handler_function *handler);
+EXPORTED handler_function *bsd_signal(int number, handler_function *handler) {
+    return signal(number, handler);
+}
+EXPORTED handler_function *ssignal(int number, handler_function *handler) {
+    return signal(number, handler);
+}
+
+/* By this name with _XOPEN_SOURCE. */
+EXPORTED handler_function *__sysv_signal(int number, handler_function *handler) {
+    find_all();
+    return set(libc.sysv_signal, number, handler);
+}
+EXPORTED handler_function *sysv_signal(int number, handler_function *handler) {
+    return __sysv_signal(number, handler);
+}
+
+EXPORTED handler_function *sigset(int number, handler_function *handler) {
+    find_all();
+    return set(libc.sigset, number, handler);
+}
+// NOLINTEND(readability-inconsistent-declaration-parameter-name,bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)

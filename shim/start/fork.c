@@ -1,0 +1,40 @@
+#include "start/fork.h"
+
+#include <pthread.h>
+
+#include "cpython/real.h"
+#include "process/locks.h"
+#include "states/legacy.h"
+#include "states/owner_pool.h"
+#include "states/registry.h"
+#include "system/loader.h"
+
+static void take_all(void) {
+    real_before_fork();
+    owner_pool_before_fork();
+    registry_before_fork();
+    legacy_before_fork();
+    loader_before_fork();
+    locks_all_held(true);
+}
+
+static void give_all(bool is_child) {
+    locks_all_held(false);
+    loader_after_fork(is_child);
+    legacy_after_fork();
+    registry_after_fork();
+    owner_pool_after_fork();
+    real_after_fork();
+}
+
+static void give_in_parent(void) {
+    give_all(false);
+}
+
+static void give_in_child(void) {
+    give_all(true);
+}
+
+bool fork_prepare(void) {
+    return pthread_atfork(take_all, give_in_parent, give_in_child) == 0;
+}

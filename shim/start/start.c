@@ -1,0 +1,227 @@
+#include "hooks/binding.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <string.h>
+
+#include "cpython/counter.h"
+#include "cpython/current.h"
+#include "cpython/interp.h"
+#include "cpython/slot.h"
+#include "diagnose/fatal.h"
+#include "diagnose/leaving.h"
+#include "diagnose/report.h"
+#include "diagnose/stacks.h"
+#include "diagnose/stall.h"
+#include "diagnose/summary.h"
+#include "diagnose/suppress.h"
+#include "diagnose/timeline.h"
+#include "journal/journal.h"
+#include "process/background.h"
+#include "process/options.h"
+#include "process/streams.h"
+#include "rules/reconcile.h"
+#include "start/check.h"
+#include "start/dying.h"
+#include "start/fork.h"
+#include "states/owner.h"
+#include "system/aside.h"
+#include "system/late.h"
+#include "system/loader.h"
+#include "system/path.h"
+#include "system/text.h"
+#include "version.h"
+
+/* By this name the shim knows itself among the loaded objects. */
+extern const char gilshim_version[];
+__attribute__((visibility("default"))) const char gilshim_version[] = GILSHIM_VERSION;
+
+static void tell_binding(void) {
+    char buffer[900];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "bound to ");
+    interp_describe(&text);
+    text_add(&text, ": ");
+    text_add_decimal(&text, real_status.bound);
+    text_add(&text, " functions, ");
+    text_add_decimal(&text, real_status.redirected);
+    text_add(&text, " exports redirected, ");
+    text_add_decimal(&text, real_status.given_back);
+    text_add(&text, " internal calls given back, ");
+    text_add_decimal(&text, real_status.missing);
+    text_add(&text, " not in this version");
+    report_line(text_end(&text));
+}
+
+static void tell_refusal(const char *what) {
+    char buffer[900];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "nothing is repaired in this process: ");
+    text_add(&text, what);
+    text_add(&text, " (");
+    text_add(&text, real_status.path);
+    text_add(&text, ")");
+    report_line(text_end(&text));
+}
+
+/* Said once, and only where there is a CPython: a process without one stays silent. */
+static void tell_options(void) {
+    static int told;
+    if (__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED)) {
+        return;
+    }
+    options_complain(report_line);
+    if (options.suppressions[0] && !suppress_read(options.suppressions, report_line)) {
+        report_line("warning: the file of suppressions can't be read: nothing is suppressed");
+    }
+    if (options.help) {
+        options_help(report_line);
+    }
+}
+
+/* Said once, and only where repairs are told: a thread goes without them. */
+static void tell_no_room(void) {
+    static int told;
+    if (options.verbosity >= 1 && !__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED)) {
+        report_line("warning: no memory, or no room for thread-specific data: nothing is repaired on a thread");
+    }
+}
+
+static void tell_of_binding(void *unused) {
+    (void)unused;
+    report_open();
+    tell_options();
+    if (real_is_ambiguous) {
+        report_tell(REPORT_WARNING, REPORT_two_libpythons, NULL, NULL, NULL);
+    } else if (real_status.binding == REAL_REFUSED && options.verbosity >= 1) {
+        tell_refusal(real_status.refusal);
+    } else if (options.verbosity >= 2) {
+        tell_binding();
+    }
+}
+
+/* After a look that found something new. */
+static void learn(void) {
+    if (!real_is_bound()) {
+        return;
+    }
+    interp_learn();
+    counter_forget();
+    current_forget();
+    reconcile_forget_interpreter();
+    if (options.summary || options.timeline[0]) {
+        dying_watch();
+    }
+    if (journal_is_on || options.verbosity >= 1) {
+        stacks_prepare(); /* so that nothing need be loaded when the process is dying */
+    }
+    aside_run(tell_of_binding, NULL); /* the host may be opening its libpython on a thread with a small stack */
+}
+
+static bool bind(bool starting) {
+    unsigned generation = real_status.generation;
+    bool is_bound = real_bind(starting);
+    if (real_status.generation != generation) {
+        learn();
+    }
+    return is_bound;
+}
+
+/* Threads of our own, where they are wanted and not there yet: CPython has just turned up, or the process has forked. */
+static inline void watch(void) {
+    stall_look();
+    timeline_look();
+}
+
+const struct real *start_pass_to(const void *caller) {
+    if (!real_is_bound()) {
+        bind(false);
+    }
+    if (real_is_bound()) {
+        watch();
+    }
+    return start_pass_to_only(caller);
+}
+
+const struct real *start_pass_to_only(const void *caller) {
+    if (!real_is_bound()) {
+        bind(false);
+    }
+    if (!real_is_bound()) {
+        return real_behind();
+    }
+    if (real_is_ambiguous) {
+        return real_of_caller(caller);
+    }
+    return real_is_served() && options.mode != MODE_OFF ? NULL : &real;
+}
+
+void start_look_again(void) {
+    bind(false);
+}
+
+void start_before_thread(void) {
+    background_has_company = true;
+    if (real_is_bound() && real_is_served()) {
+        watch();
+    }
+}
+
+/* ---- dlsym ------------------------------------------------------------------------------------------------------ */
+
+/* CPython imports an extension module, or somebody asks for one of our names: the libpython that defines it may have been opened a moment ago (Vim, R's
+ * reticulate and uwsgi take all pointers right after dlopen), so its exports are redirected before the answer is looked
+ * up. Returns the name to look up. */
+const char *start_before_dlsym(void *handle, const char *name) {
+    if (strncmp(name, "PyInit_", 7) == 0) {
+        interp_note_import();
+        return name;
+    }
+    for (size_t i = 0; i < REAL_API_COUNT; i++) {
+        if (strcmp(name, real_api_names[i]) == 0) {
+            bool is_bound = bind(false);
+            /* "Is there a Python in this process?" must not be answered by our own exports. dlopen(NULL) gives the
+             * first link map as a handle. */
+            bool asks_process = handle == RTLD_DEFAULT || handle == RTLD_NEXT || handle == _r_debug.r_map;
+            return is_bound || !asks_process ? name : "Py (no CPython in this process)";
+        }
+    }
+    return name;
+}
+
+/* ---- constructor ------------------------------------------------------------------------------------------------ */
+
+__attribute__((constructor)) static void start(void) {
+    streams_start();
+    path_start();
+    options_read();
+    loader_start();
+    if (!fork_prepare() || !owner_start()) {
+        options.mode = MODE_OFF;
+        report_line("warning: no thread-specific key left: nothing is repaired");
+    }
+    owner_before_end = reconcile_thread_ends;
+    owner_interpreter_ended =
+        options.mode == MODE_REPAIR && options_repairs(REPAIR_finalize) ? reconcile_after_finalize : NULL;
+    owner_without_record = slot_without_room = tell_no_room;
+    journal_before_end = options.mode == MODE_REPAIR ? NULL : leaving_thread_ends_observed;
+    int history = options.timeline[0] && options.history < TIMELINE_EVENTS ? TIMELINE_EVENTS : options.history;
+    bool is_recorded = options.mode != MODE_OFF && (options_look_on() || options.history || options.summary ||
+                                                    options.stall_ns || options.timeline[0]);
+    journal_start((unsigned)history, is_recorded, is_recorded || options.verbosity);
+    owner_is_recorded = journal_is_on;
+    background_prepare();
+    leaving_prepare();
+    fatal_start();
+    dying_start();
+    summary_prepare();
+    stall_prepare();
+    timeline_prepare();
+    bind(true);
+    if (options.check) {
+        check_and_exit();
+    }
+    if (real_is_served()) {
+        watch();
+    }
+}

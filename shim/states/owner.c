@@ -1,0 +1,467 @@
+#include "states/owner.h"
+
+#include <pthread.h>
+
+#include "cpython/bound.h"
+#include "cpython/counter.h"
+#include "cpython/slot.h"
+#include "process/options.h"
+#include "states/late_slot.h"
+#include "states/legacy.h"
+#include "states/owner_pool.h"
+#include "states/registry.h"
+#include "states/survivors.h"
+#include "states/taken.h"
+#include "system/list.h"
+
+__thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec")));
+uint32_t owner_life = 1;
+bool owner_is_recorded;
+void (*owner_before_end)(struct owner *me, bool is_last);
+void (*owner_interpreter_ended)(void);
+void (*owner_without_record)(void);
+
+/* ---- records ---------------------------------------------------------------------------------------------------- */
+
+/* A slot that is empty. */
+static PyThreadState *const volatile nothing;
+
+static pthread_key_t exit_key;
+static bool can_track;
+
+/* Runs at the end of a thread. Other libraries' destructors may still call the API after this one, so it asks to be
+ * run again until the last round but one (PTHREAD_DESTRUCTOR_ITERATIONS is 4). */
+static void thread_ends(void *argument) {
+    struct owner *record = argument;
+    second_move_late();
+    if (owner_before_end && record->exit_rounds == 0) {
+        owner_before_end(record, false);
+    }
+    if (record->exit_rounds++ < 2 && pthread_setspecific(exit_key, record) == 0) {
+        return;
+    }
+    if (owner_before_end) {
+        owner_before_end(record, true);
+    }
+    slot_thread_ends();
+    owner_unsettle();
+    owner_fast.record = NULL;
+    owner_fast.is_gone = true;
+    owner_fast.counted = &nothing;
+    if (owner_fast.is_watched) { /* else it has never had an entry; looking goes through all of the table */
+        registry_leave_owner(record, owner_number());
+    }
+    owner_pool_put(record);
+}
+
+/* All that a thread needs for a start, or nothing: half a record leads the rules astray. */
+static struct owner *take_record(void) {
+    struct owner *record = owner_pool_take();
+    if (!record) {
+        return NULL;
+    }
+    if (!list_reserve(&record->blocks, sizeof(struct block)) ||
+        !list_reserve(&record->filed, sizeof(struct owner_filed)) || !registry_reserve() ||
+        pthread_setspecific(exit_key, record) != 0) {
+        owner_pool_put(record);
+        return NULL;
+    }
+    record->life = owner_life;
+    return record;
+}
+
+static struct owner *demand_record(void) {
+    struct owner *record = owner_fast.record;
+    if (record || owner_fast.is_gone || !can_track) {
+        return record;
+    }
+    record = take_record();
+    if (!record && owner_without_record) {
+        owner_without_record();
+    }
+    owner_fast.record = record;
+    return record;
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------------------- */
+
+/* Only the forking thread is left. These handlers run before PyOS_AfterFork_Child: states are not freed yet. */
+static void after_fork_in_child(void) {
+    legacy_forget(); /* CPython frees them with the other threads' */
+    owner_pool_put_others(owner_fast.record);
+    if (owner_fast.record) {
+        owner_forked(owner_fast.record);
+    }
+    interp_next_epoch();
+}
+
+void owner_forked(struct owner *me) {
+    if (options.mode == MODE_REPAIR) {
+        survivors_hide(owner_attached(me), &me->blocks, me->home);
+    }
+    me->lent = NULL; /* it goes with the other threads */
+    me->has_forked = true;
+    owner_fast.counted = &nothing;
+    owner_unsettle();
+}
+
+/* second_move_late: not in the child, where CPython's lock on its slots may be held. */
+bool owner_start(void) {
+    can_track = pthread_key_create(&exit_key, thread_ends) == 0 &&
+                pthread_atfork(second_move_late, NULL, after_fork_in_child) == 0;
+    return can_track;
+}
+
+/* ---- lists ------------------------------------------------------------------------------------------------------ */
+
+#define FILED(me) ((struct owner_filed *)(me)->filed.items)
+
+void owner_note_answer(struct owner *me, PyThreadState *state) {
+    me->answered = state;
+    me->answered_at = me->visits;
+}
+
+bool owner_was_just_told(const struct owner *me, const PyThreadState *state) {
+    return me->answered == state && me->visits == me->answered_at + 1;
+}
+
+PyThreadState *owner_last_saved(struct owner *me) {
+    const struct block *block = me->has_forked ? NULL : blocks_last_detached(&me->blocks);
+    return block ? block->state : NULL;
+}
+
+PyThreadState *owner_last_own_saved(struct owner *me) {
+    const struct block *block = me->has_forked ? NULL : blocks_last_own_detached(&me->blocks);
+    return block ? block->state : NULL;
+}
+
+struct owner_filed *owner_find_filed(struct owner *me, const void *key) {
+    for (uint32_t i = 0; i < me->filed.count; i++) {
+        if (FILED(me)[i].key == key) {
+            return &FILED(me)[i];
+        }
+    }
+    return NULL;
+}
+
+struct owner_filed *owner_demand_filed(struct owner *me, const void *key) {
+    struct owner_filed *filed = owner_find_filed(me, key);
+    if (!filed) {
+        filed = list_push(&me->filed, sizeof *filed);
+        if (filed) {
+            filed->key = key;
+        }
+    }
+    return filed;
+}
+
+/* ---- the truth -------------------------------------------------------------------------------------------------- */
+
+struct owner *owner_self(void) {
+    return owner_fast.record;
+}
+
+PyThreadState *owner_attached(struct owner *me) {
+    PyThreadState *current = interp_current();
+    if (!current || interp_slot_follows) {
+        return current;
+    }
+    if (current == me->attached || current == me->override || current == slot_get()) {
+        return current;
+    }
+    struct registry_entry entry;
+    return registry_find(current, &entry) && entry.owner == me ? current : NULL;
+}
+
+static bool is_news(uint32_t epoch) {
+    return (int32_t)(epoch - owner_fast.verified) > 0;
+}
+
+uint32_t owner_tell_others(void) {
+    uint32_t epoch = interp_next_epoch();
+    /* What this thread knows is right; unless others did something since it looked. */
+    if (epoch == owner_fast.verified + 1) {
+        owner_fast.verified = epoch;
+    }
+    return epoch;
+}
+
+/* Taken by another thread, or killed (and perhaps another one made in its place), since this thread looked last. A
+ * thread that never looked cannot have lost anything: a state in its slot under an address that is known as dead or taken
+ * is a later one at the same place. */
+static bool is_lost(const struct owner *me, const PyThreadState *state) {
+    struct registry_entry entry;
+    if (!state || !owner_fast.verified || state == me->clearing) {
+        return false;
+    }
+    bool is_known = registry_find(state, &entry);
+    bool is_anothers = is_known && entry.owner && entry.owner != me && is_news(entry.taken);
+    return is_anothers || (entry.owner != me && entry.died && is_news(entry.died));
+}
+
+/* What is no longer this thread's goes out of its blocks. */
+static void check_blocks(struct owner *me, bool (*is_gone)(const struct owner *me, const PyThreadState *state),
+                         void (*drop)(struct list *blocks, const PyThreadState *state)) {
+    for (uint32_t i = me->blocks.count; i-- > 0;) {
+        struct block block = ((struct block *)me->blocks.items)[i];
+        if (!block.is_beneath_lost && block.beneath && is_gone(me, block.beneath)) {
+            drop(&me->blocks, block.beneath);
+        }
+        if (is_gone(me, block.state)) {
+            drop(&me->blocks, block.state);
+        }
+        i = i < me->blocks.count ? i : me->blocks.count; /* dropping takes out others, too */
+    }
+}
+
+/* What this thread had until now: the state that stands in its slot with nothing attached, or is saved away. */
+static PyThreadState *own_so_far(struct owner *me, PyThreadState *in_slot) {
+    if (me->override) {
+        return me->home || me->override_is_guest ? me->home : me->override;
+    }
+    return in_slot ? in_slot : owner_last_own_saved(me);
+}
+
+/* It is lost: if it has moved to another thread, it may come back. */
+static void lend(struct owner *me, PyThreadState *state, const PyThreadState *in_slot) {
+    struct registry_entry entry;
+    bool is_alive = registry_find(state, &entry) && !entry.is_dead;
+    me->lent = is_alive ? state : NULL;
+    me->lent_birth = entry.birth;
+    me->lent_at = entry.taken;
+    me->lent_was_home = state == (me->override ? me->home : in_slot);
+}
+
+/* The state in this thread's slot moved to another thread, which has given it up before this one looked. */
+static void take_back_unmissed(struct owner *me, const PyThreadState *in_slot) {
+    struct registry_entry entry;
+    if (in_slot && registry_find(in_slot, &entry) && entry.is_given_up) {
+        owner_fast.is_watched = true;
+        registry_take_back(in_slot, me, entry.birth, owner_tell_others());
+    }
+}
+
+static void drop_lost(struct owner *me) {
+    PyThreadState *in_slot = slot_get();
+    PyThreadState *own = own_so_far(me, in_slot);
+    if (is_lost(me, own) && options_repairs(REPAIR_moved)) {
+        lend(me, own, in_slot);
+    }
+    if (is_lost(me, me->home)) {
+        me->home = NULL;
+    }
+    if (is_lost(me, in_slot) && options_repairs(REPAIR_moved)) {
+        slot_set(in_slot == me->override ? me->home : NULL);
+        me->override = me->home = NULL;
+    }
+    if (is_lost(me, me->attached)) {
+        me->attached = NULL;
+    }
+    if (is_lost(me, me->kept)) {
+        me->kept = NULL;
+    }
+    if (is_lost(me, me->untaken)) {
+        me->untaken = NULL;
+    }
+    check_blocks(me, is_lost, blocks_lose);
+    take_back_unmissed(me, slot_get());
+}
+
+/* Whether the state that this thread has lent is nobody's. If it has died, it is forgotten. */
+static bool is_lent_free(struct owner *me) {
+    struct registry_entry entry;
+    if (!me->lent) {
+        return false;
+    }
+    if (!registry_find(me->lent, &entry) || entry.is_dead || entry.birth != me->lent_birth ||
+        (entry.died && (int32_t)(entry.died - me->lent_at) > 0)) {
+        me->lent = NULL;
+        return false;
+    }
+    return entry.is_given_up;
+}
+
+/* A thread that has no state at all gets the one back that it had lent, once that is nobody's; without this it would
+ * answer another one than CPython, whose slot names it all the time. */
+static void take_back(struct owner *me) {
+    if (!is_lent_free(me) || slot_get() || me->override || me->clearing || me->has_forked || me->exit_rounds ||
+        owner_attached(me) || owner_last_own_saved(me) || interp_is_finalizing()) {
+        return;
+    }
+    PyThreadState *lent = me->lent;
+    uint32_t epoch = owner_tell_others();
+    if (registry_take_back(lent, me, me->lent_birth, epoch)) {
+        owner_fast.is_watched = true;
+        me->lent = NULL;
+        slot_set(lent);
+    }
+}
+
+static bool is_dead_after_fork(const struct owner *me, const PyThreadState *state) {
+    (void)me;
+    return !interp_is_alive(state);
+}
+
+/* The first look after a fork with a state attached, that is with the GIL held: PyOS_AfterFork_Child is through, which
+ * frees every state but the attached one (3.7+; 3.6 only if threading is imported, 2.7 never). */
+static void drop_dead_after_fork(struct owner *me) {
+    if (me->home && !interp_is_alive(me->home)) {
+        me->home = NULL;
+    }
+    if (me->kept && !interp_is_alive(me->kept)) {
+        me->kept = NULL;
+    }
+    check_blocks(me, is_dead_after_fork, blocks_forget);
+    for (uint32_t i = 0; i < me->filed.count; i++) {
+        FILED(me)[i].is_lost = FILED(me)[i].state && !interp_is_alive(FILED(me)[i].state);
+    }
+    me->has_forked = false;
+}
+
+/* What a plain thread did has no blocks. An Ensure may have attached the state that a SaveThread had detached. */
+static void unpark(struct owner *me) {
+    PyThreadState *parked = owner_fast.parked;
+    owner_fast.own = owner_fast.parked = NULL;
+    if (!parked) {
+        return;
+    }
+    blocks_push(&me->blocks, BLOCK_DETACH, parked);
+    struct block *ensured = owner_attached(me) == parked ? blocks_push(&me->blocks, BLOCK_ATTACH, parked) : NULL;
+    if (ensured) {
+        ensured->by = BLOCK_BY_ENSURE;
+        ensured->counter = counter_is_known() ? counter_read(parked) - 1 : COUNTER_UNKNOWN;
+    }
+}
+
+/* Where the wrappers look on this thread. */
+static void find_places(const PyThreadState *in_slot) {
+    slot_place *slot = slot_find(in_slot);
+    owner_fast.current = current_find();
+    owner_fast.slot = slot ? slot : &owner_fast.own;
+    bool can_count = slot && owner_fast.current && counter_is_known() && interp_ensures_itself && !owner_is_recorded;
+    owner_fast.counted = can_count ? slot : &nothing;
+}
+
+/* The thread comes from a former life of the interpreter. Up to 3.14 its slot went with the key; from 3.15 on it is a thread-local
+ * that CPython leaves as it is, and names a state that has been freed: Ensure would attach that one. Who initialized this life was
+ * here at once, with its state attached. */
+static void empty_slot_of_former_life(void) {
+    if (interp_is_over || !options_repairs(REPAIR_finalize)) {
+        return;
+    }
+    slot_learn();
+    if (slot_in_tls() && slot_get() != interp_current()) {
+        slot_set(NULL);
+    }
+}
+
+/* CPython may have put another one there, and noted that in the one that it took out. */
+static void drop_replaced_override(struct owner *me) {
+    PyThreadState *in_slot = slot_get();
+    if (in_slot && in_slot != me->override) {
+        me->override = NULL;
+    }
+}
+
+/* Until that is so no thread is plain: the wrappers' short way would not notice the end. */
+static bool is_end_to_be_watched(void) {
+    return !interp_end_is_watched && owner_interpreter_ended;
+}
+
+struct owner *owner_enter(void) {
+    owner_unsettle();
+    struct owner *me = demand_record();
+    if (!me) {
+        return NULL;
+    }
+    me->visits++;
+    if (me->life != owner_life) {
+        owner_pool_wipe(me);
+        me->life = owner_life;
+        owner_fast.own = owner_fast.parked = NULL;
+        owner_fast.is_watched = owner_fast.is_slot_late = false;
+        empty_slot_of_former_life();
+    }
+    second_move_late();
+    unpark(me);
+    uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
+    bool is_new_epoch = owner_fast.verified != epoch;
+    if (is_new_epoch) {
+        drop_lost(me);
+        owner_fast.verified = epoch;
+        owner_fast.counted = &nothing;
+    }
+    if (me->lent) {
+        take_back(me);
+    }
+    if (me->override && !me->home && interp_slot_follows) {
+        drop_replaced_override(me);
+    }
+    slot_learn();
+    if (is_end_to_be_watched() && owner_attached(me) && !interp_is_finalizing()) {
+        interp_watch_end(owner_interpreter_ended);
+    }
+    if (interp_is_debug && options_repairs(REPAIR_moved) && !me->is_forking && !interp_is_finalizing() &&
+        owner_attached(me)) {
+        bound_learn(owner_attached(me));
+    }
+    if (me->has_forked && owner_attached(me)) {
+        survivors_show();
+        drop_dead_after_fork(me);
+    }
+    /* Recorded calls are not counted by the wrappers, and need the places once an epoch. */
+    bool may_count = owner_fast.counted == &nothing && !owner_is_recorded;
+    if ((is_new_epoch || may_count) && !me->has_forked) {
+        find_places(slot_get());
+    }
+    return me;
+}
+
+/* Something is to be done at the next visit, or is being done. */
+static bool is_busy(struct owner *me) {
+    return me->clearing || me->loan || me->untaken || taken_is_without_state(me) || me->has_forked || me->exit_rounds ||
+           interp_is_over || is_end_to_be_watched() || is_lent_free(me) || legacy_is_there();
+}
+
+void owner_leave(struct owner *me) {
+    if (!me || me != owner_fast.record || is_busy(me)) {
+        return;
+    }
+    if (me->override) {
+        second_begin(me);
+        return;
+    }
+    PyThreadState *own = slot_get();
+    if (!blocks_are_plain(&me->blocks, own) || (!own && options.keep)) { /* the next Ensure is to be seen */
+        return;
+    }
+    /* A state other than the one in the slot is attached: not plain. */
+    if (me->attached && me->attached != own && interp_current() == me->attached) {
+        return;
+    }
+    owner_fast.parked = owner_last_saved(me);
+    me->blocks.count = 0;
+    me->attached = NULL;
+    if (own && interp_current() == own && !interp_is_finalizing()) {
+        current_learn(own);
+        counter_learn(own); /* what ends a block is guessed without it */
+        interp_learn_from(own);
+    }
+    if (owner_fast.counted == &nothing || *owner_fast.counted != own) {
+        find_places(own);
+    }
+    owner_fast.own = own;
+    owner_fast.settled = owner_fast.verified;
+    owner_fast.epoch = owner_is_recorded || !owner_fast.current ? 0 : owner_fast.verified;
+}
+
+/* ---- lives ------------------------------------------------------------------------------------------------------ */
+
+void owner_new_life(void) {
+    survivors_forget();
+    legacy_forget();
+    registry_clear();
+    taken_by_another();
+    __atomic_add_fetch(&owner_life, 1, __ATOMIC_ACQ_REL);
+    interp_next_epoch();
+}

@@ -1,0 +1,136 @@
+/* States change hands: they are taken, given up, made, freed. */
+#include "states/owner.h"
+
+#include "cpython/slot.h"
+#include "states/registry.h"
+
+/* The registry has, or gets, an entry of `state` as this thread's. */
+static void note_taken(struct owner *me, const PyThreadState *state) {
+    owner_fast.is_watched = true;
+    if (me->lent == state) {
+        me->lent = NULL;
+    }
+}
+
+uint32_t owner_number(void) {
+    static uint32_t numbers;
+    static __thread uint32_t number;
+    if (!number) {
+        number = __atomic_add_fetch(&numbers, 1, __ATOMIC_RELAXED);
+    }
+    return number;
+}
+
+/* Whether other threads may use it in turn with this one. */
+static bool is_shared(const struct registry_entry *entry) {
+    if (interp_slot_follows) {
+        /* One that was handed over once is the thread's own: its slot does not name it from 3.12 on. */
+        return entry->moves >= 2;
+    }
+    return entry->has_moved || (entry->maker && entry->maker != owner_number());
+}
+
+bool owner_is_guest(struct owner *me, const PyThreadState *state) {
+    struct registry_entry entry;
+    if (interp_slot_follows && blocks_find(&me->blocks, BLOCK_OVER, state)) {
+        return false; /* another one of this thread's is set aside beneath, and could not be gone on with meanwhile */
+    }
+    if (me->override == state) {
+        return me->override_is_guest;
+    }
+    return slot_get() != state && registry_find(state, &entry) && is_shared(&entry);
+}
+
+bool owner_is_in_turn(const PyThreadState *state) {
+    struct registry_entry entry;
+    return registry_find(state, &entry) && is_shared(&entry) && entry.maker && entry.maker != owner_number();
+}
+
+bool owner_take(struct owner *me, PyThreadState *state) {
+    struct registry_entry entry;
+    bool is_known = registry_find(state, &entry);
+    note_taken(me, state);
+    if (is_known && entry.owner == me) {
+        return is_shared(&entry);
+    }
+    /* Made here or by a thread that had a state of its own already, and never attached: it is in nobody's slot. */
+    bool is_fresh = is_known && !entry.owner && !entry.has_moved && !entry.is_dead;
+    bool has_moved = !is_fresh && slot_get() != state;
+    uint32_t epoch = has_moved ? owner_tell_others() : __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
+    registry_take(state, me, epoch, has_moved);
+    if (has_moved) {
+        registry_find(state, &entry); /* as it is now */
+    }
+    return is_shared(&entry);
+}
+
+void owner_was_filed(struct owner *me, const PyThreadState *state) {
+    struct registry_entry entry;
+    if (me->override == state && me->override_is_guest) {
+        me->override_is_guest = registry_find(state, &entry) && is_shared(&entry);
+    }
+}
+
+void owner_give_up(struct owner *me, const PyThreadState *state) {
+    bool is_saved = owner_attached(me) != state && blocks_find(&me->blocks, BLOCK_DETACH, state);
+    if (is_saved && slot_get() != state && me->home != state && registry_give_up(state, me)) {
+        owner_tell_others();
+    }
+}
+
+bool owner_state_made(PyThreadState *state, bool is_in_slot) {
+    struct owner *me = is_in_slot ? owner_fast.record : NULL;
+    if (me) {
+        note_taken(me, state);
+    }
+    registry_add(state, me, owner_number(), is_in_slot, __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE));
+    return me;
+}
+
+void owner_state_appeared(PyThreadState *state) {
+    struct registry_entry entry;
+    struct owner *me = owner_fast.record;
+    if (!me || !state || (!registry_find(state, &entry) && !entry.died) || entry.owner == me) {
+        return;
+    }
+    owner_state_made(state, true); /* what was known of another one at this address is history */
+}
+
+static void forget(struct owner *me, const PyThreadState *state) {
+    if (me->home == state) {
+        me->home = NULL;
+    }
+    if (me->lent == state) {
+        me->lent = NULL;
+    }
+    if (me->kept == state) {
+        me->kept = NULL;
+    }
+    if (me->untaken == state) {
+        me->untaken = NULL;
+    }
+    blocks_forget(&me->blocks, state);
+}
+
+void owner_state_ends(struct owner *me, PyThreadState *state, bool may_be_elsewhere) {
+    me->clearing = state;
+    if (may_be_elsewhere || !registry_remove_unmoved(state)) {
+        registry_bury(state, interp_next_epoch());
+    }
+    forget(me, state);
+}
+
+void owner_state_ended(struct owner *me, PyThreadState *state) {
+    me->clearing = NULL;
+    /* Whether a Release would free it could not be told before. */
+    if (!registry_remove_unmoved_of(state, me)) {
+        registry_bury(state, interp_next_epoch());
+    }
+    if (me->attached == state) {
+        me->attached = NULL;
+    }
+    forget(me, state);
+    if (me->unseen == state) {
+        me->unseen = NULL;
+    }
+}

@@ -1,0 +1,118 @@
+#include "states/survivors.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cpython/interp.h"
+#include "cpython/real.h"
+#include "system/thread.h"
+
+/* From 3.6 on a state begins with the links of a list without a ring. 2.7 has only the second, elsewhere: there CPython
+ * frees nothing, and this is never right about it. */
+struct links {
+    struct links *previous;
+    struct links *next;
+};
+
+enum { HIDDEN_MAX = 32 };
+static struct links *hidden[HIDDEN_MAX];
+static size_t hidden_count;
+
+static struct links *next_of(struct links *state) {
+    return (struct links *)real.PyThreadState_Next((PyThreadState *)state);
+}
+
+static struct links *head_of(PyInterpreterState *interp) {
+    return (struct links *)real.PyInterpreterState_ThreadHead(interp);
+}
+
+/* Whether the links are where they are taken to be, as far as CPython can be asked. */
+static bool is_linked(struct links *state, struct links *previous) {
+    return state->previous == previous && state->next == next_of(state) && (!previous || next_of(previous) == state) &&
+           (!state->next || state->next->previous == state);
+}
+
+/* Where the interpreter keeps the head of its list: the word that PyInterpreterState_ThreadHead goes by. */
+static bool set_head(PyInterpreterState *interp, struct links *from, struct links *to) {
+    enum { WORDS_SOUGHT = 32768, WORDS_READ = 64 };
+    struct links *words[WORDS_READ];
+    struct links **at = (struct links **)interp;
+    for (size_t i = 0; i < WORDS_SOUGHT; i += WORDS_READ, at += WORDS_READ) {
+        if (!thread_read_memory(at, words, sizeof words)) {
+            return false;
+        }
+        for (size_t word = 0; word < WORDS_READ; word++) {
+            if (words[word] != from) {
+                continue;
+            }
+            at[word] = to;
+            if (head_of(interp) == to) {
+                return true;
+            }
+            at[word] = from;
+        }
+    }
+    return false;
+}
+
+static bool unlink_state(PyInterpreterState *interp, struct links *state) {
+    struct links *previous = NULL;
+    struct links *at = head_of(interp);
+    while (at && at != state) {
+        previous = at;
+        at = next_of(at);
+    }
+    if (!at || !is_linked(state, previous)) {
+        return false;
+    }
+    struct links *next = state->next;
+    if (!previous && !set_head(interp, state, next)) {
+        return false;
+    }
+    if (previous) {
+        previous->next = next;
+    }
+    if (next) {
+        next->previous = previous;
+    }
+    return true;
+}
+
+static void hide(PyInterpreterState *interp, const PyThreadState *attached, PyThreadState *state) {
+    if (state && state != attached && hidden_count < HIDDEN_MAX && unlink_state(interp, (struct links *)state)) {
+        hidden[hidden_count++] = (struct links *)state;
+    }
+}
+
+void survivors_hide(const PyThreadState *attached, const struct list *blocks, PyThreadState *home) {
+    PyInterpreterState *interp = attached ? interp_main() : NULL;
+    if (!interp || interp_of(attached) != interp) {
+        return; /* a fork in C: CPython is not told, or refuses */
+    }
+    const struct block *block = blocks->items;
+    for (uint32_t i = 0; i < blocks->count; i++) {
+        hide(interp, attached, block[i].state);
+        hide(interp, attached, block[i].is_beneath_lost ? NULL : block[i].beneath);
+    }
+    hide(interp, attached, home);
+}
+
+void survivors_show(void) {
+    PyInterpreterState *interp = hidden_count ? interp_main() : NULL;
+    struct links *behind = interp ? head_of(interp) : NULL;
+    while (behind && hidden_count) {
+        struct links *state = hidden[--hidden_count];
+        struct links *next = behind->next;
+        state->previous = behind;
+        state->next = next;
+        behind->next = state;
+        if (next) {
+            next->previous = state;
+        }
+    }
+}
+
+void survivors_forget(void) {
+    hidden_count = 0;
+}
