@@ -102,6 +102,9 @@ with_watch() {
     bare unmixed || return
     allowed 0 mixed=unmixed timeline="$PWD/trace" '`timeline' || return
     [ "$(cat trace.* | wc -c)" -gt 1000 ] || return
+    bare many || return
+    allowed 0 many timeline="$PWD/many":timeline_wait=1 '`timeline' || return
+    ! grep -q dropped many.* || told "timeline_wait=1 has lost events" || return
     bare stall || return
     allowed 0 stall stall=0.1 messages '`stall' || return
     has_line '*gilshim: stall: *' || return

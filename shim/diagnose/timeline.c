@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cpython/real.h"
@@ -210,7 +211,7 @@ static void wait_for_writer(void) {
             break;
         }
         struct timespec pause = {0, MILLISECOND / 10};
-        syscall(SYS_nanosleep, &pause, NULL);
+        syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
     }
     errno = saved_errno;
 }
