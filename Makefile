@@ -120,9 +120,9 @@ lint_targets := lint-floors lint-format lint-shell lint-man lint-gcc lint-clang 
 lint: $(lint_targets)	## floors, clang-format, shellcheck, mandoc, cppcheck, clang-tidy, gcc's and clang's warnings
 # The folders of shim/, from the lowest up.
 floors := system process cpython journal states diagnose rules hooks start
-lint-floors:
+lint-floors: $(library)
 	$(call say,FLOORS,$(words $(wildcard shim/*/*.[ch])) files)
-	$(Q)awk -v floors='$(floors)' -f tests/floors.awk $(wildcard shim/*/*.[ch])
+	$(Q)tests/floors $(BUILD) $(floors)
 	$(Q)for header in $(wildcard shim/*/*.h); do \
 		$(CC) -std=gnu11 -fsyntax-only -Werror $(shim_cppflags) $(warnings) -include "$$header" -x c /dev/null || exit; \
 	done # each is complete by itself

@@ -3,6 +3,7 @@
 #include "cpython/slot.h"
 #include "diagnose/report.h"
 #include "process/options.h"
+#include "rules/final_state.h"
 #include "rules/nesting.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
@@ -115,7 +116,11 @@ void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller
         owner_leave(me);
         return;
     }
-    if (interp_is_finalizing() && reconcile_attach_while_finalizing(me, state, current, by, caller)) {
+    enum final_attach final = interp_is_finalizing() ? final_attach(me, state, current, by, caller) : FINAL_ORDINARY;
+    if (final == FINAL_OVER_ITSELF) {
+        reconcile_attach_over(me, current, current, by, caller);
+    }
+    if (final != FINAL_ORDINARY) {
         return;
     }
     if (options_repairs(REPAIR_oldlock) && reconcile_attach_given(me, state, caller)) {

@@ -5,6 +5,7 @@
 #include "cpython/slot.h"
 #include "diagnose/report.h"
 #include "process/options.h"
+#include "rules/final_state.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
 #include "states/plain.h"
@@ -179,7 +180,7 @@ static void unfile(struct owner *me, const void *key) {
     const PyThreadState *state = filed->state;
     filed->is_emptied = false;
     filed->state = NULL;
-    if (filed->is_cut && state && !keys_file(me, state)) {
+    if (filed->is_cut && state && !owner_files(me, state)) {
         owner_give_up(me, state);
     }
 }
@@ -335,7 +336,7 @@ void *keys_get(const void *key, const void *caller) {
         }
     }
     if (value && interp_is_finalizing()) {
-        value = reconcile_alive_while_finalizing(me, value, caller);
+        value = final_alive(me, value, caller);
     }
     if (!is_cut && !holds_saved_states(known) && options_repairs(REPAIR_share)) {
         PyThreadState *own = value ? attached_instead_of(me, filed, value) : settle_own_state(me);
@@ -349,16 +350,6 @@ void *keys_get(const void *key, const void *caller) {
     owner_note_answer(me, value);
     owner_leave(me);
     return value;
-}
-
-bool keys_file(struct owner *me, const PyThreadState *state) {
-    const struct owner_filed *filed = me->filed.items;
-    for (uint32_t i = 0; i < me->filed.count; i++) {
-        if (filed[i].state == state) {
-            return true;
-        }
-    }
-    return false;
 }
 
 void keys_state_died(struct owner *me, const PyThreadState *state) {

@@ -8,7 +8,7 @@
 static enum block_by by_library(struct owner *me, PyThreadState *state, enum block_by by) {
     bool is_library =
         by == BLOCK_BY_ACQUIRE &&
-        (owner_was_just_told(me, state) || (keys_file(me, state) && !blocks_find(&me->blocks, BLOCK_DETACH, state)));
+        (owner_was_just_told(me, state) || (owner_files(me, state) && !blocks_find(&me->blocks, BLOCK_DETACH, state)));
     return is_library ? BLOCK_BY_LIBRARY : by;
 }
 

@@ -120,7 +120,7 @@ void reconcile_after_fork(void);
 /* PyOS_AfterFork_Child is about to free every state but the attached one. */
 void reconcile_before_freeing_others(void);
 
-/* ---- finalize.c: the end of the interpreter's life ---------------------------------------------------------------- */
+/* ---- finalize.c, late_threads.c: the end of the interpreter's life -------------------------------------------------- */
 
 /* Before Py_Finalize: attaches this thread's state if it was saved away (`finalize`). */
 void reconcile_before_finalize(const void *caller);
@@ -131,15 +131,6 @@ void reconcile_after_finalize(void);
 /* A call that crashes without an attached state is about to be made: pybind11's finalize_interpreter, after its user has
  * saved the state away (issue #1276). Attaches it on account of the RestoreThread or Py_Finalize to come. */
 void reconcile_before_state_is_needed(const void *caller);
-
-/* An attach of `state` while the interpreter finalizes; `current` is attached (NULL: none). On the finalizing thread it
- * must not be an attach like any other: up to 3.11 it would end the thread, and of a state that existed before nothing is
- * left from 3.9 on. False: nothing was done, it is one like any other. */
-bool reconcile_attach_while_finalizing(struct owner *me, PyThreadState *state, PyThreadState *current, enum block_by by,
-                                       const void *caller);
-
-/* `state`, which a library has under its key, or the finalizing state if that one has been freed. */
-PyThreadState *reconcile_alive_while_finalizing(struct owner *me, PyThreadState *state, const void *caller);
 
 /* PyGILState_Ensure or PyThreadState_New is about to be called. After the end of the interpreter, on any thread but the first of
  * the process, it does not return: the thread ends without running any more of its code. Takes no lock. */
@@ -203,9 +194,6 @@ void *keys_get(const void *key, const void *caller);
 
 /* The key is deleted: its name may be another one's next. */
 void keys_gone(const void *key);
-
-/* Whether a library has `state` under its key on this thread. */
-bool keys_file(struct owner *me, const PyThreadState *state);
 
 /* `state` dies: this thread's keys name it no more. `me` may be NULL. */
 void keys_state_died(struct owner *me, const PyThreadState *state);

@@ -155,6 +155,15 @@ struct owner_filed *owner_demand_filed(struct owner *me, const void *key) {
     return filed;
 }
 
+bool owner_files(const struct owner *me, const PyThreadState *state) {
+    for (uint32_t i = 0; i < me->filed.count; i++) {
+        if (FILED(me)[i].state == state) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- the truth -------------------------------------------------------------------------------------------------- */
 
 struct owner *owner_self(void) {

@@ -194,6 +194,9 @@ PyThreadState *owner_last_own_saved(struct owner *me);
 struct owner_filed *owner_find_filed(struct owner *me, const void *key);
 struct owner_filed *owner_demand_filed(struct owner *me, const void *key);
 
+/* Whether a library has filed `state` on this thread. */
+bool owner_files(const struct owner *me, const PyThreadState *state);
+
 /* PyOS_AfterFork_Child is about to free every state but the attached one. (After a real fork nobody need say so.) */
 void owner_forked(struct owner *me);
 

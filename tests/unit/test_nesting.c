@@ -23,7 +23,7 @@ int counter_read(const PyThreadState *of) {
 bool owner_was_just_told(const struct owner *me, const PyThreadState *of) {
     return me && of == told;
 }
-bool keys_file(struct owner *me, const PyThreadState *of) {
+bool owner_files(const struct owner *me, const PyThreadState *of) {
     return me && of == filed;
 }
 bool owner_is_guest(struct owner *me, const PyThreadState *of) {
