@@ -1,14 +1,14 @@
-/* The slot of a thread with two states, which hooks/second.c moves: what owner.c has to tell it, and what it has put off. */
+/* The slot of a thread with two states, which hooks/two_states.c moves: what owner.c has to tell it, and what it has put off. */
 #pragma once
 
 #include "states/owner.h"
 
 /* For owner_leave: the slot stands where we moved it, and nothing else is pending in the record. From now on the wrappers
  * count nested Ensures by themselves on 2.7, too (plain_counted). */
-void second_begin(struct owner *me);
+void two_states_begin(struct owner *me);
 
-/* Before anybody asks for the slot: what second_save has put off is done. */
-static inline void second_move_late(void) {
+/* Before anybody asks for the slot: what two_states_save has put off is done. */
+static inline void two_states_move_late(void) {
     if (owner_fast.is_slot_late) {
         owner_fast.is_slot_late = false;
         slot_set(owner_fast.home);

@@ -33,7 +33,7 @@ static bool can_track;
  * run again until the last round but one (PTHREAD_DESTRUCTOR_ITERATIONS is 4). */
 static void thread_ends(void *argument) {
     struct owner *record = argument;
-    second_move_late();
+    two_states_move_late();
     if (owner_before_end && record->exit_rounds == 0) {
         owner_before_end(record, false);
     }
@@ -105,10 +105,10 @@ void owner_forked(struct owner *me) {
     owner_unsettle();
 }
 
-/* second_move_late: not in the child, where CPython's lock on its slots may be held. */
+/* two_states_move_late: not in the child, where CPython's lock on its slots may be held. */
 bool owner_start(void) {
     can_track = pthread_key_create(&exit_key, thread_ends) == 0 &&
-                pthread_atfork(second_move_late, NULL, after_fork_in_child) == 0;
+                pthread_atfork(two_states_move_late, NULL, after_fork_in_child) == 0;
     return can_track;
 }
 
@@ -391,7 +391,7 @@ struct owner *owner_enter(void) {
         owner_fast.is_watched = owner_fast.is_slot_late = false;
         empty_slot_of_former_life();
     }
-    second_move_late();
+    two_states_move_late();
     unpark(me);
     uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
     bool is_new_epoch = owner_fast.verified != epoch;
@@ -437,7 +437,7 @@ void owner_leave(struct owner *me) {
         return;
     }
     if (me->override) {
-        second_begin(me);
+        two_states_begin(me);
         return;
     }
     PyThreadState *own = slot_get();

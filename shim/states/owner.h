@@ -77,7 +77,7 @@ struct owner_fast {
     slot_place *counted;    /* its slot (or `override`), if the wrapper may count nested Ensures by it; else a NULL */
     slot_place *slot;       /* plain: where its slot is; or that of `own`, if only CPython knows */
     PyThreadState *own;     /* plain: the state in its slot, as long as it can't have been freed */
-    uint32_t second;        /* epoch at which the record was left with the slot moved, and nothing else (second.h) */
+    uint32_t second;        /* epoch at which the record was left with the slot moved, and nothing else (two_states.h) */
     int saved_count;        /* second: the count of ... */
     PyThreadState *saved;   /* ... the state that was saved away since, and for which the slot is to be moved again */
     PyThreadState *home;    /* what the slot holds meanwhile ... */

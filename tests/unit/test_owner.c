@@ -9,7 +9,7 @@
 
 #include "cpython/counter.h"
 #include "cpython/slot.h"
-#include "hooks/second.h"
+#include "hooks/two_states.h"
 #include "process/options.h"
 #include "states/legacy.h"
 #include "states/owner_pool.h"
@@ -95,9 +95,9 @@ bool slot_set(PyThreadState *state) {
     return true;
 }
 
-/* second.c itself is tried by whole programs. */
+/* two_states.c itself is tried by whole programs. */
 static const struct owner *begun_as_second;
-void second_begin(struct owner *me) {
+void two_states_begin(struct owner *me) {
     begun_as_second = me;
 }
 
@@ -209,7 +209,7 @@ static void a_thread_with_two_states_is_not(void) {
     on_new_thread(two_states_body);
 }
 
-/* Where the slot was moved to the second state, the rules may give way to second.c; never while something is pending. */
+/* Where the slot was moved to the second state, the rules may give way to two_states.c; never while something is pending. */
 static void moved_slot_body(void) {
     slot = state(1);
     struct owner *me = owner_enter();
@@ -703,7 +703,7 @@ static void in_the_child_of_a_fork(void) {
     CHECK(!me->has_forked);
 }
 
-/* 2.7: second.c has left the slot where it was. */
+/* 2.7: two_states.c has left the slot where it was. */
 static void leave_slot(void) {
     CHECK(owner_enter() != NULL);
     owner_fast.is_slot_late = true;

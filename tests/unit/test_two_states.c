@@ -1,6 +1,6 @@
-/* second.c: when the detach and attach of a second state need not go by the rules, and what they leave behind. No Python is
+/* two_states.c: when the detach and attach of a second state need not go by the rules, and what they leave behind. No Python is
  * needed: CPython is a slot, an attached state and a count. */
-#include "hooks/second.h"
+#include "hooks/two_states.h"
 
 #include "cpython/counter.h"
 #include "cpython/slot.h"
@@ -78,18 +78,18 @@ static void reset(bool is_old) {
 }
 static void begin(bool is_old) {
     reset(is_old);
-    second_begin(&owner);
+    two_states_begin(&owner);
 }
 static bool has_begun(void) {
-    second_begin(&owner);
+    two_states_begin(&owner);
     return owner_fast.second == 5;
 }
 static bool restore(void) {
-    return second_restore(state(2), false, &slot);
+    return two_states_restore(state(2), false, &slot);
 }
 static void save(bool is_old) {
     begin(is_old);
-    CHECK(second_save(NULL));
+    CHECK(two_states_save(NULL));
     current = NULL;
 }
 
@@ -147,7 +147,7 @@ static void it_begins_when_nothing_else_is_pending(void) {
 static void the_state_is_saved_and_restored(void) {
     for (int is_old = 0; is_old < 2; is_old++) {
         begin(is_old);
-        CHECK(second_save(NULL) && owner.visits == 8 && owner.blocks.count == 2);
+        CHECK(two_states_save(NULL) && owner.visits == 8 && owner.blocks.count == 2);
         CHECK(blocks[1].kind == BLOCK_DETACH && blocks[1].state == state(2));
         CHECK(!owner.override && !owner.home && !owner.attached);
         CHECK(slot == (is_old ? state(2) : state(1)) && owner_fast.is_slot_late == is_old);
@@ -156,51 +156,51 @@ static void the_state_is_saved_and_restored(void) {
         CHECK(owner.override == state(2) && owner.home == state(1) && owner.attached == state(2));
         CHECK(slot == state(2) && !owner_fast.is_slot_late && counted == 1 && counted_as == 3);
         current = state(2);
-        CHECK(second_save(NULL));
+        CHECK(two_states_save(NULL));
     }
 }
 
 static void by_acquire_and_release_too(void) {
     begin(false);
-    CHECK(!second_save(state(1)));
+    CHECK(!two_states_save(state(1)));
     is_end_by_release_thread = true;
-    CHECK(!second_save(state(2)) && slot == state(2));
+    CHECK(!two_states_save(state(2)) && slot == state(2));
     is_end_by_release_thread = false;
-    CHECK(second_save(state(2)));
+    CHECK(two_states_save(state(2)));
     current = NULL;
     owner.answered = state(2);
     owner.answered_at = owner.visits; /* the library asked just now: its own block begins */
-    CHECK(!second_restore(state(2), true, &slot));
+    CHECK(!two_states_restore(state(2), true, &slot));
     owner.answered_at--;
-    CHECK(second_restore(state(2), true, &slot));
+    CHECK(two_states_restore(state(2), true, &slot));
 }
 
 static void it_is_not_saved(void) {
     for (int is_old = 0; is_old < 2; is_old++) {
         reset(is_old);
-        CHECK(!second_save(NULL)); /* not begun */
+        CHECK(!two_states_save(NULL)); /* not begun */
         begin(is_old);
         interp_epoch++;
-        CHECK(!second_save(NULL));
+        CHECK(!two_states_save(NULL));
         begin(is_old);
         current = state(1);
-        CHECK(!second_save(NULL));
+        CHECK(!two_states_save(NULL));
         begin(is_old);
         owner.attached = NULL;
-        CHECK(!second_save(NULL));
+        CHECK(!two_states_save(NULL));
         begin(is_old);
         is_release = false;
-        CHECK(!second_save(NULL));
+        CHECK(!two_states_save(NULL));
         begin(is_old);
         owner.blocks.count = owner.blocks.capacity;
-        CHECK(!second_save(NULL));
+        CHECK(!two_states_save(NULL));
         CHECK(owner.override == state(2) && slot == state(2) && owner.visits == 7 && !owner_fast.is_slot_late);
         save(is_old);
-        CHECK(!second_save(NULL));
+        CHECK(!two_states_save(NULL));
     }
     begin(false);
     slot = state(1);
-    CHECK(!second_save(NULL));
+    CHECK(!two_states_save(NULL));
 }
 
 static void it_is_not_restored(void) {
@@ -209,7 +209,7 @@ static void it_is_not_restored(void) {
         interp_epoch++;
         CHECK(!restore());
         save(is_old);
-        CHECK(!second_restore(state(1), false, &slot) && !second_restore(NULL, false, &slot));
+        CHECK(!two_states_restore(state(1), false, &slot) && !two_states_restore(NULL, false, &slot));
         is_finalizing = true;
         CHECK(!restore());
         save(is_old);
@@ -227,9 +227,9 @@ static void it_is_not_restored(void) {
     slot = state(3);
     CHECK(!restore());
     save(true);
-    second_move_late();
+    two_states_move_late();
     CHECK(slot == state(1) && !owner_fast.is_slot_late && !restore());
-    second_move_late();
+    two_states_move_late();
     CHECK(slot == state(1));
 }
 
@@ -237,7 +237,7 @@ static void it_is_not_restored(void) {
 static void an_ensure_need_only_count(void) {
     begin(true);
     CHECK(plain_counted() == state(2));
-    CHECK(second_save(NULL) && !plain_counted());
+    CHECK(two_states_save(NULL) && !plain_counted());
     begin(true);
     current = state(1);
     CHECK(!plain_counted());

@@ -1,4 +1,4 @@
-#include "hooks/second.h"
+#include "hooks/two_states.h"
 
 #include "cpython/counter.h"
 #include "diagnose/sites.h"
@@ -30,7 +30,7 @@ static bool can_see(const struct owner *me) {
                    : *owner_fast.counted == me->override && !interp_slot_follows;
 }
 
-void second_begin(struct owner *me) {
+void two_states_begin(struct owner *me) {
     bool is_told = owner_is_recorded || options.verbosity >= 1; /* repairs are just counted otherwise */
     if (can_see(me) && !is_told && me->attached == me->override && !me->lent && !me->unseen && !me->is_forking) {
         owner_fast.saved = NULL;
@@ -47,7 +47,7 @@ static inline PyThreadState *attached(const struct owner *me) {
     return is_there && *owner_fast.counted == state ? state : NULL;
 }
 
-bool second_save(const PyThreadState *released) {
+bool two_states_save(const PyThreadState *released) {
     struct owner *me = owner_fast.record;
     PyThreadState *state = attached(me);
     if (!state || (released && released != state)) {
@@ -72,7 +72,7 @@ static bool was_just_told(const struct owner *me, const PyThreadState *state) {
     return me->answered == state && me->answered_at == me->visits;
 }
 
-bool second_restore(PyThreadState *state, bool is_acquire, const void *caller) {
+bool two_states_restore(PyThreadState *state, bool is_acquire, const void *caller) {
     if (!is_second() || !state || owner_fast.saved != state || interp_is_finalizing() ||
         !(stays() ? owner_fast.is_slot_late : *owner_fast.counted == owner_fast.home)) {
         return false;
@@ -84,7 +84,7 @@ bool second_restore(PyThreadState *state, bool is_acquire, const void *caller) {
         return false;
     }
     me->visits++;
-    me->blocks.count--; /* what second_save pushed is the innermost one: no rule was asked since */
+    me->blocks.count--; /* what two_states_save pushed is the innermost one: no rule was asked since */
     me->home = owner_fast.home;
     me->override = me->attached = state;
     owner_fast.saved = NULL;

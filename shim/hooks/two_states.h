@@ -8,7 +8,7 @@
  * until a rule is asked on this thread, which finds it moved: whoever asks for it comes by our wrappers, since 2.7 itself
  * looks at it in PyGILState_* only, and when it deletes a state. (Debug builds do at each attach: they go by the rules.)
  *
- * No locks; nothing here calls into CPython but its getters, and second_move_late. Not async-signal-safe. */
+ * No locks; nothing here calls into CPython but its getters, and two_states_move_late. Not async-signal-safe. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,7 +17,7 @@
 
 /* Before a real PyEval_SaveThread (NULL) or ReleaseThread (its argument): the slot has gone back, and a release block is open.
  * False, and nothing has changed: it has to go by the rules. */
-bool second_save(const PyThreadState *released);
+bool two_states_save(const PyThreadState *released);
 
 /* Before a real PyEval_RestoreThread or AcquireThread of `state`, in the same way. */
-bool second_restore(PyThreadState *state, bool is_acquire, const void *caller);
+bool two_states_restore(PyThreadState *state, bool is_acquire, const void *caller);
