@@ -1,5 +1,5 @@
 /* The exported wrappers. Each does one of two things: where the thread is plain (it has only ever had one state) it
- * jumps to the real function, or does the little that is to be noted (shortway.h); otherwise it takes the long way
+ * jumps to the real function, or does the little that is to be noted (lifecycle.h); otherwise it takes the long way
  * (longway.h), to the rules.
  *
  * They are defined under hidden names and exported as aliases: a reference to PyGILState_Ensure in here would be bound
@@ -15,7 +15,7 @@
 #include "hooks/binding.h"
 #include "hooks/longway.h"
 #include "process/options.h"
-#include "rules/shortway.h"
+#include "rules/lifecycle.h"
 #include "states/plain.h"
 #include "system/late.h"
 
@@ -120,7 +120,7 @@ void gilshim_PyEval_ReleaseLock(void) {
 }
 
 PyThreadState *gilshim_PyThreadState_Swap(PyThreadState *state) {
-    return !owner_is_recorded && shortway_swap(state) ? real.PyThreadState_Swap(state)
+    return !owner_is_recorded && lifecycle_swap(state) ? real.PyThreadState_Swap(state)
                                                       : longway_PyThreadState_Swap(state, CALLER);
 }
 
@@ -141,26 +141,26 @@ void gilshim_PyThreadState_Release(void *token) {
 PyThreadState *gilshim_PyThreadState_New(PyInterpreterState *interp) {
     PyThreadState *made;
     bool is_told = leaving_is_on || options.verbosity >= 1; /* who has made it */
-    if (!owner_is_recorded && !is_told && shortway_new(interp, &made)) {
+    if (!owner_is_recorded && !is_told && lifecycle_new(interp, &made)) {
         return made;
     }
     return longway_PyThreadState_New(interp, CALLER);
 }
 
 void gilshim_PyThreadState_Clear(PyThreadState *state) {
-    if (owner_is_recorded || !shortway_clear(state)) {
+    if (owner_is_recorded || !lifecycle_clear(state)) {
         longway_PyThreadState_Clear(state, CALLER);
     }
 }
 
 void gilshim_PyThreadState_Delete(PyThreadState *state) {
-    if (owner_is_recorded || !shortway_delete(state)) {
+    if (owner_is_recorded || !lifecycle_delete(state)) {
         longway_PyThreadState_Delete(state, CALLER);
     }
 }
 
 void gilshim_PyThreadState_DeleteCurrent(void) {
-    if (owner_is_recorded || !shortway_delete_current()) {
+    if (owner_is_recorded || !lifecycle_delete_current()) {
         longway_PyThreadState_DeleteCurrent(CALLER);
     }
 }

@@ -8,7 +8,7 @@
 #include "hooks/two_states.h"
 #include "journal/journal.h"
 #include "rules/reconcile.h"
-#include "rules/shortway.h"
+#include "rules/lifecycle.h"
 #include "states/owner.h"
 #include "states/plain.h"
 
@@ -99,7 +99,7 @@ PyThreadState *longway_PyGILState_GetThisThreadState(const void *caller) {
 /* ---- attach and detach ------------------------------------------------------------------------------------------ */
 
 PyThreadState *longway_PyEval_SaveThread(const void *caller) {
-    if (two_states_save(NULL) || (!owner_is_recorded && shortway_save())) {
+    if (two_states_save(NULL) || (!owner_is_recorded && lifecycle_save())) {
         return real.PyEval_SaveThread();
     }
     PASS(PyThreadState *, PyEval_SaveThread);
@@ -116,7 +116,7 @@ PyThreadState *longway_PyEval_SaveThread(const void *caller) {
 }
 
 void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
-    if (two_states_restore(state, false, caller) || (!owner_is_recorded && shortway_attach(state))) {
+    if (two_states_restore(state, false, caller) || (!owner_is_recorded && lifecycle_attach(state))) {
         real.PyEval_RestoreThread(state);
         return;
     }
@@ -139,7 +139,7 @@ void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
 }
 
 void longway_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
-    if (two_states_restore(state, true, caller) || (!owner_is_recorded && shortway_attach(state))) {
+    if (two_states_restore(state, true, caller) || (!owner_is_recorded && lifecycle_attach(state))) {
         real.PyEval_AcquireThread(state);
         return;
     }

@@ -7,7 +7,7 @@
 #include "rules/nesting.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
-#include "rules/shortway.h"
+#include "rules/lifecycle.h"
 #include "states/taken.h"
 
 static void real_attach(PyThreadState *state, enum block_by by) {
@@ -101,7 +101,7 @@ static bool is_run_by_cpython(struct owner *me, const PyThreadState *state) {
 }
 
 void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller) {
-    if (shortway_attach(state)) {
+    if (lifecycle_attach(state)) {
         real_attach(state, by);
         return;
     }
@@ -160,7 +160,7 @@ PyThreadState *reconcile_instead_of_null(const void *caller) {
 }
 
 PyThreadState *reconcile_save(const void *caller) {
-    if (shortway_save()) {
+    if (lifecycle_save()) {
         return real.PyEval_SaveThread();
     }
     struct owner *me = owner_enter();
@@ -242,7 +242,7 @@ static PyThreadState *swap_untaken(struct owner *me, PyThreadState *current, PyT
 }
 
 PyThreadState *reconcile_swap(PyThreadState *state, const void *caller) {
-    if (shortway_swap(state)) {
+    if (lifecycle_swap(state)) {
         return real.PyThreadState_Swap(state);
     }
     struct owner *me = owner_enter();

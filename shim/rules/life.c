@@ -8,7 +8,7 @@
 #include "rules/nesting.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
-#include "rules/shortway.h"
+#include "rules/lifecycle.h"
 #include "states/registry.h"
 #include "states/taken.h"
 
@@ -16,7 +16,7 @@
 
 PyThreadState *reconcile_new(PyInterpreterState *interp) {
     PyThreadState *state;
-    if (shortway_new(interp, &state)) {
+    if (lifecycle_new(interp, &state)) {
         return state;
     }
     state = real.PyThreadState_New(interp);
@@ -42,7 +42,7 @@ void reconcile_made(PyThreadState *state) {
 
 /* Clear runs arbitrary destructors, and pybind11 calls it with a count of 0: no plain Ensure/Release meanwhile. */
 void reconcile_clear(PyThreadState *state) {
-    if (shortway_clear(state)) {
+    if (lifecycle_clear(state)) {
         return;
     }
     struct owner *me = owner_enter();
@@ -103,7 +103,7 @@ static bool delete_state(PyThreadState *state) {
 }
 
 void reconcile_delete(PyThreadState *state, const void *caller) {
-    if (shortway_delete(state)) {
+    if (lifecycle_delete(state)) {
         return;
     }
     struct owner *me = owner_enter();
@@ -124,7 +124,7 @@ void reconcile_delete(PyThreadState *state, const void *caller) {
 }
 
 void reconcile_delete_current(const void *caller) {
-    if (shortway_delete_current()) {
+    if (lifecycle_delete_current()) {
         return;
     }
     struct owner *me = owner_enter();

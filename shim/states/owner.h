@@ -82,7 +82,7 @@ struct owner_fast {
     PyThreadState *saved;   /* ... the state that was saved away since, and for which the slot is to be moved again */
     PyThreadState *home;    /* what the slot holds meanwhile ... */
     bool is_slot_late;      /* ... or will, when a rule is asked (2.7) */
-    uint32_t aside;         /* epoch at which the thread was settled, if no rule was asked since (shortway.h); or 0 */
+    uint32_t aside;         /* epoch at which the thread was settled, if no rule was asked since (lifecycle.h); or 0 */
     struct owner *record;
 };
 extern __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec"), visibility("hidden")));

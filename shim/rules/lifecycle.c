@@ -1,4 +1,4 @@
-#include "rules/shortway.h"
+#include "rules/lifecycle.h"
 
 #include "cpython/real.h"
 #include "diagnose/leaving.h"
@@ -42,7 +42,7 @@ static void step_back(void) {
 
 /* ---- a state is made, and its end ---------------------------------------------------------------------------------- */
 
-bool shortway_new(PyInterpreterState *interp, PyThreadState **made) {
+bool lifecycle_new(PyInterpreterState *interp, PyThreadState **made) {
     if (!is_bare()) {
         return false;
     }
@@ -59,7 +59,7 @@ bool shortway_new(PyInterpreterState *interp, PyThreadState **made) {
     return true;
 }
 
-bool shortway_clear(PyThreadState *state) {
+bool lifecycle_clear(PyThreadState *state) {
     if (!state || sole_attached() != state || owner_fast.record->alias) {
         return false;
     }
@@ -94,7 +94,7 @@ static void delete_own(struct owner *me, PyThreadState *state, bool is_current) 
     }
 }
 
-bool shortway_delete_current(void) {
+bool lifecycle_delete_current(void) {
     PyThreadState *state = sole_attached();
     if (!state || owner_fast.record->alias) {
         return false;
@@ -103,7 +103,7 @@ bool shortway_delete_current(void) {
     return true;
 }
 
-bool shortway_delete(PyThreadState *state) {
+bool lifecycle_delete(PyThreadState *state) {
     bool is_saved_away = plain_has_parked(settled_can_see(), state);
     bool is_own = counter_offset >= 0 && is_saved_away && plain_is_own(state);
     if (!is_own || owner_fast.record->alias) {
@@ -116,7 +116,7 @@ bool shortway_delete(PyThreadState *state) {
 
 /* ---- it is attached, and exchanged for none -------------------------------------------------------------------------- */
 
-bool shortway_attach(const PyThreadState *state) {
+bool lifecycle_attach(const PyThreadState *state) {
     /* Up to 3.11 any attached state might be another one of this thread's. */
     if (!is_bare() || !plain_is_own(state) || *owner_fast.current || interp_is_finalizing()) {
         return false;
@@ -125,7 +125,7 @@ bool shortway_attach(const PyThreadState *state) {
     return true;
 }
 
-bool shortway_save(void) {
+bool lifecycle_save(void) {
     PyThreadState *state = is_bare() && !plain_slot() && !owner_fast.own ? *owner_fast.current : NULL;
     if (!state || slot_get() != state) {
         return false;
@@ -171,6 +171,6 @@ static bool swap_in(const PyThreadState *state) {
     return true;
 }
 
-bool shortway_swap(const PyThreadState *state) {
+bool lifecycle_swap(const PyThreadState *state) {
     return state ? swap_in(state) : swap_out();
 }

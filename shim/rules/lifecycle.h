@@ -15,20 +15,20 @@
 #include "cpython/cpython.h"
 
 /* PyThreadState_New, whole. *made may become NULL: CPython has no memory. */
-bool shortway_new(PyInterpreterState *interp, PyThreadState **made);
+bool lifecycle_new(PyInterpreterState *interp, PyThreadState **made);
 
 /* Before the real PyEval_AcquireThread or RestoreThread of `state`, which this thread has had from its making on. */
-bool shortway_attach(const PyThreadState *state);
+bool lifecycle_attach(const PyThreadState *state);
 
 /* PyThreadState_Clear, whole. */
-bool shortway_clear(PyThreadState *state);
+bool lifecycle_clear(PyThreadState *state);
 
 /* PyThreadState_DeleteCurrent, and PyThreadState_Delete of the state that this thread has saved away; whole. */
-bool shortway_delete_current(void);
-bool shortway_delete(PyThreadState *state);
+bool lifecycle_delete_current(void);
+bool lifecycle_delete(PyThreadState *state);
 
 /* Before the real PyEval_SaveThread, of the state that an Ensure has made: 2.7 has to be asked whether it is in the slot. */
-bool shortway_save(void);
+bool lifecycle_save(void);
 
 /* Before the real PyThreadState_Swap. */
-bool shortway_swap(const PyThreadState *state);
+bool lifecycle_swap(const PyThreadState *state);

@@ -1,6 +1,6 @@
-/* shortway.c: when a call need not go by the rules, and what it leaves behind. No Python is needed: CPython is a slot, an
+/* lifecycle.c: when a call need not go by the rules, and what it leaves behind. No Python is needed: CPython is a slot, an
  * attached state, and what a test has it do meanwhile; the rules just note that they were asked. */
-#include "rules/shortway.h"
+#include "rules/lifecycle.h"
 
 #include <string.h>
 
@@ -180,7 +180,7 @@ static void real_delete(PyThreadState *of) {
 static bool makes(PyThreadState *made) {
     PyThreadState *got = state(7);
     made_next = made;
-    bool is_done = shortway_new(NULL, &got);
+    bool is_done = lifecycle_new(NULL, &got);
     CHECK(got == (is_done ? made : state(7)));
     return is_done;
 }
@@ -226,31 +226,31 @@ static void a_state_is_made_by_the_rules(void) {
 
 static void a_state_is_cleared(void) {
     plain(state(1), true);
-    CHECK(shortway_clear(state(1)) && were("clear") && is_plain() && owner.visits == 8);
+    CHECK(lifecycle_clear(state(1)) && were("clear") && is_plain() && owner.visits == 8);
     plain(state(1), true);
     meanwhile = others_move_on;
-    CHECK(shortway_clear(state(1)) && were("clear") && !owner_is_plain() && !owner.clearing);
+    CHECK(lifecycle_clear(state(1)) && were("clear") && !owner_is_plain() && !owner.clearing);
     static void (*const changes[])(void) = {a_rule_is_asked, returns_elsewhere};
     for (int i = 0; i < 2; i++) {
         plain(state(1), true);
         meanwhile = changes[i];
-        CHECK(shortway_clear(state(1)) && were("clear RULE") && !owner_is_plain());
+        CHECK(lifecycle_clear(state(1)) && were("clear RULE") && !owner_is_plain());
     }
 }
 
 static void a_state_is_cleared_by_the_rules(void) {
     plain(state(1), true);
-    CHECK(!shortway_clear(state(2)) && !shortway_clear(NULL));
+    CHECK(!lifecycle_clear(state(2)) && !lifecycle_clear(NULL));
     owner.alias = state(1);
-    CHECK(!shortway_clear(state(1)));
+    CHECK(!lifecycle_clear(state(1)));
     plain(state(1), false);
-    CHECK(!shortway_clear(state(1)));
+    CHECK(!lifecycle_clear(state(1)));
     plain(state(1), true);
     owner_fast.parked = state(1);
-    CHECK(!shortway_clear(state(1)));
+    CHECK(!lifecycle_clear(state(1)));
     plain(state(1), true);
     current = state(2);
-    CHECK(!shortway_clear(state(1)) && !shortway_clear(state(2)));
+    CHECK(!lifecycle_clear(state(1)) && !lifecycle_clear(state(2)));
     CHECK(were("") && !owner.clearing);
 }
 
@@ -258,32 +258,32 @@ static void a_state_is_deleted(void) {
     plain(state(1), true);
     owner.unseen = state(1);
     leaving_count = 1;
-    CHECK(shortway_delete_current() && were("keys ends leaving delete"));
+    CHECK(lifecycle_delete_current() && were("keys ends leaving delete"));
     CHECK(is_plain() && !owner_fast.own && !owner.unseen && owner.visits == 8);
     plain_unseen(state(1), true);
     owner.unseen = state(2);
-    CHECK(shortway_delete_current() && were("keys ends delete") && is_plain() && !owner_fast.own);
+    CHECK(lifecycle_delete_current() && were("keys ends delete") && is_plain() && !owner_fast.own);
     CHECK(owner.unseen == state(2));
     static void (*const changes[])(void) = {a_rule_is_asked, slot_is_taken, returns_elsewhere};
     for (int i = 0; i < 3; i++) {
         plain(state(1), true);
         meanwhile = changes[i];
-        CHECK(shortway_delete_current() && were("keys ends delete RULE") && !owner_is_plain());
+        CHECK(lifecycle_delete_current() && were("keys ends delete RULE") && !owner_is_plain());
     }
 }
 
 static void a_state_is_deleted_by_the_rules(void) {
     plain(state(1), false);
-    CHECK(!shortway_delete_current());
+    CHECK(!lifecycle_delete_current());
     plain(state(1), true);
     owner.alias = state(2);
-    CHECK(!shortway_delete_current());
+    CHECK(!lifecycle_delete_current());
     plain(state(1), true);
     owner_fast.parked = state(1);
-    CHECK(!shortway_delete_current());
+    CHECK(!lifecycle_delete_current());
     plain(state(1), true);
     others_move_on();
-    CHECK(!shortway_delete_current());
+    CHECK(!lifecycle_delete_current());
     CHECK(were(""));
 }
 
@@ -294,67 +294,67 @@ static void saved_away(void) {
 }
 static void a_state_that_is_saved_away_is_deleted(void) {
     saved_away();
-    CHECK(shortway_delete(state(1)) && were("keys ends delete") && is_plain() && !owner_fast.own && !owner_fast.parked);
+    CHECK(lifecycle_delete(state(1)) && were("keys ends delete") && is_plain() && !owner_fast.own && !owner_fast.parked);
     static void (*const changes[])(void) = {a_rule_is_asked, slot_is_taken, returns_elsewhere};
     for (int i = 0; i < 3; i++) {
         saved_away();
         meanwhile = changes[i];
-        CHECK(shortway_delete(state(1)) && were("keys ends delete RULE") && !owner_is_plain());
+        CHECK(lifecycle_delete(state(1)) && were("keys ends delete RULE") && !owner_is_plain());
     }
     saved_away();
-    CHECK(!shortway_delete(state(2)) && !shortway_delete(NULL));
+    CHECK(!lifecycle_delete(state(2)) && !lifecycle_delete(NULL));
     current = state(1); /* attached again by an Ensure */
-    CHECK(!shortway_delete(state(1)));
+    CHECK(!lifecycle_delete(state(1)));
     saved_away();
     owner_fast.parked = NULL;
-    CHECK(!shortway_delete(state(1)));
+    CHECK(!lifecycle_delete(state(1)));
     saved_away();
     slot = NULL; /* from 3.12 on it may be saved away and not in the slot */
-    CHECK(!shortway_delete(state(1)));
+    CHECK(!lifecycle_delete(state(1)));
     saved_away();
     others_move_on();
-    CHECK(!shortway_delete(state(1)));
+    CHECK(!lifecycle_delete(state(1)));
     saved_away();
     counter_offset = -1;
-    CHECK(!shortway_delete(state(1)));
+    CHECK(!lifecycle_delete(state(1)));
     saved_away();
     owner.alias = state(1);
-    CHECK(!shortway_delete(state(1)) && owner_fast.parked);
+    CHECK(!lifecycle_delete(state(1)) && owner_fast.parked);
     CHECK(were(""));
 }
 
 static void a_state_is_attached_for_the_first_time(void) {
     plain(state(1), false);
-    CHECK(shortway_attach(state(1)) && is_plain() && owner.visits == 8);
-    CHECK(!shortway_attach(state(2)) && !shortway_attach(NULL));
+    CHECK(lifecycle_attach(state(1)) && is_plain() && owner.visits == 8);
+    CHECK(!lifecycle_attach(state(2)) && !lifecycle_attach(NULL));
     plain(NULL, false);
-    CHECK(!shortway_attach(NULL) && !shortway_attach(state(1)));
+    CHECK(!lifecycle_attach(NULL) && !lifecycle_attach(state(1)));
     plain(state(1), false);
     owner_fast.parked = state(1); /* the wrapper's own case */
-    CHECK(!shortway_attach(state(1)));
+    CHECK(!lifecycle_attach(state(1)));
     plain(state(1), true);
-    CHECK(!shortway_attach(state(1)));
+    CHECK(!lifecycle_attach(state(1)));
     current = state(2); /* of this thread, perhaps */
-    CHECK(!shortway_attach(state(1)));
+    CHECK(!lifecycle_attach(state(1)));
     plain(state(1), false);
     is_finalizing = true;
-    CHECK(!shortway_attach(state(1)));
+    CHECK(!lifecycle_attach(state(1)));
     CHECK(owner.visits == 7);
 }
 
 /* Up to 3.11 the GIL stays held in between. */
 static void the_state_is_swapped_out_and_in(void) {
     plain(state(1), true);
-    CHECK(shortway_swap(NULL) && !owner_is_plain() && !owner_is_settled() && taken_is_without_state(&owner));
+    CHECK(lifecycle_swap(NULL) && !owner_is_plain() && !owner_is_settled() && taken_is_without_state(&owner));
     CHECK(owner_fast.parked == state(1) && owner.visits == 8);
     current = NULL;
-    CHECK(shortway_swap(state(1)) && is_plain() && !taken_is_without_state(&owner) && !owner_fast.parked);
+    CHECK(lifecycle_swap(state(1)) && is_plain() && !taken_is_without_state(&owner) && !owner_fast.parked);
     CHECK(owner.visits == 9);
     plain(state(1), true);
     interp_slot_follows = true;
-    CHECK(shortway_swap(NULL) && is_plain() && !taken_is_without_state(&owner) && owner_fast.parked == state(1));
+    CHECK(lifecycle_swap(NULL) && is_plain() && !taken_is_without_state(&owner) && owner_fast.parked == state(1));
     current = NULL;
-    CHECK(shortway_swap(state(1)) && is_plain() && !owner_fast.parked);
+    CHECK(lifecycle_swap(state(1)) && is_plain() && !owner_fast.parked);
 }
 
 /* Each of these between the two, on both kinds of CPython. */
@@ -383,10 +383,10 @@ static void the_state_is_swapped_in_by_the_rules(void) {
             plain(state(1), true);
             interp_slot_follows = follows;
             comes_in = state(1);
-            CHECK(shortway_swap(NULL));
+            CHECK(lifecycle_swap(NULL));
             current = NULL;
             changes[i]();
-            CHECK(!shortway_swap(comes_in) && owner_fast.parked && owner.visits == 8);
+            CHECK(!lifecycle_swap(comes_in) && owner_fast.parked && owner.visits == 8);
         }
     }
     /* In the middle of its Clear, which may call anything. */
@@ -396,49 +396,49 @@ static void the_state_is_swapped_in_by_the_rules(void) {
     owner_fast.aside = interp_epoch;
     owner_fast.parked = owner.clearing = state(1);
     current = NULL;
-    CHECK(!shortway_swap(state(1)));
+    CHECK(!lifecycle_swap(state(1)));
 }
 
 static void nothing_is_swapped_out_that_is_not_attached(void) {
     plain(state(1), false);
-    CHECK(!shortway_swap(NULL));
+    CHECK(!lifecycle_swap(NULL));
     plain(state(1), true);
     owner_fast.parked = state(1);
-    CHECK(!shortway_swap(NULL) && owner_is_plain());
+    CHECK(!lifecycle_swap(NULL) && owner_is_plain());
     plain(state(1), true);
     owner_unsettle();
-    CHECK(!shortway_swap(NULL) && !taken_is_without_state(&owner));
+    CHECK(!lifecycle_swap(NULL) && !taken_is_without_state(&owner));
 }
 
 static void the_same_where_calls_are_recorded(void) {
     recorded(NULL, false);
     CHECK(makes(state(1)) && were("made_in_slot") && is_settled_only() && owner_fast.own == state(1));
-    CHECK(shortway_attach(state(1)));
+    CHECK(lifecycle_attach(state(1)));
     current = state(1);
-    CHECK(shortway_clear(state(1)) && were("clear") && is_settled_only());
-    CHECK(shortway_swap(NULL) && !owner_is_settled());
+    CHECK(lifecycle_clear(state(1)) && were("clear") && is_settled_only());
+    CHECK(lifecycle_swap(NULL) && !owner_is_settled());
     current = NULL;
-    CHECK(shortway_swap(state(1)) && is_settled_only());
+    CHECK(lifecycle_swap(state(1)) && is_settled_only());
     current = state(1);
-    CHECK(shortway_delete_current() && were("keys ends delete") && is_settled_only());
+    CHECK(lifecycle_delete_current() && were("keys ends delete") && is_settled_only());
 }
 
 /* 2.7: it is in the slot, but nobody has looked yet. */
 static void what_an_ensure_has_made_is_saved_away(void) {
     plain_unseen(NULL, false);
     slot = current = state(1);
-    CHECK(shortway_save() && is_plain() && owner_fast.own == state(1) && owner_fast.parked == state(1));
+    CHECK(lifecycle_save() && is_plain() && owner_fast.own == state(1) && owner_fast.parked == state(1));
     plain_unseen(NULL, false);
     current = state(2); /* another thread's */
-    CHECK(!shortway_save() && !owner_fast.parked);
+    CHECK(!lifecycle_save() && !owner_fast.parked);
     slot = state(1);
-    CHECK(!shortway_save() && !owner_fast.own);
+    CHECK(!lifecycle_save() && !owner_fast.own);
     plain_unseen(NULL, false);
-    CHECK(!shortway_save());
+    CHECK(!lifecycle_save());
     plain_unseen(state(1), true);
-    CHECK(!shortway_save()); /* the wrapper's own case */
+    CHECK(!lifecycle_save()); /* the wrapper's own case */
     plain(state(1), true);
-    CHECK(!shortway_save());
+    CHECK(!lifecycle_save());
 }
 
 int main(void) {
