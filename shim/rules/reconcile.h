@@ -51,7 +51,7 @@ int reconcile_check(void);
 /* PyGILState_GetThisThreadState: the state that Ensure would use. Async-signal-safe: faulthandler's handler asks. */
 PyThreadState *reconcile_this_thread_state(void);
 
-/* ---- token.c: 3.15's PyThreadState_Ensure and Release (PEP 788), which go by what is attached ------------------------- */
+/* ---- pep788.c: 3.15's PyThreadState_Ensure and Release (PEP 788), which go by what is attached ------------------------- */
 
 /* What the thread has before one of them: nothing need be put right for them, but what they do is to be known. */
 struct token_view {
