@@ -7,7 +7,7 @@
 
 #include "process/locks.h"
 #include "process/options.h"
-#include "system/late.h"
+#include "system/dlsym_hook.h"
 #include "system/loader.h"
 #include "system/redirect.h"
 #include "system/text.h"
@@ -102,7 +102,7 @@ static const char *refusal_of(const struct real *functions) {
 static void chain_other_preloads(const struct elf_object *object) {
     void **slot = (void **)&real;
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
-        void *next = slot[i] ? late_real_dlsym(RTLD_NEXT, real_api_names[i]) : NULL;
+        void *next = slot[i] ? libc_real_dlsym(RTLD_NEXT, real_api_names[i]) : NULL;
         struct elf_object owner;
         if (next && next != slot[i] && elf_find_by_address(next, &owner) && !elf_is_same(&owner, object)) {
             slot[i] = next;
@@ -331,7 +331,7 @@ const struct real *real_behind(void) {
     static struct real behind;
     void **slot = (void **)&behind;
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
-        __atomic_store_n(&slot[i], late_real_dlsym(RTLD_NEXT, real_api_names[i]), __ATOMIC_RELAXED);
+        __atomic_store_n(&slot[i], libc_real_dlsym(RTLD_NEXT, real_api_names[i]), __ATOMIC_RELAXED);
     }
     dlerror(); /* each that isn't there leaves a message behind */
     return &behind;

@@ -4,7 +4,7 @@
  *   shared   libpython is linked to the program: the wrappers win by preload order; the real functions are RTLD_NEXT's.
  *   static   the executable contains CPython and comes first in every lookup: its exports are redirected.
  *   late     libpython is opened by dlopen: found at the first call of a wrapper, or when somebody asks dlsym for one
- *            of our names (late.S), whichever comes first.
+ *            of our names (dlsym_hook.S), whichever comes first.
  * In all of them libpython's exports are redirected as well, so that dlsym(handle) answers the wrapper, and its own
  * internal calls get its own functions back where they pass the PLT: one behaviour on every build, and cheaper. */
 #pragma once

@@ -20,13 +20,13 @@
 #include "process/options.h"
 #include "system/aside.h"
 #include "system/elf.h"
-#include "system/late.h"
+#include "system/dlsym_hook.h"
 #include "system/thread.h"
 
 static void (*real_abort)(void);
 
 void fatal_start(void) {
-    void *address = late_real_dlsym(RTLD_NEXT, "abort");
+    void *address = libc_real_dlsym(RTLD_NEXT, "abort");
     memcpy(&real_abort, &address, sizeof address);
 }
 

@@ -17,7 +17,7 @@
 #include "process/options.h"
 #include "rules/lifecycle.h"
 #include "states/plain.h"
-#include "system/late.h"
+#include "system/dlsym_hook.h"
 
 #define CALLER __builtin_return_address(0)
 
@@ -286,11 +286,11 @@ PyInterpreterState *gilshim_PyInterpreterState_Get(void) {
 __attribute__((visibility("default"))) int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                                                           void *(*start)(void *), void *argument) {
     start_before_thread();
-    return late_real_pthread_create(thread, attributes, start, argument);
+    return libc_real_pthread_create(thread, attributes, start, argument);
 }
 
 /* By it CPython up to 3.13 ends a thread that meets finalization. */
 __attribute__((visibility("default"))) void pthread_exit(void *value) { // NOLINT(readability-inconsistent-declaration*)
     longway_before_pthread_exit(CALLER);
-    late_real_pthread_exit(value);
+    libc_real_pthread_exit(value);
 }

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "system/aside.h"
-#include "system/late.h"
+#include "system/dlsym_hook.h"
 #include "system/thread.h"
 #include "system/ticks.h"
 
@@ -52,10 +52,10 @@ static bool create(pthread_t *thread, struct job *job) {
     if (pthread_attr_init(&attributes) == 0) {
         pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
         is_made = pthread_attr_setstacksize(&attributes, STACK_SIZE) == 0 &&
-                  late_first_pthread_create(thread, &attributes, run_job, job) == 0;
+                  libc_first_pthread_create(thread, &attributes, run_job, job) == 0;
         pthread_attr_destroy(&attributes);
     }
-    if (!is_made && late_first_pthread_create(thread, NULL, run_job, job) == 0) {
+    if (!is_made && libc_first_pthread_create(thread, NULL, run_job, job) == 0) {
         pthread_detach(*thread);
         is_made = true;
     }

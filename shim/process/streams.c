@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "system/late.h"
+#include "system/dlsym_hook.h"
 
 /* Of 0 no use is made. Written by the constructor and by whoever puts another file there; a reader that meets a writer takes
  * the file for a stranger. */
@@ -54,7 +54,7 @@ static struct {
 
 EARLY static void find(void **place, const char *name) {
     if (!__atomic_load_n(place, __ATOMIC_RELAXED)) {
-        __atomic_store_n(place, late_real_dlsym(RTLD_NEXT, name), __ATOMIC_RELAXED);
+        __atomic_store_n(place, libc_real_dlsym(RTLD_NEXT, name), __ATOMIC_RELAXED);
     }
 }
 

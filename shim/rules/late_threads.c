@@ -10,7 +10,7 @@
 #include "rules/final_state.h"
 #include "rules/reconcile.h"
 #include "system/elf.h"
-#include "system/late.h"
+#include "system/dlsym_hook.h"
 #include "system/unwinding.h"
 
 /* Ends the calling thread, and runs no more of its code: no C++ destructor, no clean-up handler, no key's destructor. What
@@ -81,6 +81,6 @@ void reconcile_before_pthread_exit(const void *caller) {
 void reconcile_end_if_late(const void *caller) {
     if (is_late()) {
         unless_it_can_be_unwound(caller);
-        late_real_pthread_exit(NULL);
+        libc_real_pthread_exit(NULL);
     }
 }

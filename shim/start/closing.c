@@ -3,7 +3,7 @@
 #include <dlfcn.h>
 #include <string.h>
 
-#include "system/late.h"
+#include "system/dlsym_hook.h"
 #include "system/loader.h"
 
 typedef int close_function(void *handle);
@@ -12,7 +12,7 @@ __attribute__((visibility("default"))) int dlclose(void *handle) {
     static close_function *real_close;
     close_function *found = __atomic_load_n(&real_close, __ATOMIC_RELAXED);
     if (!found) {
-        void *address = late_real_dlsym(RTLD_NEXT, "dlclose");
+        void *address = libc_real_dlsym(RTLD_NEXT, "dlclose");
         memcpy(&found, &address, sizeof found);
         __atomic_store_n(&real_close, found, __ATOMIC_RELAXED);
     }

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "process/ending.h"
-#include "system/late.h"
+#include "system/dlsym_hook.h"
 
 /* ---- the real functions ----------------------------------------------------------------------------------------- */
 
@@ -28,7 +28,7 @@ static struct {
 /* Other libraries' constructors may come before ours. */
 EARLY static void find(void **place, const char *name) {
     if (!__atomic_load_n(place, __ATOMIC_RELAXED)) {
-        __atomic_store_n(place, late_real_dlsym(RTLD_NEXT, name), __ATOMIC_RELAXED);
+        __atomic_store_n(place, libc_real_dlsym(RTLD_NEXT, name), __ATOMIC_RELAXED);
     }
 }
 

@@ -26,7 +26,7 @@
 #include "start/fork.h"
 #include "states/owner.h"
 #include "system/aside.h"
-#include "system/late.h"
+#include "system/dlsym_hook.h"
 #include "system/loader.h"
 #include "system/path.h"
 #include "system/text.h"

@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "system/late.h"
+#include "system/dlsym_hook.h"
 #include "system/thread.h"
 
 enum { HEADER_PAGE = 4096, HEADERS_MAX = 24 };
@@ -399,9 +399,9 @@ uintptr_t loader_object_of(const void *address) {
 }
 
 void loader_start(void) {
-    void *found = late_real_dlsym(RTLD_DEFAULT, "_dl_find_object");
+    void *found = libc_real_dlsym(RTLD_DEFAULT, "_dl_find_object");
     memcpy(&find_object, &found, sizeof found);
-    is_single_threaded = late_real_dlsym(RTLD_DEFAULT, "__libc_single_threaded");
+    is_single_threaded = libc_real_dlsym(RTLD_DEFAULT, "__libc_single_threaded");
     dlerror(); /* what isn't there leaves a message behind */
     process = getpid();
 }

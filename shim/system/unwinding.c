@@ -6,7 +6,7 @@
 #include <unwind.h>
 
 #include "system/elf.h"
-#include "system/late.h"
+#include "system/dlsym_hook.h"
 
 /* libgcc_s is reached by name, so that the shim depends on glibc only. */
 static struct {
@@ -19,10 +19,10 @@ static struct {
 static bool find_unwinder(void) {
     void *handle = dlopen("libgcc_s.so.1", RTLD_NOW);
     if (handle) {
-        unwinder.ip_info = (__typeof__(unwinder.ip_info))late_real_dlsym(handle, "_Unwind_GetIPInfo");
-        unwinder.lsda = (__typeof__(unwinder.lsda))late_real_dlsym(handle, "_Unwind_GetLanguageSpecificData");
-        unwinder.region_start = (__typeof__(unwinder.region_start))late_real_dlsym(handle, "_Unwind_GetRegionStart");
-        unwinder.backtrace = (__typeof__(unwinder.backtrace))late_real_dlsym(handle, "_Unwind_Backtrace");
+        unwinder.ip_info = (__typeof__(unwinder.ip_info))libc_real_dlsym(handle, "_Unwind_GetIPInfo");
+        unwinder.lsda = (__typeof__(unwinder.lsda))libc_real_dlsym(handle, "_Unwind_GetLanguageSpecificData");
+        unwinder.region_start = (__typeof__(unwinder.region_start))libc_real_dlsym(handle, "_Unwind_GetRegionStart");
+        unwinder.backtrace = (__typeof__(unwinder.backtrace))libc_real_dlsym(handle, "_Unwind_Backtrace");
     }
     return unwinder.ip_info && unwinder.lsda && unwinder.region_start && unwinder.backtrace;
 }

@@ -29,7 +29,7 @@ dlsym:
     popq    %rdi
     .cfi_adjust_cfa_offset -8
     movq    %rax, %rsi
-1:  movq    late_dlsym_target(%rip), %rax
+1:  movq    dlsym_hook_target(%rip), %rax
     testq   %rax, %rax
     je      2f
     jmp     *%rax
@@ -39,7 +39,7 @@ dlsym:
     .cfi_adjust_cfa_offset 8
     subq    $8, %rsp
     .cfi_adjust_cfa_offset 8
-    call    late_find_dlsym
+    call    dlsym_hook_find
     addq    $8, %rsp
     .cfi_adjust_cfa_offset -8
     popq    %rsi
@@ -77,8 +77,8 @@ dlsym:
     .cfi_adjust_cfa_offset -32
     .cfi_restore x29
     .cfi_restore x30
-1:  adrp    x9, late_dlsym_target
-    ldr     x16, [x9, #:lo12:late_dlsym_target]
+1:  adrp    x9, dlsym_hook_target
+    ldr     x16, [x9, #:lo12:dlsym_hook_target]
     cbz     x16, 2f
     br      x16
 2:  stp     x29, x30, [sp, #-32]!
@@ -86,7 +86,7 @@ dlsym:
     .cfi_offset x29, -32
     .cfi_offset x30, -24
     stp     x0, x1, [sp, #16]
-    bl      late_find_dlsym
+    bl      dlsym_hook_find
     mov     x16, x0
     ldp     x0, x1, [sp, #16]
     ldp     x29, x30, [sp], #32

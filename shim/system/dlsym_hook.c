@@ -1,16 +1,16 @@
-#include "system/late.h"
+#include "system/dlsym_hook.h"
 
 #include <dlfcn.h>
 #include <stddef.h>
 
-/* For late.S. */
+/* For dlsym_hook.S. */
 typedef void *dlsym_function(void *handle, const char *name);
-extern dlsym_function *late_dlsym_target;
-dlsym_function *late_dlsym_target;
-dlsym_function *late_find_dlsym(void);
+extern dlsym_function *dlsym_hook_target;
+dlsym_function *dlsym_hook_target;
+dlsym_function *dlsym_hook_find(void);
 
 /* The sanitizers' runtimes look up what they stand in front of before they can watch anything. */
-__attribute__((no_sanitize("address", "thread"))) dlsym_function *late_find_dlsym(void) {
+__attribute__((no_sanitize("address", "thread"))) dlsym_function *dlsym_hook_find(void) {
     /* Moved from libdl to libc in glibc 2.34. dlvsym itself is not interposed. */
     static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.17", "GLIBC_2.2.5"};
     void *found = NULL;
@@ -18,13 +18,13 @@ __attribute__((no_sanitize("address", "thread"))) dlsym_function *late_find_dlsy
         found = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
     }
     dlerror(); /* a version that isn't there leaves a message behind */
-    __atomic_store_n(&late_dlsym_target, (dlsym_function *)found, __ATOMIC_RELAXED);
+    __atomic_store_n(&dlsym_hook_target, (dlsym_function *)found, __ATOMIC_RELAXED);
     return (dlsym_function *)found;
 }
 
-__attribute__((no_sanitize("address", "thread"))) void *late_real_dlsym(void *handle, const char *name) {
-    dlsym_function *target = __atomic_load_n(&late_dlsym_target, __ATOMIC_RELAXED);
-    return (target ? target : late_find_dlsym())(handle, name);
+__attribute__((no_sanitize("address", "thread"))) void *libc_real_dlsym(void *handle, const char *name) {
+    dlsym_function *target = __atomic_load_n(&dlsym_hook_target, __ATOMIC_RELAXED);
+    return (target ? target : dlsym_hook_find())(handle, name);
 }
 
 typedef int create_function(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
@@ -34,30 +34,30 @@ __attribute__((no_sanitize("address", "thread"))) static create_function *find_c
                                                                                       void *where) {
     create_function *found = __atomic_load_n(target, __ATOMIC_RELAXED);
     if (!found) {
-        found = (create_function *)late_real_dlsym(where, "pthread_create");
+        found = (create_function *)libc_real_dlsym(where, "pthread_create");
         __atomic_store_n(target, found, __ATOMIC_RELAXED);
     }
     return found;
 }
 
 __attribute__((no_sanitize("address", "thread"))) int
-late_real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument) {
+libc_real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument) {
     static create_function *target;
     return find_create(&target, RTLD_NEXT)(thread, attributes, start, argument);
 }
 
-int late_first_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
+int libc_first_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
                               void *argument) {
     static create_function *target;
     return find_create(&target, RTLD_DEFAULT)(thread, attributes, start, argument);
 }
 
-void late_real_pthread_exit(void *value) {
+void libc_real_pthread_exit(void *value) {
     typedef void exit_function(void *value);
     static exit_function *target;
     exit_function *found = __atomic_load_n(&target, __ATOMIC_RELAXED);
     if (!found) {
-        found = (exit_function *)late_real_dlsym(RTLD_NEXT, "pthread_exit");
+        found = (exit_function *)libc_real_dlsym(RTLD_NEXT, "pthread_exit");
         __atomic_store_n(&target, found, __ATOMIC_RELAXED);
     }
     found(value);
