@@ -7,7 +7,7 @@
 #include "cpython/interp.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/here.h"
+#include "diagnose/current_thread.h"
 #include "diagnose/leaving.h"
 #include "diagnose/report.h"
 #include "journal/journal.h"
@@ -19,7 +19,7 @@
 /* What this thread has attached: by the rules' own record where they are at work. */
 static PyThreadState *attached(void) {
     struct owner *me = options_look_on() ? NULL : owner_self();
-    return me && me->life == owner_life ? owner_attached(me) : here_attached();
+    return me && me->life == owner_life ? owner_attached(me) : current_thread_attached();
 }
 
 static void foretell(enum report_kind kind, const void *caller, PyThreadState *state, PyThreadState *other) {
@@ -45,7 +45,7 @@ static enum repair kind_of(PyThreadState *state, PyThreadState *in_slot) {
 
 /* Up to 3.11: after PyThreadState_Swap(NULL), Py_EndInterpreter, PyEval_AcquireLock. */
 static bool holds_gil_only(const struct journal_now *now) {
-    return !interp_slot_follows && now->phase == JOURNAL_HOLDS && !now->state && here_is_detached();
+    return !interp_slot_follows && now->phase == JOURNAL_HOLDS && !now->state && current_thread_is_detached();
 }
 
 /* ---- the gilstate family ---------------------------------------------------------------------------------------- */
@@ -93,8 +93,8 @@ static pid_t finalizer;
 /* Up to 3.13 CPython ends the thread, later it parks it. For threads of its own (daemons) that is how they are meant to
  * end; where one is ended amid C++ code, that is told when it comes to it. */
 static __attribute__((noinline, cold)) void look_out(const void *caller, PyThreadState *state, bool attaches) {
-    here_note_call();
-    if (!attaches || !interp_is_finalizing() || !here_is_foreign()) {
+    current_thread_note_call();
+    if (!attaches || !interp_is_finalizing() || !current_thread_is_foreign()) {
         return;
     }
     pid_t me = (pid_t)syscall(SYS_gettid), final = __atomic_load_n(&finalizer, __ATOMIC_RELAXED);
@@ -119,7 +119,7 @@ void foresee_ensure(const void *caller) {
     if (!options_look_on()) {
         return;
     }
-    PyThreadState *current = here_attached(), *in_slot = slot_get();
+    PyThreadState *current = current_thread_attached(), *in_slot = slot_get();
     struct journal_now now = journal_now();
     if (current && current != in_slot) {
         foretell_repair(real.PyThreadState_GetUnchecked ? REPORT_FATAL_FOLLOWS : REPORT_DEADLOCK_FOLLOWS,
@@ -148,7 +148,7 @@ void foresee_release(int gilstate, const void *caller) {
 
 void foresee_save(const void *caller) {
     foresee_late(caller, NULL, false);
-    if (here_is_detached()) {
+    if (current_thread_is_detached()) {
         foretell(REPORT_save_detached, caller, NULL, NULL);
     }
 }
@@ -163,7 +163,7 @@ void foresee_attach(PyThreadState *state, const void *caller) {
     if (!options_look_on()) {
         return;
     }
-    PyThreadState *current = here_attached(), *in_slot = slot_get();
+    PyThreadState *current = current_thread_attached(), *in_slot = slot_get();
     struct journal_now now = journal_now();
     if (current || holds_gil_only(&now)) {
         if (interp_has_gil()) {
@@ -177,7 +177,7 @@ void foresee_attach(PyThreadState *state, const void *caller) {
 }
 
 void foresee_restore_null(const void *caller) {
-    PyThreadState *own = options_look_on() && here_is_detached() ? slot_get() : NULL;
+    PyThreadState *own = options_look_on() && current_thread_is_detached() ? slot_get() : NULL;
     if (own) {
         foretell_repair(REPORT_FATAL_FOLLOWS, REPAIR_null, caller, own, NULL);
     }
@@ -195,7 +195,7 @@ void foresee_release_thread(PyThreadState *state, const void *caller) {
     if (me && state && me->alias == state) {
         return; /* freed by finalization: the rules have the finalizing one stand for it */
     }
-    if (!state || here_is_detached() || (current && current != state)) {
+    if (!state || current_thread_is_detached() || (current && current != state)) {
         foretell(REPORT_release_wrong_state, caller, state, current);
     }
 }
@@ -233,13 +233,13 @@ void foresee_delete(PyThreadState *state, const void *caller) {
 }
 
 void foresee_delete_current(const void *caller) {
-    if (here_is_detached()) {
+    if (current_thread_is_detached()) {
         foretell(REPORT_delete_detached, caller, NULL, NULL);
     }
 }
 
 void foresee_end_interpreter(PyThreadState *state, const void *caller) {
-    if (here_is_detached() || (interp_slot_follows && interp_current() != state)) {
+    if (current_thread_is_detached() || (interp_slot_follows && interp_current() != state)) {
         foretell(REPORT_end_detached, caller, state, interp_current());
     }
 }
@@ -250,7 +250,7 @@ void foresee_finalizes(bool is_inside) {
 
 void foresee_finalize(const void *caller) {
     struct journal_now now = journal_now();
-    if (options_look_on() && interp_is_initialized() && here_is_detached() && !holds_gil_only(&now)) {
+    if (options_look_on() && interp_is_initialized() && current_thread_is_detached() && !holds_gil_only(&now)) {
         foretell_repair(REPORT_FATAL_FOLLOWS, REPAIR_finalize, caller, NULL, NULL);
     }
 }

@@ -9,7 +9,7 @@
 #include "cpython/interp.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/here.h"
+#include "diagnose/current_thread.h"
 #include "diagnose/report.h"
 #include "journal/journal.h"
 #include "process/ending.h"
@@ -165,11 +165,11 @@ void leaving_thread_ends(bool is_last) {
  * thread of CPython's own: CPython frees its state unseen, and the address may be another thread's state by now. */
 static PyThreadState *held_now(void) {
     PyThreadState *current = interp_current();
-    return current == slot_get() || here_is_foreign() ? here_attached() : NULL;
+    return current == slot_get() || current_thread_is_foreign() ? current_thread_attached() : NULL;
 }
 
 static bool holds_gil_only(const struct journal_now *now) {
-    return !interp_slot_follows && now->phase == JOURNAL_HOLDS && !now->state && here_is_detached();
+    return !interp_slot_follows && now->phase == JOURNAL_HOLDS && !now->state && current_thread_is_detached();
 }
 
 void leaving_thread_ends_observed(bool is_last) {
@@ -184,7 +184,7 @@ void leaving_thread_ends_observed(bool is_last) {
     }
     struct journal_now now = journal_now();
     PyThreadState *current = interp_current();
-    bool is_noted = now.phase == JOURNAL_HOLDS && now.state == current && (current == held || here_is_foreign());
+    bool is_noted = now.phase == JOURNAL_HOLDS && now.state == current && (current == held || current_thread_is_foreign());
     if (!interp_slot_follows && !is_noted) {
         current = NULL;
     }

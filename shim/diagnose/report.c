@@ -9,7 +9,7 @@
 #include "cpython/python.h"
 #include "cpython/real.h"
 #include "diagnose/frames.h"
-#include "diagnose/here.h"
+#include "diagnose/current_thread.h"
 #include "diagnose/report_detail.h"
 #include "diagnose/sites.h"
 #include "diagnose/suppress.h"
@@ -78,7 +78,7 @@ static void name_thread(struct report *report) {
     struct journal_thread thread;
     char name[sizeof thread.python_name];
     int index = journal_find(report->tid);
-    if (here_can_ask() && report->grade != REPORT_FATAL && python_thread_name(name, sizeof name)) {
+    if (current_thread_can_ask() && report->grade != REPORT_FATAL && python_thread_name(name, sizeof name)) {
         journal_name_thread(name);
         memcpy(report->thread_name, name, sizeof name);
     } else if (index >= 0 && journal_read_thread((unsigned)index, &thread) && thread.python_name[0]) {
@@ -166,7 +166,7 @@ static void write_report(const struct news *news) {
         report.frame_count = frames_here(report.frames, REPORT_FRAMES, report_call.frame, &report.are_frames_guessed);
         drop_own_frames(&report);
         bool is_safe = python_has_traceback() && !interp_is_finalizing() && grade != REPORT_FATAL;
-        report.python_state = is_safe ? here_attached() : NULL;
+        report.python_state = is_safe ? current_thread_attached() : NULL;
     }
     if (options.log_format == LOG_JSON) {
         report_write_json(&report);

@@ -1,4 +1,4 @@
-#include "diagnose/here.h"
+#include "diagnose/current_thread.h"
 
 #include "cpython/interp.h"
 #include "cpython/real.h"
@@ -6,7 +6,7 @@
 #include "journal/journal.h"
 #include "states/owner.h"
 
-PyThreadState *here_attached(void) {
+PyThreadState *current_thread_attached(void) {
     PyThreadState *current = interp_current();
     if (!current || interp_slot_follows || current == slot_get()) {
         return current;
@@ -19,23 +19,23 @@ PyThreadState *here_attached(void) {
     return now.phase == JOURNAL_HOLDS && now.state == current ? current : NULL;
 }
 
-bool here_is_detached(void) {
+bool current_thread_is_detached(void) {
     return !interp_current();
 }
 
 static __thread enum { UNKNOWN, CPYTHONS, FOREIGN } origin __attribute__((tls_model("initial-exec")));
 
-void here_note_call(void) {
+void current_thread_note_call(void) {
     if (!origin) {
-        origin = here_attached() ? CPYTHONS : FOREIGN;
+        origin = current_thread_attached() ? CPYTHONS : FOREIGN;
     }
 }
 
-bool here_is_foreign(void) {
+bool current_thread_is_foreign(void) {
     return origin == FOREIGN;
 }
 
-bool here_can_ask(void) {
+bool current_thread_can_ask(void) {
     PyThreadState *current = interp_current();
     return current && current == slot_get() && interp_is_initialized() && !interp_is_finalizing();
 }
