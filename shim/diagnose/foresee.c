@@ -8,7 +8,7 @@
 #include "cpython/real.h"
 #include "cpython/slot.h"
 #include "diagnose/current_thread.h"
-#include "diagnose/leaving.h"
+#include "diagnose/leftover_states.h"
 #include "diagnose/report.h"
 #include "journal/journal.h"
 #include "process/options.h"
@@ -154,7 +154,7 @@ void foresee_save(const void *caller) {
 }
 
 void foresee_attach(PyThreadState *state, const void *caller) {
-    leaving_attached(state);
+    leftover_attached(state);
     foresee_late(caller, state, true);
     if (!state) {
         foretell(REPORT_attach_null, caller, NULL, NULL);
@@ -214,7 +214,7 @@ void foresee_release_lock(const void *caller) {
 }
 
 void foresee_swap(PyThreadState *state, const void *caller) {
-    leaving_attached(state);
+    leftover_attached(state);
     if (!options_look_on() || !state || interp_slot_follows || state == interp_current()) {
         return;
     }
@@ -263,7 +263,7 @@ static const void *dead[DEAD_COUNT];
 static unsigned dead_next;
 
 void foresee_died(const PyThreadState *state) {
-    leaving_died(state);
+    leftover_died(state);
     if (options_look_on() && state) {
         unsigned place = __atomic_fetch_add(&dead_next, 1, __ATOMIC_RELAXED) % DEAD_COUNT;
         __atomic_store_n(&dead[place], (const void *)state, __ATOMIC_RELAXED);

@@ -11,7 +11,7 @@
 
 #include "cpython/counter.h"
 #include "cpython/real.h"
-#include "diagnose/leaving.h"
+#include "diagnose/leftover_states.h"
 #include "hooks/binding.h"
 #include "hooks/longway.h"
 #include "process/options.h"
@@ -140,7 +140,7 @@ void gilshim_PyThreadState_Release(void *token) {
 
 PyThreadState *gilshim_PyThreadState_New(PyInterpreterState *interp) {
     PyThreadState *made;
-    bool is_told = leaving_is_on || options.verbosity >= 1; /* who has made it */
+    bool is_told = leftover_is_on || options.verbosity >= 1; /* who has made it */
     if (!owner_is_recorded && !is_told && lifecycle_new(interp, &made)) {
         return made;
     }

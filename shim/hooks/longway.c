@@ -2,7 +2,7 @@
 
 #include "cpython/real.h"
 #include "diagnose/foresee.h"
-#include "diagnose/leaving.h"
+#include "diagnose/leftover_states.h"
 #include "hooks/passing.h"
 #include "hooks/record.h"
 #include "hooks/two_states.h"
@@ -231,7 +231,7 @@ PyThreadState *longway_PyThreadState_New(PyInterpreterState *interp, const void 
     stop_if_late(caller);
     foresee_new(caller);
     PyThreadState *state = journal_is_on ? record_new(interp, caller) : reconcile_new(interp);
-    leaving_made(state, caller);
+    leftover_made(state, caller);
     if (!journal_is_on && options.verbosity >= 1) {
         journal_made(JOURNAL_NEW, REAL_INDEX_PyThreadState_New, state, interp, caller); /* reports name who made it */
     }
@@ -246,13 +246,13 @@ void longway_PyThreadState_Clear(PyThreadState *state, const void *caller) {
 void longway_PyThreadState_Delete(PyThreadState *state, const void *caller) {
     PASS_VOID(PyThreadState_Delete, state);
     foresee_delete(state, caller);
-    leaving_died(state);
+    leftover_died(state);
     RULE(delete)(state, caller);
 }
 
 void longway_PyThreadState_DeleteCurrent(const void *caller) {
     PASS_VOID(PyThreadState_DeleteCurrent);
     foresee_delete_current(caller);
-    leaving_died(interp_current());
+    leftover_died(interp_current());
     RULE(delete_current)(caller);
 }

@@ -2,7 +2,7 @@
 
 #include "cpython/real.h"
 #include "diagnose/foresee.h"
-#include "diagnose/leaving.h"
+#include "diagnose/leftover_states.h"
 #include "hooks/passing.h"
 #include "hooks/record.h"
 #include "journal/journal.h"
@@ -32,7 +32,7 @@ static void after_initialize(uint16_t call, const void *caller) {
 static void before_finalize(uint16_t call, const void *caller) {
     foresee_finalize(caller);
     foresee_finalizes(true);
-    leaving_tell();
+    leftover_tell();
     if (journal_is_on) {
         record_finalizes(call, caller);
     }
@@ -44,7 +44,7 @@ static void before_finalize(uint16_t call, const void *caller) {
 static void after_finalize(uint16_t call, const void *caller) {
     reconcile_after_finalize();
     foresee_finalizes(false);
-    leaving_forget();
+    leftover_forget();
     if (journal_is_on) {
         record_finalized(call, caller);
     }

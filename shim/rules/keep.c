@@ -3,7 +3,7 @@
 #include "cpython/counter.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/leaving.h"
+#include "diagnose/leftover_states.h"
 #include "process/options.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
@@ -38,7 +38,7 @@ void reconcile_leave_kept(struct owner *me) {
     bool can_be_freed =
         state && interp_is_initialized() && !interp_is_finalizing() && counter_read(state) == KEPT_COUNT;
     if (can_be_freed && owner_attached(me) != state && legacy_add(state)) {
-        leaving_died(state); /* it will be */
+        leftover_died(state); /* it will be */
         interp_next_epoch(); /* every thread comes by, once */
     }
 }

@@ -2,7 +2,7 @@
 #include "cpython/counter.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/leaving.h"
+#include "diagnose/leftover_states.h"
 #include "diagnose/report.h"
 #include "process/options.h"
 #include "rules/nesting.h"
@@ -83,7 +83,7 @@ void reconcile_state_ends(PyThreadState *state, bool may_be_elsewhere) {
 }
 
 void reconcile_state_ended(PyThreadState *state) {
-    leaving_died(state);
+    leftover_died(state);
     struct owner *me = owner_enter();
     if (me) {
         keys_state_died(me, state);

@@ -1,7 +1,7 @@
 #include "rules/lifecycle.h"
 
 #include "cpython/real.h"
-#include "diagnose/leaving.h"
+#include "diagnose/leftover_states.h"
 #include "rules/reconcile.h"
 #include "states/owner.h"
 #include "states/plain.h"
@@ -83,7 +83,7 @@ static void delete_own(struct owner *me, PyThreadState *state, bool is_current) 
     step_aside();
     keys_state_died(me, state);
     owner_state_ends(me, state, false);
-    leaving_died(state);
+    leftover_died(state);
     is_current ? real.PyThreadState_DeleteCurrent() : real.PyThreadState_Delete(state);
     if (is_aside(me) && me->clearing == state && !in_slot()) {
         owner_fast.own = me->clearing = NULL;

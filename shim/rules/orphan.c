@@ -1,6 +1,6 @@
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/leaving.h"
+#include "diagnose/leftover_states.h"
 #include "diagnose/report.h"
 #include "journal/journal.h"
 #include "process/options.h"
@@ -64,7 +64,7 @@ static void give_back(struct owner *me) {
     if (may_be_anothers(me, state) || (!state && !taken_without_state(me))) {
         return;
     }
-    leaving_died(state); /* it is told with the GIL */
+    leftover_died(state); /* it is told with the GIL */
     if (!options_repairs(REPAIR_orphan)) {
         report_tell(REPORT_DEADLOCK_FOLLOWS, REPORT_ends_with_gil, last_caller(), state, NULL);
         return;
@@ -84,7 +84,7 @@ static void give_back(struct owner *me) {
 }
 
 void reconcile_thread_ends(struct owner *me, bool is_last) {
-    leaving_thread_ends(is_last);
+    leftover_thread_ends(is_last);
     if (is_last) {
         keys_thread_ends(me);
         give_back(me);

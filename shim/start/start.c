@@ -9,7 +9,7 @@
 #include "cpython/interp.h"
 #include "cpython/slot.h"
 #include "diagnose/fatal.h"
-#include "diagnose/leaving.h"
+#include "diagnose/leftover_states.h"
 #include "diagnose/report.h"
 #include "diagnose/stacks.h"
 #include "diagnose/stall.h"
@@ -204,14 +204,14 @@ __attribute__((constructor)) static void start(void) {
     owner_interpreter_ended =
         options.mode == MODE_REPAIR && options_repairs(REPAIR_finalize) ? reconcile_after_finalize : NULL;
     owner_without_record = slot_without_room = tell_no_room;
-    journal_before_end = options.mode == MODE_REPAIR ? NULL : leaving_thread_ends_observed;
+    journal_before_end = options.mode == MODE_REPAIR ? NULL : leftover_thread_ends_observed;
     int history = options.timeline[0] && options.history < TIMELINE_EVENTS ? TIMELINE_EVENTS : options.history;
     bool is_recorded = options.mode != MODE_OFF && (options_look_on() || options.history || options.summary ||
                                                     options.stall_ns || options.timeline[0]);
     journal_start((unsigned)history, is_recorded, is_recorded || options.verbosity);
     owner_is_recorded = journal_is_on;
     background_prepare();
-    leaving_prepare();
+    leftover_prepare();
     fatal_start();
     dying_start();
     summary_prepare();

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cpython/real.h"
-#include "diagnose/leaving.h"
+#include "diagnose/leftover_states.h"
 #include "rules/reconcile.h"
 #include "states/owner.h"
 #include "states/taken.h"
@@ -18,9 +18,9 @@ bool interp_slot_follows;
 int counter_offset;
 struct real real;
 __thread struct owner_fast owner_fast;
-bool leaving_is_on;
+bool leftover_is_on;
 bool owner_is_recorded;
-unsigned leaving_count;
+unsigned leftover_count;
 
 static PyThreadState *slot, *current;
 static bool is_finalizing;
@@ -65,14 +65,14 @@ void keys_state_died(struct owner *me, const PyThreadState *of) {
     CHECK(me == owner_fast.record && of == slot);
     note("keys");
 }
-void leaving_drop(const void *of) {
+void leftover_drop(const void *of) {
     CHECK(of == slot);
     note("leaving");
 }
-void leaving_add(const void *of, const void *caller) {
+void leftover_add(const void *of, const void *caller) {
     CHECK(!of && !caller);
 }
-void leaving_look(const void *of) {
+void leftover_look(const void *of) {
     CHECK(!of);
 }
 void reconcile_made(PyThreadState *made) {
@@ -105,8 +105,8 @@ static void plain(PyThreadState *own, bool is_attached) {
     owner_fast = (struct owner_fast){.epoch = 5, .settled = 5, .verified = 5, .record = &owner, .own = own};
     owner_fast.slot = owner_fast.counted = &slot;
     owner_fast.current = &current;
-    interp_slot_follows = is_finalizing = leaving_is_on = false;
-    leaving_count = 0;
+    interp_slot_follows = is_finalizing = leftover_is_on = false;
+    leftover_count = 0;
     counter_offset = 0;
     owner_is_recorded = false;
     meanwhile = NULL;
@@ -257,7 +257,7 @@ static void a_state_is_cleared_by_the_rules(void) {
 static void a_state_is_deleted(void) {
     plain(state(1), true);
     owner.unseen = state(1);
-    leaving_count = 1;
+    leftover_count = 1;
     CHECK(lifecycle_delete_current() && were("keys ends leaving delete"));
     CHECK(is_plain() && !owner_fast.own && !owner.unseen && owner.visits == 8);
     plain_unseen(state(1), true);

@@ -9,46 +9,46 @@
 #include <stdbool.h>
 
 /* Constructor, behind the journal's start and before the summary's: has it told at the end of the process. */
-void leaving_prepare(void);
+void leftover_prepare(void);
 
 /* How many states are known: nothing has to be looked up while there are none. */
-extern unsigned leaving_count __attribute__((visibility("hidden")));
+extern unsigned leftover_count __attribute__((visibility("hidden")));
 
 /* Whether anything is to be told. Constant after the constructor. */
-extern bool leaving_is_on __attribute__((visibility("hidden")));
+extern bool leftover_is_on __attribute__((visibility("hidden")));
 
 /* The calling thread has made the state by PyThreadState_New. */
-void leaving_add(const void *state, const void *caller);
-static inline void leaving_made(const void *state, const void *caller) {
-    if (leaving_is_on) {
-        leaving_add(state, caller);
+void leftover_add(const void *state, const void *caller);
+static inline void leftover_made(const void *state, const void *caller) {
+    if (leftover_is_on) {
+        leftover_add(state, caller);
     }
 }
 
 /* It is about to attach the state: one that another thread made is in other hands then. */
-void leaving_look(const void *state);
-static inline void leaving_attached(const void *state) {
-    if (__atomic_load_n(&leaving_count, __ATOMIC_RELAXED)) {
-        leaving_look(state);
+void leftover_look(const void *state);
+static inline void leftover_attached(const void *state) {
+    if (__atomic_load_n(&leftover_count, __ATOMIC_RELAXED)) {
+        leftover_look(state);
     }
 }
 
 /* The state has been freed, or is about to be. */
-void leaving_drop(const void *state);
-static inline void leaving_died(const void *state) {
-    if (__atomic_load_n(&leaving_count, __ATOMIC_RELAXED)) {
-        leaving_drop(state);
+void leftover_drop(const void *state);
+static inline void leftover_died(const void *state) {
+    if (__atomic_load_n(&leftover_count, __ATOMIC_RELAXED)) {
+        leftover_drop(state);
     }
 }
 
 /* The calling thread ends: see owner_before_end. */
-void leaving_thread_ends(bool is_last);
+void leftover_thread_ends(bool is_last);
 
 /* The same, and in mode=observe and mode=strict the GIL that it holds is told: for the journal's ends. */
-void leaving_thread_ends_observed(bool is_last);
+void leftover_thread_ends_observed(bool is_last);
 
 /* The interpreter is about to end: what was left is told. Once for each calling place, as all reports. */
-void leaving_tell(void);
+void leftover_tell(void);
 
 /* It has ended, and freed all states. */
-void leaving_forget(void);
+void leftover_forget(void);

@@ -1,4 +1,4 @@
-#include "diagnose/leaving.h"
+#include "diagnose/leftover_states.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -29,8 +29,8 @@ static struct left {
     char name[32]; /* the maker's, when it has ended */
 } table[PLACES];
 
-unsigned leaving_count;
-bool leaving_is_on;
+unsigned leftover_count;
+bool leftover_is_on;
 
 /* States that this thread has made, and seen no end of. A thread that has made none need not look through the table. */
 static __thread unsigned made_here __attribute__((tls_model("initial-exec")));
@@ -71,7 +71,7 @@ static void add(const void *state, uint16_t call, const void *caller) {
             left->call = call;
             left->maker = this_thread();
             __atomic_store_n(&left->status, MADE, __ATOMIC_RELEASE);
-            __atomic_add_fetch(&leaving_count, 1, __ATOMIC_RELAXED);
+            __atomic_add_fetch(&leftover_count, 1, __ATOMIC_RELAXED);
             made_here++;
             return;
         }
@@ -81,25 +81,25 @@ static void add(const void *state, uint16_t call, const void *caller) {
 static void remove_place(struct left *left) {
     __atomic_store_n(&left->status, NOBODYS, __ATOMIC_RELAXED);
     __atomic_store_n(&left->state, NULL, __ATOMIC_RELEASE);
-    __atomic_sub_fetch(&leaving_count, 1, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&leftover_count, 1, __ATOMIC_RELAXED);
 }
 
-void leaving_add(const void *state, const void *caller) {
+void leftover_add(const void *state, const void *caller) {
     if (!state) {
         return;
     }
-    leaving_drop(state); /* an earlier one at its address, whose end was not seen */
+    leftover_drop(state); /* an earlier one at its address, whose end was not seen */
     add(state, REAL_INDEX_PyThreadState_New, caller);
 }
 
-void leaving_look(const void *state) {
+void leftover_look(const void *state) {
     struct left *left = find(state);
     if (left && left->maker != this_thread()) {
         __atomic_store_n(&left->status, TAKEN, __ATOMIC_RELAXED);
     }
 }
 
-void leaving_drop(const void *state) {
+void leftover_drop(const void *state) {
     struct left *left = find(state);
     if (left) {
         made_here -= made_here && left->maker == this_thread();
@@ -107,8 +107,8 @@ void leaving_drop(const void *state) {
     }
 }
 
-void leaving_forget(void) {
-    for (unsigned i = 0; __atomic_load_n(&leaving_count, __ATOMIC_RELAXED) && i < PLACES; i++) {
+void leftover_forget(void) {
+    for (unsigned i = 0; __atomic_load_n(&leftover_count, __ATOMIC_RELAXED) && i < PLACES; i++) {
         if (__atomic_load_n(&table[i].state, __ATOMIC_RELAXED)) {
             remove_place(&table[i]);
         }
@@ -117,7 +117,7 @@ void leaving_forget(void) {
 
 static void after_fork_in_child(void) {
     tid_here = 0;
-    leaving_forget();
+    leftover_forget();
 }
 
 /* ---- a thread ends ---------------------------------------------------------------------------------------------- */
@@ -143,8 +143,8 @@ static void name_maker(struct left *left) {
     }
 }
 
-void leaving_thread_ends(bool is_last) {
-    if (!leaving_is_on || !interp_is_initialized() || interp_is_finalizing()) {
+void leftover_thread_ends(bool is_last) {
+    if (!leftover_is_on || !interp_is_initialized() || interp_is_finalizing()) {
         return;
     }
     if (!is_last) {
@@ -172,9 +172,9 @@ static bool holds_gil_only(const struct journal_now *now) {
     return !interp_slot_follows && now->phase == JOURNAL_HOLDS && !now->state && current_thread_is_detached();
 }
 
-void leaving_thread_ends_observed(bool is_last) {
+void leftover_thread_ends_observed(bool is_last) {
     static __thread PyThreadState *held __attribute__((tls_model("initial-exec")));
-    leaving_thread_ends(is_last);
+    leftover_thread_ends(is_last);
     if (!options_look_on() || !interp_is_initialized() || interp_is_finalizing()) {
         return;
     }
@@ -191,14 +191,14 @@ void leaving_thread_ends_observed(bool is_last) {
     if (current || holds_gil_only(&now)) {
         report_tell(REPORT_DEADLOCK_FOLLOWS, REPORT_ends_with_gil, now.phase == JOURNAL_HOLDS ? now.caller : NULL,
                     current, NULL);
-        leaving_died(current); /* it is told */
+        leftover_died(current); /* it is told */
     }
 }
 
 /* ---- telling ---------------------------------------------------------------------------------------------------- */
 
-void leaving_tell(void) {
-    for (unsigned i = 0; __atomic_load_n(&leaving_count, __ATOMIC_RELAXED) && i < PLACES; i++) {
+void leftover_tell(void) {
+    for (unsigned i = 0; __atomic_load_n(&leftover_count, __ATOMIC_RELAXED) && i < PLACES; i++) {
         struct left *left = &table[i];
         if (__atomic_load_n(&left->status, __ATOMIC_ACQUIRE) == LEFT) {
             const struct report_call call = {.caller = left->caller, .call = left->call};
@@ -208,11 +208,11 @@ void leaving_tell(void) {
     }
 }
 
-void leaving_prepare(void) {
-    leaving_is_on = options.mode != MODE_OFF &&
+void leftover_prepare(void) {
+    leftover_is_on = options.mode != MODE_OFF &&
                     (journal_is_on || options.verbosity >= 1 || options.exitcode != EXITCODE_NONE) &&
                     pthread_atfork(NULL, NULL, after_fork_in_child) == 0;
-    if (leaving_is_on) {
-        ending_call(leaving_tell);
+    if (leftover_is_on) {
+        ending_call(leftover_tell);
     }
 }
