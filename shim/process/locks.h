@@ -8,7 +8,7 @@
  *                                     which may wait for the GIL: never asked for with the GIL, on the way into a rule, a
  *                                     report or the process's end. glibc resets it in a fork child.
  *   binding_lock (real.c)             while the shim looks for a CPython and binds to it
- *   owner_pool.c's, registry.c's, legacy.c's   leaves, for a few instructions; owner_pool_put_others takes the registry's
+ *   owner_pool.c's, registry.c's, dead_states.c's   leaves, for a few instructions; owner_pool_put_others takes the registry's
  *                                     with none held
  *   the gate (loader.c)               no lock, a count: who is in dl_iterate_phdr for us. A fork waits until nobody is, and
  *                                     whoever wants in waits for the fork

@@ -7,7 +7,7 @@
 #include "process/options.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
-#include "states/legacy.h"
+#include "states/dead_states.h"
 #include "states/registry.h"
 
 /* keep=1. A foreign thread that calls in again and again pays for a new thread state each time, and for its end. The state
@@ -37,7 +37,7 @@ void reconcile_leave_kept(struct owner *me) {
     me->kept = NULL;
     bool can_be_freed =
         state && interp_is_initialized() && !interp_is_finalizing() && counter_read(state) == KEPT_COUNT;
-    if (can_be_freed && owner_attached(me) != state && legacy_add(state)) {
+    if (can_be_freed && owner_attached(me) != state && dead_states_add(state)) {
         leftover_died(state); /* it will be */
         interp_next_epoch(); /* every thread comes by, once */
     }
@@ -46,12 +46,12 @@ void reconcile_leave_kept(struct owner *me) {
 /* Clear runs what the destructors of a thread's objects are. Who comes here has just taken the GIL, so that other threads
  * might have run anything meanwhile. */
 void reconcile_free_legacy(void) {
-    struct owner *me = legacy_is_there() ? owner_enter() : NULL;
+    struct owner *me = dead_states_is_there() ? owner_enter() : NULL;
     PyThreadState *current = me ? owner_attached(me) : NULL;
     bool may_run = current && !me->clearing && !me->exit_rounds && !me->has_forked && !interp_is_finalizing() &&
                    interp_of(current) == interp_main();
     int error = errno; /* RestoreThread keeps it */
-    for (PyThreadState *state = may_run ? legacy_take() : NULL; state; state = me ? legacy_take() : NULL) {
+    for (PyThreadState *state = may_run ? dead_states_take() : NULL; state; state = me ? dead_states_take() : NULL) {
         me->clearing = state;
         registry_remove(state);
         real.PyThreadState_Clear(state);

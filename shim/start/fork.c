@@ -4,7 +4,7 @@
 
 #include "cpython/real.h"
 #include "process/locks.h"
-#include "states/legacy.h"
+#include "states/dead_states.h"
 #include "states/owner_pool.h"
 #include "states/registry.h"
 #include "system/loader.h"
@@ -13,7 +13,7 @@ static void take_all(void) {
     real_before_fork();
     owner_pool_before_fork();
     registry_before_fork();
-    legacy_before_fork();
+    dead_states_before_fork();
     loader_before_fork();
     locks_all_held(true);
 }
@@ -21,7 +21,7 @@ static void take_all(void) {
 static void give_all(bool is_child) {
     locks_all_held(false);
     loader_after_fork(is_child);
-    legacy_after_fork();
+    dead_states_after_fork();
     registry_after_fork();
     owner_pool_after_fork();
     real_after_fork();

@@ -7,7 +7,7 @@
 #include "cpython/slot.h"
 #include "process/options.h"
 #include "states/late_slot.h"
-#include "states/legacy.h"
+#include "states/dead_states.h"
 #include "states/owner_pool.h"
 #include "states/registry.h"
 #include "states/survivors.h"
@@ -87,7 +87,7 @@ static struct owner *demand_record(void) {
 
 /* Only the forking thread is left. These handlers run before PyOS_AfterFork_Child: states are not freed yet. */
 static void after_fork_in_child(void) {
-    legacy_forget(); /* CPython frees them with the other threads' */
+    dead_states_forget(); /* CPython frees them with the other threads' */
     owner_pool_put_others(owner_fast.record);
     if (owner_fast.record) {
         owner_forked(owner_fast.record);
@@ -429,7 +429,7 @@ struct owner *owner_enter(void) {
 /* Something is to be done at the next visit, or is being done. */
 static bool is_busy(struct owner *me) {
     return me->clearing || me->loan || me->untaken || taken_is_without_state(me) || me->has_forked || me->exit_rounds ||
-           interp_is_over || is_end_to_be_watched() || is_lent_free(me) || legacy_is_there();
+           interp_is_over || is_end_to_be_watched() || is_lent_free(me) || dead_states_is_there();
 }
 
 void owner_leave(struct owner *me) {
@@ -468,7 +468,7 @@ void owner_leave(struct owner *me) {
 
 void owner_new_life(void) {
     survivors_forget();
-    legacy_forget();
+    dead_states_forget();
     registry_clear();
     taken_by_another();
     __atomic_add_fetch(&owner_life, 1, __ATOMIC_ACQ_REL);

@@ -20,7 +20,7 @@ unit_sources_redirect := shim/system/redirect.c shim/system/elf.c shim/system/lo
 unit_sources_nesting := shim/rules/nesting.c shim/states/blocks.c shim/system/list.c
 unit_sources_lifecycle := shim/rules/lifecycle.c shim/states/taken.c
 unit_sources_two_states := shim/hooks/two_states.c
-unit_sources_owner := shim/states/owner.c shim/states/legacy.c shim/states/owner_pool.c shim/states/owner_states.c shim/states/taken.c shim/states/blocks.c shim/system/list.c shim/states/registry.c shim/process/locks.c shim/process/options.c shim/system/path.c shim/system/text.c
+unit_sources_owner := shim/states/owner.c shim/states/dead_states.c shim/states/owner_pool.c shim/states/owner_states.c shim/states/taken.c shim/states/blocks.c shim/system/list.c shim/states/registry.c shim/process/locks.c shim/process/options.c shim/system/path.c shim/system/text.c
 
 # The libraries that elf and redirect work on: not sanitized, built with what linkers there are, and changed afterwards by what
 # tools there are. `highbase` is linked at an address above all that a process has, `rodynamic` has a dynamic section that

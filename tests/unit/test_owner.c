@@ -11,7 +11,7 @@
 #include "cpython/slot.h"
 #include "hooks/two_states.h"
 #include "process/options.h"
-#include "states/legacy.h"
+#include "states/dead_states.h"
 #include "states/owner_pool.h"
 #include "states/registry.h"
 #include "states/survivors.h"
@@ -747,10 +747,10 @@ enum { under_asan = 0 };
 static void before_fork(void) {
     owner_pool_before_fork();
     registry_before_fork();
-    legacy_before_fork();
+    dead_states_before_fork();
 }
 static void after_fork(void) {
-    legacy_after_fork();
+    dead_states_after_fork();
     registry_after_fork();
     owner_pool_after_fork();
 }

@@ -1,4 +1,4 @@
-#include "states/legacy.h"
+#include "states/dead_states.h"
 
 #include <pthread.h>
 
@@ -10,13 +10,13 @@ struct one {
     PyThreadState *state;
 };
 static struct list left; /* of struct one */
-uint32_t legacy_count;
+uint32_t dead_states_count;
 
 static void tell_count(void) {
-    __atomic_store_n(&legacy_count, left.count, __ATOMIC_RELAXED);
+    __atomic_store_n(&dead_states_count, left.count, __ATOMIC_RELAXED);
 }
 
-bool legacy_add(PyThreadState *state) {
+bool dead_states_add(PyThreadState *state) {
     locks_take(&lock);
     struct one *one = list_push(&left, sizeof *one);
     if (one) {
@@ -27,7 +27,7 @@ bool legacy_add(PyThreadState *state) {
     return one != NULL;
 }
 
-PyThreadState *legacy_take(void) {
+PyThreadState *dead_states_take(void) {
     PyThreadState *state = NULL;
     locks_take(&lock);
     if (left.count > 0) {
@@ -38,17 +38,17 @@ PyThreadState *legacy_take(void) {
     return state;
 }
 
-void legacy_forget(void) {
+void dead_states_forget(void) {
     locks_take(&lock);
     left.count = 0;
     tell_count();
     locks_give(&lock);
 }
 
-void legacy_before_fork(void) {
+void dead_states_before_fork(void) {
     locks_take(&lock);
 }
 
-void legacy_after_fork(void) {
+void dead_states_after_fork(void) {
     locks_give(&lock);
 }

@@ -11,20 +11,20 @@
 #include "cpython/cpython.h"
 
 /* Leaves one. False without memory: then it stays until the interpreter ends. */
-bool legacy_add(PyThreadState *state);
+bool dead_states_add(PyThreadState *state);
 
 /* Takes one; NULL: there is none (any more). */
-PyThreadState *legacy_take(void);
+PyThreadState *dead_states_take(void);
 
 /* Whether there is any, without the lock: what others do at the moment may not be seen yet. */
-extern uint32_t legacy_count __attribute__((visibility("hidden")));
-static inline bool legacy_is_there(void) {
-    return __atomic_load_n(&legacy_count, __ATOMIC_RELAXED) > 0;
+extern uint32_t dead_states_count __attribute__((visibility("hidden")));
+static inline bool dead_states_is_there(void) {
+    return __atomic_load_n(&dead_states_count, __ATOMIC_RELAXED) > 0;
 }
 
 /* They are gone with the interpreter, or in the child of a fork. */
-void legacy_forget(void);
+void dead_states_forget(void);
 
 /* Around fork: the list must not be half-written in the child. */
-void legacy_before_fork(void);
-void legacy_after_fork(void);
+void dead_states_before_fork(void);
+void dead_states_after_fork(void);
