@@ -10,7 +10,7 @@
 #include "states/dead_states.h"
 #include "states/owner_pool.h"
 #include "states/registry.h"
-#include "states/survivors.h"
+#include "states/fork_states.h"
 #include "states/taken.h"
 #include "system/list.h"
 
@@ -97,7 +97,7 @@ static void after_fork_in_child(void) {
 
 void owner_forked(struct owner *me) {
     if (options.mode == MODE_REPAIR) {
-        survivors_hide(owner_attached(me), &me->blocks, me->home);
+        fork_states_hide(owner_attached(me), &me->blocks, me->home);
     }
     me->lent = NULL; /* it goes with the other threads */
     me->has_forked = true;
@@ -415,7 +415,7 @@ struct owner *owner_enter(void) {
         bound_learn(owner_attached(me));
     }
     if (me->has_forked && owner_attached(me)) {
-        survivors_show();
+        fork_states_show();
         drop_dead_after_fork(me);
     }
     /* Recorded calls are not counted by the wrappers, and need the places once an epoch. */
@@ -467,7 +467,7 @@ void owner_leave(struct owner *me) {
 /* ---- lives ------------------------------------------------------------------------------------------------------ */
 
 void owner_new_life(void) {
-    survivors_forget();
+    fork_states_forget();
     dead_states_forget();
     registry_clear();
     taken_by_another();

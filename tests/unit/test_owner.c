@@ -14,7 +14,7 @@
 #include "states/dead_states.h"
 #include "states/owner_pool.h"
 #include "states/registry.h"
-#include "states/survivors.h"
+#include "states/fork_states.h"
 #include "test.h"
 
 /* ---- the CPython ---- */
@@ -56,12 +56,12 @@ void counter_learn(PyThreadState *attached) {
 void current_learn(PyThreadState *attached) {
     CHECK(attached == current);
 }
-void survivors_hide(const PyThreadState *attached, const struct list *blocks, PyThreadState *home) {
+void fork_states_hide(const PyThreadState *attached, const struct list *blocks, PyThreadState *home) {
     CHECK(attached == current && blocks && (home || !home));
 }
-void survivors_show(void) {
+void fork_states_show(void) {
 }
-void survivors_forget(void) {
+void fork_states_forget(void) {
 }
 void interp_learn_from(const PyThreadState *attached) {
     CHECK(attached == current);

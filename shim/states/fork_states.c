@@ -1,4 +1,4 @@
-#include "states/survivors.h"
+#include "states/fork_states.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -85,7 +85,7 @@ static void hide(PyInterpreterState *interp, const PyThreadState *attached, PyTh
     }
 }
 
-void survivors_hide(const PyThreadState *attached, const struct list *blocks, PyThreadState *home) {
+void fork_states_hide(const PyThreadState *attached, const struct list *blocks, PyThreadState *home) {
     PyInterpreterState *interp = attached ? interp_main() : NULL;
     if (!interp || interp_of(attached) != interp) {
         return; /* a fork in C: CPython is not told, or refuses */
@@ -98,7 +98,7 @@ void survivors_hide(const PyThreadState *attached, const struct list *blocks, Py
     hide(interp, attached, home);
 }
 
-void survivors_show(void) {
+void fork_states_show(void) {
     PyInterpreterState *interp = hidden_count ? interp_main() : NULL;
     struct links *behind = interp ? head_of(interp) : NULL;
     while (behind && hidden_count) {
@@ -113,6 +113,6 @@ void survivors_show(void) {
     }
 }
 
-void survivors_forget(void) {
+void fork_states_forget(void) {
     hidden_count = 0;
 }

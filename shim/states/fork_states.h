@@ -12,10 +12,10 @@
  * one that is attached (NULL: none, and nothing is done). Nothing happens if the list can't be understood: two words in
  * each state, compared with what CPython says of them. For the child of a fork, which has one thread. Takes no lock,
  * allocates nothing. */
-void survivors_hide(const PyThreadState *attached, const struct list *blocks, PyThreadState *home);
+void fork_states_hide(const PyThreadState *attached, const struct list *blocks, PyThreadState *home);
 
 /* Puts all of them back, once CPython is through. The GIL is held. */
-void survivors_show(void);
+void fork_states_show(void);
 
 /* None of them is worth anything any more: the interpreter has gone. */
-void survivors_forget(void);
+void fork_states_forget(void);
