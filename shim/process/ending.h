@@ -1,5 +1,5 @@
 /* What is to be done when the process ends, whichever way: exit, _exit, _Exit, quick_exit; by abort
- * (fatal.h) and by signals (dying.h). */
+ * (fatal.h) and by signals (fatal_signals.h). */
 #pragma once
 
 enum { ENDING_FUNCTIONS = 4 };

@@ -2,7 +2,7 @@
  * it held, none with one below it.
  *
  *   the GIL and CPython's own locks   by the real functions, with no lock of ours held
- *   dl_load_lock (ld.so, recursive)   by dlsym and dlopen: in the constructor (dlsym_hook.c, dying.c, fatal.c, loader.c), when
+ *   dl_load_lock (ld.so, recursive)   by dlsym and dlopen: in the constructor (dlsym_hook.c, fatal_signals.c, fatal.c, loader.c), when
  *                                     libgcc_s is fetched (unwinding.c, stacks_prepare), in dlsym for whoever calls it, and
  *                                     for real_behind, where no CPython is. Held by a thread whose dlopen runs constructors,
  *                                     which may wait for the GIL: never asked for with the GIL, on the way into a rule, a

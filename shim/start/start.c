@@ -22,7 +22,7 @@
 #include "process/streams.h"
 #include "rules/reconcile.h"
 #include "start/check.h"
-#include "start/dying.h"
+#include "start/fatal_signals.h"
 #include "start/fork.h"
 #include "states/owner.h"
 #include "system/aside.h"
@@ -110,7 +110,7 @@ static void learn(void) {
     current_forget();
     reconcile_forget_interpreter();
     if (options.summary || options.timeline[0]) {
-        dying_watch();
+        fatal_signals_watch();
     }
     if (journal_is_on || options.verbosity >= 1) {
         stacks_prepare(); /* so that nothing need be loaded when the process is dying */
@@ -213,7 +213,7 @@ __attribute__((constructor)) static void start(void) {
     background_prepare();
     leftover_prepare();
     fatal_start();
-    dying_start();
+    fatal_signals_start();
     summary_prepare();
     stall_prepare();
     timeline_prepare();

@@ -13,7 +13,7 @@
 
 static const uint64_t limit_ns = 3000000000u;
 
-/* By the kernel's own call: signal and sigaction are exported here (start/dying.c), and may ask ld.so for the real ones, whose
+/* By the kernel's own call: signal and sigaction are exported here (start/fatal_signals.c), and may ask ld.so for the real ones, whose
  * lock a thread may have that the child does not have. */
 static void set_default(int number) {
     static const unsigned long action[8]; /* all 0: SIG_DFL, no flags, an empty mask */

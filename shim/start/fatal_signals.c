@@ -1,4 +1,4 @@
-#include "start/dying.h"
+#include "start/fatal_signals.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -39,7 +39,7 @@ EARLY static void find_all(void) {
     find((void **)&libc.sigset, "sigset");
 }
 
-void dying_start(void) {
+void fatal_signals_start(void) {
     find_all();
 }
 
@@ -116,7 +116,7 @@ EARLY static void meet(int number) {
     libc.sigaction(number, &action, NULL);
 }
 
-void dying_watch(void) {
+void fatal_signals_watch(void) {
     if (is_watching || !libc.sigaction || getpid() == 1) {
         return;
     }

@@ -8,8 +8,8 @@
 #pragma once
 
 /* Constructor: finds the real functions. */
-void dying_start(void);
+void fatal_signals_start(void);
 
 /* Called when CPython is bound, if there is something to finish: meets those signals from now on that have the default
  * disposition. Does nothing in a process 1, which the kernel keeps from dying of them. */
-void dying_watch(void);
+void fatal_signals_watch(void);
