@@ -16,7 +16,7 @@
 #include "diagnose/frames.h"
 #include "diagnose/report.h"
 #include "journal/journal.h"
-#include "process/ending.h"
+#include "process/process_exit.h"
 #include "process/options.h"
 #include "system/aside.h"
 #include "system/elf.h"
@@ -186,7 +186,7 @@ _Noreturn __attribute__((visibility("default"))) void abort(void) {
     if (real_is_served() && options.mode != MODE_OFF && !__atomic_exchange_n(&is_ending, true, __ATOMIC_RELAXED)) {
         report_call = (struct report_call){NULL, JOURNAL_NO_CALL, __builtin_frame_address(0)};
         aside_run(tell_end, __builtin_frame_address(0)); /* the stack may be what has come to its end */
-        ending_now();
+        process_exit_now();
     }
     if (real_abort) {
         real_abort();

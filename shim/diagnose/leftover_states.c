@@ -12,7 +12,7 @@
 #include "diagnose/current_thread.h"
 #include "diagnose/report.h"
 #include "journal/journal.h"
-#include "process/ending.h"
+#include "process/process_exit.h"
 #include "process/options.h"
 #include "system/thread.h"
 
@@ -213,6 +213,6 @@ void leftover_prepare(void) {
                     (journal_is_on || options.verbosity >= 1 || options.exitcode != EXITCODE_NONE) &&
                     pthread_atfork(NULL, NULL, after_fork_in_child) == 0;
     if (leftover_is_on) {
-        ending_call(leftover_tell);
+        process_exit_call(leftover_tell);
     }
 }

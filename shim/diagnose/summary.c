@@ -9,7 +9,7 @@
 #include "diagnose/suppress.h"
 #include "journal/journal.h"
 #include "journal/modules.h"
-#include "process/ending.h"
+#include "process/process_exit.h"
 #include "process/options.h"
 #include "system/symbol.h"
 #include "system/ticks.h"
@@ -409,9 +409,9 @@ void summary_prepare(void) {
         return;
     }
     if (options.summary || options.suppressions[0]) {
-        ending_call(tell_summary);
+        process_exit_call(tell_summary);
     }
     if (options.exitcode != EXITCODE_NONE) {
-        ending_replaces_status(status_of_end);
+        process_exit_replaces_status(status_of_end);
     }
 }

@@ -13,7 +13,7 @@
 #include "diagnose/timeline_track.h"
 #include "journal/journal.h"
 #include "process/background.h"
-#include "process/ending.h"
+#include "process/process_exit.h"
 #include "process/options.h"
 #include "system/list.h"
 #include "system/text.h"
@@ -266,7 +266,7 @@ static void after_fork_in_child(void) {
 
 void timeline_prepare(void) {
     if (options.timeline[0] && journal_is_on && pthread_atfork(NULL, NULL, after_fork_in_child) == 0) {
-        ending_call(timeline_finish);
+        process_exit_call(timeline_finish);
         if (options.timeline_wait) {
             journal_filled_quarter = wait_for_writer;
         }

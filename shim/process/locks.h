@@ -17,7 +17,7 @@
  *                                     stays. Not in a fork child, where glibc does not reset it (loader.h).
  *   malloc's                          by background_start (pthread_create), dlopen, and the thread-specific keys from the
  *                                     33rd on: never under a lock of ours, in a handler or in a fork child's handlers
- *   stdio's                           none: log.c and text.c write by write(2). exit's fflush is ending.c's
+ *   stdio's                           none: log.c and text.c write by write(2). exit's fflush is process_exit.c's
  *   libgcc's list of frames           by its unwinder, before glibc 2.35 with the write lock: for reports; not in a fork
  *                                     child (frames.c)
  *

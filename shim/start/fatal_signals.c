@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "process/ending.h"
+#include "process/process_exit.h"
 #include "system/dlsym_hook.h"
 
 /* ---- the real functions ----------------------------------------------------------------------------------------- */
@@ -81,7 +81,7 @@ static void die(int number, siginfo_t *info, void *context) {
     if (getpid() == 1 && !comes_again) {
         return; /* a child that has become the first process of a namespace: the kernel would not let it die */
     }
-    ending_now();
+    process_exit_now();
     const struct sigaction preset = {.sa_handler = SIG_DFL};
     libc.sigaction(number, &preset, NULL);
     /* Blocked until the handler returns. Where a sandbox refuses it, the process dies all the same. */

@@ -613,7 +613,7 @@ static void late_destructor(void *argument) {
     if (late_calls < 4)
         pthread_setspecific(late_key, argument);
 }
-static void ending_body(void) {
+static void process_exit_body(void) {
     pthread_setspecific(late_key, &late_key);
     struct owner *me = owner_enter();
     owner_take(me, state(10));
@@ -621,7 +621,7 @@ static void ending_body(void) {
 }
 static void destructors_may_still_call(void) {
     CHECK(pthread_key_create(&late_key, late_destructor) == 0);
-    on_new_thread(ending_body);
+    on_new_thread(process_exit_body);
     CHECK(late_calls >= 2);
     struct registry_entry entry;
     CHECK(registry_find(state(10), &entry) && !entry.owner);

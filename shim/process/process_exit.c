@@ -1,4 +1,4 @@
-#include "process/ending.h"
+#include "process/process_exit.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -33,7 +33,7 @@ static int replace(int status) {
 
 /* quick_exit calls neither destructors nor _exit by its name. Registered first, this is called last. */
 static void at_quick_exit_end(void) {
-    ending_now();
+    process_exit_now();
     int replaced = replace(-1);
     if (replaced >= 0) {
         syscall(SYS_exit_group, replaced); /* what quick_exit does next */
@@ -48,7 +48,7 @@ static void prepare(void) {
     }
 }
 
-void ending_call(void (*function)(void)) {
+void process_exit_call(void (*function)(void)) {
     prepare();
     for (size_t i = 0; i < ENDING_FUNCTIONS; i++) {
         if (!functions[i]) {
@@ -65,7 +65,7 @@ static void call_functions(void *unused) {
     }
 }
 
-void ending_now(void) {
+void process_exit_now(void) {
     pid_t me = (pid_t)syscall(SYS_gettid), nobody = 0;
     if (process != getpid()) {
         return;
@@ -94,7 +94,7 @@ static void replace_at_exit(int status, void *unused) {
     }
 }
 
-void ending_replaces_status(int (*function)(void)) {
+void process_exit_replaces_status(int (*function)(void)) {
     prepare();
     replaced_status = function;
     on_exit(replace_at_exit, NULL);
@@ -102,12 +102,12 @@ void ending_replaces_status(int (*function)(void)) {
 
 /* After exit's handlers, and after the destructors of what was loaded later. */
 __attribute__((destructor)) static void at_exit(void) {
-    ending_now();
+    process_exit_now();
 }
 
 /* What these do in glibc is one system call, and what it does to a process does not depend on who makes it. */
 _Noreturn static void end(int status) {
-    ending_now();
+    process_exit_now();
     int replaced = replace(status);
     for (;;) {
         syscall(SYS_exit_group, replaced);
