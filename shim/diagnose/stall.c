@@ -4,7 +4,7 @@
 
 #include "cpython/interp.h"
 #include "cpython/real.h"
-#include "diagnose/picture.h"
+#include "diagnose/wait_graph.h"
 #include "diagnose/report.h"
 #include "diagnose/stacks.h"
 #include "diagnose/stall_report.h"
@@ -29,7 +29,7 @@ static struct {
     struct waiter first;
     uint64_t next; /* when it is told again */
     /* What was told last: the same once more needs no more than a line. */
-    enum picture_kind kind;
+    enum wait_graph_kind kind;
     struct holder holder;
     uintptr_t stack;
     uintptr_t pc;
@@ -64,7 +64,7 @@ static void tell(struct waiter *waiters, size_t count, uint64_t now) {
     static struct picture picture;
     size_t kept = count < WAITERS ? count : WAITERS;
     size_t rest = stall_watch_rest(waiters, kept, WAITERS + REST, now);
-    picture_take(&picture, waiters, kept, count, rest);
+    wait_graph_take(&picture, waiters, kept, count, rest);
     if (!stall_watch_waits_still(&waiters[0])) {
         return; /* it has just got it */
     }

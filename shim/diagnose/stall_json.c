@@ -62,7 +62,7 @@ static void add_python_stack(struct json *json, PyThreadState *state) {
 
 static void add_waiter(struct json *json, const struct picture *picture, size_t index, uint64_t now) {
     const struct waiter *waiter = &picture->waiters[index];
-    const void *place = picture_place_of_waiter(picture, index);
+    const void *place = wait_graph_place_of_waiter(picture, index);
     json_number(json, "tid", (uint64_t)waiter->tid);
     json_string(json, "thread", waiter->python_name[0] ? waiter->python_name : waiter->name);
     json_seconds(json, "waited", now > waiter->since ? now - waiter->since : 0);
@@ -74,7 +74,7 @@ static void add_waiter(struct json *json, const struct picture *picture, size_t 
 
 static void add_holder(struct json *json, const struct picture *picture, bool is_repeated) {
     const struct party *holding = &picture->holding;
-    const void *place = picture_place_of_holder(picture);
+    const void *place = wait_graph_place_of_holder(picture);
     json_number(json, "tid", (uint64_t)picture->holder.tid);
     json_string(json, "thread",
                 picture->has_record && picture->record.python_name[0] ? picture->record.python_name

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "diagnose/picture.h"
+#include "diagnose/wait_graph.h"
 
 /* Writes one object of type "stall". Arguments as for stall_report; repeated ones have no stacks. */
 void stall_json(const struct picture *picture, uint64_t now, bool is_repeated);

@@ -54,7 +54,7 @@ static void add_library(struct text *text, const void *place) {
 /* "(PyGILState_Ensure, called by libfoo.so!bar+0x12)" */
 static void add_waiting_call(struct text *text, const struct picture *picture, size_t index) {
     const struct waiter *waiter = &picture->waiters[index];
-    const void *place = picture_place_of_waiter(picture, index);
+    const void *place = wait_graph_place_of_waiter(picture, index);
     text_add(text, "(");
     text_add(text, waiter->is_unseen ? "in CPython's own loop" : call_name(waiter->call));
     if (place) {
@@ -65,7 +65,7 @@ static void add_waiting_call(struct text *text, const struct picture *picture, s
 }
 
 static void add_place_of_holder(struct text *text, const struct picture *picture, const char *before) {
-    const void *place = picture_place_of_holder(picture);
+    const void *place = wait_graph_place_of_holder(picture);
     text_add(text, "(");
     text_add(text, before);
     if (place) {
@@ -73,7 +73,7 @@ static void add_place_of_holder(struct text *text, const struct picture *picture
     } else {
         text_add(text, "CPython itself");
     }
-    const void *caller = picture_caller_of_holder(picture);
+    const void *caller = wait_graph_caller_of_holder(picture);
     if (caller) {
         text_add(text, ", called by ");
         symbol_add(text, caller);
@@ -125,9 +125,9 @@ static void add_libraries(struct text *text, const void *one, const void *other,
 
 /* Where the two came from: what they met in is a third one, if neither is its own. */
 static void add_both(struct text *text, const struct picture *picture) {
-    const void *waiter = picture_place_of_waiter(picture, (size_t)picture->partner);
-    const void *holder = picture_place_of_holder(picture);
-    const void *caller = picture_caller_of_holder(picture);
+    const void *waiter = wait_graph_place_of_waiter(picture, (size_t)picture->partner);
+    const void *holder = wait_graph_place_of_holder(picture);
+    const void *caller = wait_graph_caller_of_holder(picture);
     bool has_third = picture->kind == PICTURE_INSIDE || picture->kind == PICTURE_ONCE || picture->kind == PICTURE_GUARD;
     add_libraries(text, waiter, has_third && caller ? caller : holder, holder);
 }
@@ -137,7 +137,7 @@ static void add_circle(struct text *text, const struct picture *picture) {
     text_add(text, "stall: deadlock ");
     const void *attached_at;
     uint16_t attached_by;
-    if (picture->kind == PICTURE_SELF && picture_attached_at(picture, &attached_at, &attached_by)) {
+    if (picture->kind == PICTURE_SELF && wait_graph_attached_at(picture, &attached_at, &attached_by)) {
         text_add(text, "of a thread with itself, in ");
         add_library(text, attached_at);
         text_add(text, ", which attached a state (");
@@ -147,7 +147,7 @@ static void add_circle(struct text *text, const struct picture *picture) {
         text_add(text, ")");
     } else if (picture->kind == PICTURE_SELF) {
         text_add(text, "of a thread with itself, in ");
-        add_library(text, picture_place_of_waiter(picture, partner));
+        add_library(text, wait_graph_place_of_waiter(picture, partner));
     } else {
         add_both(text, picture);
     }
@@ -186,8 +186,8 @@ static void add_circle(struct text *text, const struct picture *picture) {
 static void add_plain(struct text *text, const struct picture *picture, uint64_t now) {
     const struct waiter *waiter = &picture->waiters[0];
     text_add(text, "stall: ");
-    if (picture->holder.kind == HOLDER_THREAD && picture_place_of_holder(picture)) {
-        add_library(text, picture_place_of_holder(picture));
+    if (picture->holder.kind == HOLDER_THREAD && wait_graph_place_of_holder(picture)) {
+        add_library(text, wait_graph_place_of_holder(picture));
         text_add(text, " has the GIL: ");
     }
     add_waiter(text, waiter);

@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "diagnose/picture.h"
+#include "diagnose/wait_graph.h"
 
 /* Tells the picture. `now`: ns of CLOCK_MONOTONIC. `is_repeated`: the same was told before, and the holder has not moved:
  * one line is enough. */

@@ -77,7 +77,7 @@ static bool has_worked(const struct suspect *suspect, uint64_t cpu_time, uint64_
 static void suspect_thread(pid_t tid, unsigned round, uint64_t now) {
     struct thread_look look;
     struct suspect *suspect = find_suspect(tid);
-    if (!thread_look_at_call(tid, &look) || !(picture_waits_in_python(&look) || (suspect && look.call < 0))) {
+    if (!thread_look_at_call(tid, &look) || !(wait_graph_waits_in_python(&look) || (suspect && look.call < 0))) {
         return; /* not carried on to this round: forgotten */
     }
     uint64_t cpu_time = thread_cpu_time(tid);
@@ -183,7 +183,7 @@ bool stall_watch_waits_still(const struct waiter *waiter) {
     struct journal_thread thread;
     int index = journal_find(waiter->tid);
     if (waiter->is_unseen) {
-        return picture_is_unseen_waiter(waiter->tid);
+        return wait_graph_is_unseen_waiter(waiter->tid);
     }
     return index >= 0 && journal_read_thread((unsigned)index, &thread) && thread.now.phase == JOURNAL_WAITS &&
            ticks_to_ns(thread.now.since) / 1000000 == waiter->since / 1000000;

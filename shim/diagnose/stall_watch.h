@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "diagnose/picture.h"
+#include "diagnose/wait_graph.h"
 
 /* Looks at all threads and fills `waiters` with those that have waited at least `limit` ns, the longest first, at most
  * `capacity`. Returns how many there are in all. */

@@ -24,7 +24,7 @@ struct waiter {
     char name[16];
 };
 
-enum picture_kind {
+enum wait_graph_kind {
     PICTURE_PLAIN,      /* no circle is seen */
     PICTURE_SELF,       /* the thread waits for the GIL that it holds itself */
     PICTURE_LOCK_ORDER, /* the holder waits for a mutex, and the mutex's owner for the GIL */
@@ -45,11 +45,11 @@ struct party {
 
 enum {
     PICTURE_WAITERS = 6, /* whose stacks are taken */
-    PICTURE_EXTRA = 1,   /* waiters that picture_take may add, of whom the caller knows nothing */
+    PICTURE_EXTRA = 1,   /* waiters that wait_graph_take may add, of whom the caller knows nothing */
 };
 
 struct picture {
-    enum picture_kind kind;
+    enum wait_graph_kind kind;
     struct holder holder;
     bool has_holder_look; /* the next three are filled */
     struct party holding;
@@ -68,22 +68,22 @@ struct picture {
 /* Takes it. `waiters`: the longest first, `count` of `total`; kept by reference. Behind them are `rest` others, who wait as well, but
  * shorter, or are left out of many: one of them may close the circle, and is told of then. There is room for PICTURE_EXTRA more: a
  * thread that others wait for may turn out to wait for the GIL in CPython's own loop. */
-void picture_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total, size_t rest);
+void wait_graph_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total, size_t rest);
 
 /* PICTURE_SELF: where the state that the thread holds was attached, and by which call; false: nobody knows. */
-bool picture_attached_at(const struct picture *picture, const void **place, uint16_t *call);
+bool wait_graph_attached_at(const struct picture *picture, const void **place, uint16_t *call);
 
 /* Where they stand: an address in their own library, else where they were when they called the API last. NULL: in CPython
  * itself, as far as can be told. */
-const void *picture_place_of_holder(const struct picture *picture);
-const void *picture_place_of_waiter(const struct picture *picture, size_t index);
+const void *wait_graph_place_of_holder(const struct picture *picture);
+const void *wait_graph_place_of_waiter(const struct picture *picture, size_t index);
 
 /* From where the holder came into the library that it stands in, if that was another library; NULL: from Python's code, or not known. */
-const void *picture_caller_of_holder(const struct picture *picture);
+const void *wait_graph_caller_of_holder(const struct picture *picture);
 
 /* Whether the thread sleeps on a futex of CPython's own data, where it keeps the GIL's condition variable. */
-bool picture_waits_in_python(const struct thread_look *look);
+bool wait_graph_waits_in_python(const struct thread_look *look);
 
 /* Whether a thread is at a wait for the GIL that the shim did not see; a few looks are taken, because such a wait is
  * interrupted every few milliseconds. */
-bool picture_is_unseen_waiter(pid_t tid);
+bool wait_graph_is_unseen_waiter(pid_t tid);

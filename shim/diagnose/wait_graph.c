@@ -1,4 +1,4 @@
-#include "diagnose/picture.h"
+#include "diagnose/wait_graph.h"
 
 #include <errno.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static bool python_object(struct elf_object *object) {
 
 /* From 3.7 on the GIL is inside _PyRuntime: the main interpreter's and what shares it. In 3.6 it is some static data. CPython
  * always waits for it with a time limit, and asks for it when that is over. */
-bool picture_waits_in_python(const struct thread_look *look) {
+bool wait_graph_waits_in_python(const struct thread_look *look) {
     struct elf_object python;
     uintptr_t address = look->arguments[0];
     if (!thread_is_in_futex(look) || !look->arguments[3] || !python_object(&python)) {
@@ -38,10 +38,10 @@ bool picture_waits_in_python(const struct thread_look *look) {
     return false;
 }
 
-bool picture_is_unseen_waiter(pid_t tid) {
+bool wait_graph_is_unseen_waiter(pid_t tid) {
     struct thread_look look;
     for (int i = 0; i < 5 && thread_look(tid, &look); i++) {
-        if (picture_waits_in_python(&look)) {
+        if (wait_graph_waits_in_python(&look)) {
             return true;
         }
         if (look.state == 'S' && look.call >= 0) {
@@ -139,7 +139,7 @@ static int find_waiter(struct picture *picture, pid_t tid) {
 /* The same; a thread that waits in CPython's own loop is added. */
 static int find_or_add_waiter(struct picture *picture, pid_t tid) {
     int found = find_waiter(picture, tid);
-    if (found >= 0 || tid == picture->holder.tid || !picture_is_unseen_waiter(tid)) {
+    if (found >= 0 || tid == picture->holder.tid || !wait_graph_is_unseen_waiter(tid)) {
         return found;
     }
     size_t index = picture->waiter_count + picture->rest_count++;
@@ -255,7 +255,7 @@ static bool is_inside_same(struct picture *picture) {
     return picture->partner >= 0;
 }
 
-static enum picture_kind find_circle(struct picture *picture) {
+static enum wait_graph_kind find_circle(struct picture *picture) {
     picture->partner = find_waiter(picture, picture->holder.tid);
     if (picture->partner >= 0) {
         return PICTURE_SELF;
@@ -278,7 +278,7 @@ static enum picture_kind find_circle(struct picture *picture) {
     return is_inside_same(picture) ? PICTURE_INSIDE : PICTURE_PLAIN;
 }
 
-void picture_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total, size_t rest) {
+void wait_graph_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total, size_t rest) {
     memset(picture, 0, sizeof *picture);
     picture->waiters = waiters;
     picture->waiter_count = count;
@@ -299,7 +299,7 @@ void picture_take(struct picture *picture, struct waiter *waiters, size_t count,
     }
 }
 
-bool picture_attached_at(const struct picture *picture, const void **place, uint16_t *call) {
+bool wait_graph_attached_at(const struct picture *picture, const void **place, uint16_t *call) {
     struct journal_event event;
     unsigned index;
     if (!journal_find_attach_by(picture->holder.tid, picture->holder.state, &event, &index) ||
@@ -311,14 +311,14 @@ bool picture_attached_at(const struct picture *picture, const void **place, uint
     return true;
 }
 
-const void *picture_place_of_holder(const struct picture *picture) {
+const void *wait_graph_place_of_holder(const struct picture *picture) {
     if (picture->holding.culprit) {
         return picture->holding.culprit;
     }
     return picture->has_record ? picture->record.now.caller : NULL;
 }
 
-const void *picture_caller_of_holder(const struct picture *picture) {
+const void *wait_graph_caller_of_holder(const struct picture *picture) {
     struct elf_object python, library, object;
     const struct stack *stack = &picture->holding.stack;
     const char *culprit = picture->holding.culprit;
@@ -337,7 +337,7 @@ const void *picture_caller_of_holder(const struct picture *picture) {
     return NULL;
 }
 
-const void *picture_place_of_waiter(const struct picture *picture, size_t index) {
+const void *wait_graph_place_of_waiter(const struct picture *picture, size_t index) {
     if (picture->waiters[index].caller) {
         return picture->waiters[index].caller;
     }
