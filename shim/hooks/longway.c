@@ -1,7 +1,7 @@
 #include "hooks/longway.h"
 
 #include "cpython/real.h"
-#include "diagnose/foresee.h"
+#include "diagnose/observe.h"
 #include "diagnose/leftover_states.h"
 #include "hooks/passing.h"
 #include "hooks/record.h"
@@ -42,7 +42,7 @@ static PyThreadState *instead_of_null(const void *caller) {
     if (passing_by_rules()) {
         return reconcile_instead_of_null(caller);
     }
-    foresee_restore_null(caller);
+    observe_restore_null(caller);
     return NULL;
 }
 
@@ -61,7 +61,7 @@ int longway_PyGILState_Ensure(const void *caller) {
         return record_ensure_again(own, caller);
     }
     stop_if_late(caller);
-    foresee_ensure(caller);
+    observe_ensure(caller);
     return goes_straight() ? real.PyGILState_Ensure() : RULE(ensure)(caller);
 }
 
@@ -72,7 +72,7 @@ void longway_PyGILState_Release(int gilstate, const void *caller) {
         record_release_again(own, caller);
         return;
     }
-    foresee_release(gilstate, caller);
+    observe_release(gilstate, caller);
     if (goes_straight() && plain_may_release(gilstate)) {
         real.PyGILState_Release(gilstate);
         return;
@@ -106,7 +106,7 @@ PyThreadState *longway_PyEval_SaveThread(const void *caller) {
     if (seen_attached()) {
         return record_save(caller);
     }
-    foresee_save(caller);
+    observe_save(caller);
     PyThreadState *own = goes_straight() ? settled_attached() : NULL;
     if (own) {
         owner_fast.parked = own;
@@ -129,7 +129,7 @@ void longway_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
     if (!state) {
         state = instead_of_null(caller);
     }
-    foresee_attach(state, caller);
+    observe_attach(state, caller);
     if (goes_straight() && settled_has_parked(state)) {
         owner_fast.parked = NULL;
         real.PyEval_RestoreThread(state);
@@ -149,7 +149,7 @@ void longway_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
         return;
     }
     end_if_late(caller);
-    foresee_attach(state, caller);
+    observe_attach(state, caller);
     if (goes_straight() && settled_has_parked(state)) {
         owner_fast.parked = NULL;
         real.PyEval_AcquireThread(state);
@@ -164,7 +164,7 @@ void longway_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {
         return;
     }
     PASS_VOID(PyEval_ReleaseThread, state);
-    foresee_release_thread(state, caller);
+    observe_release_thread(state, caller);
     if (goes_straight() && state && settled_attached() == state) {
         owner_fast.parked = state;
         real.PyEval_ReleaseThread(state);
@@ -175,19 +175,19 @@ void longway_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {
 
 void longway_PyEval_AcquireLock(const void *caller) {
     PASS_VOID(PyEval_AcquireLock);
-    foresee_acquire_lock(caller);
+    observe_acquire_lock(caller);
     journal_is_on ? record_acquire_lock(caller) : reconcile_acquire_lock(caller);
 }
 
 void longway_PyEval_ReleaseLock(const void *caller) {
     PASS_VOID(PyEval_ReleaseLock);
-    foresee_release_lock(caller);
+    observe_release_lock(caller);
     journal_is_on ? record_release_lock(caller) : reconcile_release_lock(caller);
 }
 
 PyThreadState *longway_PyThreadState_Swap(PyThreadState *state, const void *caller) {
     PASS(PyThreadState *, PyThreadState_Swap, state);
-    foresee_swap(state, caller);
+    observe_swap(state, caller);
     return RULE(swap)(state, caller);
 }
 
@@ -229,7 +229,7 @@ void longway_PyThreadState_Release(void *token, const void *caller) {
 PyThreadState *longway_PyThreadState_New(PyInterpreterState *interp, const void *caller) {
     PASS(PyThreadState *, PyThreadState_New, interp);
     stop_if_late(caller);
-    foresee_new(caller);
+    observe_new(caller);
     PyThreadState *state = journal_is_on ? record_new(interp, caller) : reconcile_new(interp);
     leftover_made(state, caller);
     if (!journal_is_on && options.verbosity >= 1) {
@@ -245,14 +245,14 @@ void longway_PyThreadState_Clear(PyThreadState *state, const void *caller) {
 
 void longway_PyThreadState_Delete(PyThreadState *state, const void *caller) {
     PASS_VOID(PyThreadState_Delete, state);
-    foresee_delete(state, caller);
+    observe_delete(state, caller);
     leftover_died(state);
     RULE(delete)(state, caller);
 }
 
 void longway_PyThreadState_DeleteCurrent(const void *caller) {
     PASS_VOID(PyThreadState_DeleteCurrent);
-    foresee_delete_current(caller);
+    observe_delete_current(caller);
     leftover_died(interp_current());
     RULE(delete_current)(caller);
 }

@@ -1,7 +1,7 @@
 #include "hooks/longway.h"
 
 #include "cpython/real.h"
-#include "diagnose/foresee.h"
+#include "diagnose/observe.h"
 #include "diagnose/leftover_states.h"
 #include "hooks/passing.h"
 #include "hooks/record.h"
@@ -30,8 +30,8 @@ static void after_initialize(uint16_t call, const void *caller) {
 }
 
 static void before_finalize(uint16_t call, const void *caller) {
-    foresee_finalize(caller);
-    foresee_finalizes(true);
+    observe_finalize(caller);
+    observe_finalizes(true);
     leftover_tell();
     if (journal_is_on) {
         record_finalizes(call, caller);
@@ -43,7 +43,7 @@ static void before_finalize(uint16_t call, const void *caller) {
 
 static void after_finalize(uint16_t call, const void *caller) {
     reconcile_after_finalize();
-    foresee_finalizes(false);
+    observe_finalizes(false);
     leftover_forget();
     if (journal_is_on) {
         record_finalized(call, caller);
@@ -138,7 +138,7 @@ PyStatus longway_Py_NewInterpreterFromConfig(PyThreadState **state, const void *
 
 void longway_Py_EndInterpreter(PyThreadState *state, const void *caller) {
     PASS_VOID(Py_EndInterpreter, state);
-    foresee_end_interpreter(state, caller);
+    observe_end_interpreter(state, caller);
     journal_is_on ? record_end_interpreter(state, caller) : reconcile_end_interpreter(state);
 }
 
@@ -186,7 +186,7 @@ void *longway_PyThread_tss_get(Py_tss_t *key, const void *caller) {
         return keys_get(name, caller);
     }
     void *value = real.PyThread_tss_get(key);
-    foresee_key_answers(value, caller);
+    observe_key_answers(value, caller);
     return value;
 }
 
@@ -217,7 +217,7 @@ void *longway_PyThread_get_key_value(int key, const void *caller) {
         return keys_get(keys_of_number(key), caller);
     }
     void *value = real.PyThread_get_key_value(key);
-    foresee_key_answers(value, caller);
+    observe_key_answers(value, caller);
     return value;
 }
 
@@ -242,7 +242,7 @@ void longway_PyThread_delete_key(int key, const void *caller) {
 
 void *longway_PyEval_GetBuiltins(const void *caller) {
     PASS(void *, PyEval_GetBuiltins);
-    foresee_finalize(caller);
+    observe_finalize(caller);
     if (passing_by_rules()) {
         reconcile_before_state_is_needed(caller);
     }
@@ -251,7 +251,7 @@ void *longway_PyEval_GetBuiltins(const void *caller) {
 
 PyInterpreterState *longway_PyInterpreterState_Get(const void *caller) {
     PASS(PyInterpreterState *, PyInterpreterState_Get);
-    foresee_finalize(caller);
+    observe_finalize(caller);
     if (passing_by_rules()) {
         reconcile_before_state_is_needed(caller);
     }

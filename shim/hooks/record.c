@@ -3,7 +3,7 @@
 #include "cpython/interp.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/foresee.h"
+#include "diagnose/observe.h"
 #include "diagnose/stall.h"
 #include "diagnose/summary.h"
 #include "journal/journal.h"
@@ -55,7 +55,7 @@ int record_ensure(const void *caller) {
     int gilstate = is_straight ? real.PyGILState_Ensure() : reconcile_ensure(caller);
     PyThreadState *state = interp_current();
     if (gilstate == GILSTATE_UNLOCKED) {
-        foresee_made(state);
+        observe_made(state);
         journal_attached(JOURNAL_ENSURE, CALL(PyGILState_Ensure), GILSTATE_UNLOCKED, state, interp_of_attached(state),
                          caller, begun);
     } else {
@@ -75,7 +75,7 @@ void record_release(int gilstate, const void *caller) {
         PyThreadState *before = options.mode != MODE_REPAIR ? slot_get() : NULL;
         real.PyGILState_Release(gilstate);
         if (before && !slot_get()) {
-            foresee_died(before);
+            observe_died(before);
         }
     } else {
         reconcile_release(gilstate, caller);
@@ -114,7 +114,7 @@ void record_attach(PyThreadState *state, enum block_by by, const void *caller) {
     } else {
         real.PyEval_RestoreThread(state);
     }
-    foresee_attached(state, caller);
+    observe_attached(state, caller);
     journal_attached(JOURNAL_ATTACH, call, 0, state, interp_of_attached(state), caller, begun);
 }
 
@@ -179,7 +179,7 @@ void record_release_lock(const void *caller) {
 
 PyThreadState *record_new(PyInterpreterState *interp, const void *caller) {
     PyThreadState *state = options.mode == MODE_REPAIR ? reconcile_new(interp) : real.PyThreadState_New(interp);
-    foresee_made(state);
+    observe_made(state);
     summary_count_made();
     journal_made(JOURNAL_NEW, CALL(PyThreadState_New), state, interp, caller);
     return state;
@@ -194,7 +194,7 @@ void record_delete(PyThreadState *state, const void *caller) {
     summary_count_deleted();
     journal_note(JOURNAL_DELETE, CALL(PyThreadState_Delete), 0, state, caller);
     options.mode == MODE_REPAIR ? reconcile_delete(state, caller) : real.PyThreadState_Delete(state);
-    foresee_died(state);
+    observe_died(state);
 }
 
 void record_delete_current(const void *caller) {
@@ -206,7 +206,7 @@ void record_delete_current(const void *caller) {
     } else {
         PyThreadState *current = interp_current();
         real.PyThreadState_DeleteCurrent();
-        foresee_died(current);
+        observe_died(current);
     }
 }
 

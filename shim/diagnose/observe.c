@@ -1,4 +1,4 @@
-#include "diagnose/foresee.h"
+#include "diagnose/observe.h"
 
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -72,7 +72,7 @@ static void slot_misses(PyThreadState *state, PyThreadState *in_slot, const void
 }
 
 /* Nothing is attached. Where the thread saved another state than the slot names, Ensure goes by the slot. */
-static void foresee_ensure_detached(const struct journal_now *now, const void *caller) {
+static void observe_ensure_detached(const struct journal_now *now, const void *caller) {
     PyThreadState *in_slot = slot_get(), *saved = (PyThreadState *)now->state;
     bool has_saved = now->phase == JOURNAL_OUTSIDE && saved &&
                      (now->call == REAL_INDEX_PyEval_SaveThread || now->call == REAL_INDEX_PyEval_ReleaseThread);
@@ -104,14 +104,14 @@ static __attribute__((noinline, cold)) void look_out(const void *caller, PyThrea
 }
 
 /* Not where the repair sees to it. */
-static inline void foresee_late(const void *caller, PyThreadState *state, bool attaches) {
+static inline void observe_late(const void *caller, PyThreadState *state, bool attaches) {
     if (options.mode != MODE_REPAIR || !options_repairs(REPAIR_finalize)) {
         look_out(caller, state, attaches);
     }
 }
 
-void foresee_ensure(const void *caller) {
-    foresee_late(caller, NULL, true);
+void observe_ensure(const void *caller) {
+    observe_late(caller, NULL, true);
     if (!interp_is_initialized() && !interp_is_finalizing()) {
         foretell(REPORT_ensure_uninitialized, caller, NULL, NULL);
         return;
@@ -127,11 +127,11 @@ void foresee_ensure(const void *caller) {
     } else if (holds_gil_only(&now)) {
         foretell_repair(REPORT_DEADLOCK_FOLLOWS, REPAIR_held, caller, NULL, NULL);
     } else if (!current) {
-        foresee_ensure_detached(&now, caller);
+        observe_ensure_detached(&now, caller);
     }
 }
 
-void foresee_release(int gilstate, const void *caller) {
+void observe_release(int gilstate, const void *caller) {
     PyThreadState *in_slot = slot_get();
     PyThreadState *current = attached();
     (void)gilstate;
@@ -146,16 +146,16 @@ void foresee_release(int gilstate, const void *caller) {
 
 /* ---- attach and detach ------------------------------------------------------------------------------------------ */
 
-void foresee_save(const void *caller) {
-    foresee_late(caller, NULL, false);
+void observe_save(const void *caller) {
+    observe_late(caller, NULL, false);
     if (current_thread_is_detached()) {
         foretell(REPORT_save_detached, caller, NULL, NULL);
     }
 }
 
-void foresee_attach(PyThreadState *state, const void *caller) {
+void observe_attach(PyThreadState *state, const void *caller) {
     leftover_attached(state);
-    foresee_late(caller, state, true);
+    observe_late(caller, state, true);
     if (!state) {
         foretell(REPORT_attach_null, caller, NULL, NULL);
         return;
@@ -176,20 +176,20 @@ void foresee_attach(PyThreadState *state, const void *caller) {
     }
 }
 
-void foresee_restore_null(const void *caller) {
+void observe_restore_null(const void *caller) {
     PyThreadState *own = options_look_on() && current_thread_is_detached() ? slot_get() : NULL;
     if (own) {
         foretell_repair(REPORT_FATAL_FOLLOWS, REPAIR_null, caller, own, NULL);
     }
 }
 
-void foresee_attached(PyThreadState *state, const void *caller) {
+void observe_attached(PyThreadState *state, const void *caller) {
     if (options_look_on() && interp_slot_follows && state && interp_current() == state && slot_get() != state) {
         slot_misses(state, slot_get(), caller);
     }
 }
 
-void foresee_release_thread(PyThreadState *state, const void *caller) {
+void observe_release_thread(PyThreadState *state, const void *caller) {
     PyThreadState *current = interp_slot_follows ? interp_current() : attached();
     const struct owner *me = owner_self();
     if (me && state && me->alias == state) {
@@ -201,19 +201,19 @@ void foresee_release_thread(PyThreadState *state, const void *caller) {
 }
 
 /* From 3.0 and from 3.9 on they look into the state that is not there. */
-void foresee_acquire_lock(const void *caller) {
+void observe_acquire_lock(const void *caller) {
     if (options_look_on() && real.Py_FinalizeEx && !interp_current()) {
         foretell_repair(REPORT_FATAL_FOLLOWS, REPAIR_oldlock, caller, NULL, NULL);
     }
 }
 
-void foresee_release_lock(const void *caller) {
+void observe_release_lock(const void *caller) {
     if (options_look_on() && real.PyInterpreterState_Get && !interp_current()) {
         foretell_repair(REPORT_FATAL_FOLLOWS, REPAIR_oldlock, caller, NULL, NULL);
     }
 }
 
-void foresee_swap(PyThreadState *state, const void *caller) {
+void observe_swap(PyThreadState *state, const void *caller) {
     leftover_attached(state);
     if (!options_look_on() || !state || interp_slot_follows || state == interp_current()) {
         return;
@@ -226,29 +226,29 @@ void foresee_swap(PyThreadState *state, const void *caller) {
 
 /* ---- states and interpreters come and go ------------------------------------------------------------------------ */
 
-void foresee_delete(PyThreadState *state, const void *caller) {
+void observe_delete(PyThreadState *state, const void *caller) {
     if (state && attached() == state) {
         foretell(REPORT_delete_attached, caller, state, NULL);
     }
 }
 
-void foresee_delete_current(const void *caller) {
+void observe_delete_current(const void *caller) {
     if (current_thread_is_detached()) {
         foretell(REPORT_delete_detached, caller, NULL, NULL);
     }
 }
 
-void foresee_end_interpreter(PyThreadState *state, const void *caller) {
+void observe_end_interpreter(PyThreadState *state, const void *caller) {
     if (current_thread_is_detached() || (interp_slot_follows && interp_current() != state)) {
         foretell(REPORT_end_detached, caller, state, interp_current());
     }
 }
 
-void foresee_finalizes(bool is_inside) {
+void observe_finalizes(bool is_inside) {
     __atomic_store_n(&finalizer, is_inside ? (pid_t)syscall(SYS_gettid) : 0, __ATOMIC_RELAXED);
 }
 
-void foresee_finalize(const void *caller) {
+void observe_finalize(const void *caller) {
     struct journal_now now = journal_now();
     if (options_look_on() && interp_is_initialized() && current_thread_is_detached() && !holds_gil_only(&now)) {
         foretell_repair(REPORT_FATAL_FOLLOWS, REPAIR_finalize, caller, NULL, NULL);
@@ -262,7 +262,7 @@ enum { DEAD_COUNT = 64 };
 static const void *dead[DEAD_COUNT];
 static unsigned dead_next;
 
-void foresee_died(const PyThreadState *state) {
+void observe_died(const PyThreadState *state) {
     leftover_died(state);
     if (options_look_on() && state) {
         unsigned place = __atomic_fetch_add(&dead_next, 1, __ATOMIC_RELAXED) % DEAD_COUNT;
@@ -270,7 +270,7 @@ void foresee_died(const PyThreadState *state) {
     }
 }
 
-void foresee_made(const PyThreadState *state) {
+void observe_made(const PyThreadState *state) {
     for (unsigned i = 0; options_look_on() && state && i < DEAD_COUNT; i++) {
         const void *expected = state;
         __atomic_compare_exchange_n(&dead[i], &expected, NULL, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
@@ -287,7 +287,7 @@ static uintptr_t object_that_makes_second(const void *caller) {
     return asks ? 0 : loader_object_of(caller);
 }
 
-void foresee_key_answers(const void *value, const void *caller) {
+void observe_key_answers(const void *value, const void *caller) {
     if (!options_look_on()) {
         return;
     }
@@ -300,7 +300,7 @@ void foresee_key_answers(const void *value, const void *caller) {
 }
 
 /* It makes a state, then, though the thread has one: pybind11 up to 2.2. */
-void foresee_new(const void *caller) {
+void observe_new(const void *caller) {
     PyThreadState *own = options_look_on() && empty_handed ? slot_get() : NULL;
     if (own && empty_handed == loader_object_of(caller)) {
         foretell_repair(REPORT_WOULD_REPAIR, REPAIR_share, caller, NULL, own);
