@@ -11,7 +11,7 @@
 #include "diagnose/frames.h"
 #include "diagnose/current_thread.h"
 #include "diagnose/report_detail.h"
-#include "diagnose/sites.h"
+#include "diagnose/call_sites.h"
 #include "diagnose/suppress.h"
 #include "journal/journal.h"
 #include "system/aside.h"
@@ -222,12 +222,12 @@ static bool is_suppressed(enum report_kind kind, const void *caller) {
     if (!suppress_is_any()) {
         return false;
     }
-    unsigned verdict = sites_verdict(kind, caller);
+    unsigned verdict = call_sites_verdict(kind, caller);
     if (verdict == SUPPRESS_UNKNOWN) {
         struct question question = {report_name(kind), caller, SUPPRESS_UNKNOWN};
         if (aside_run(judge, &question)) {
             verdict = question.verdict;
-            sites_judge(kind, caller, verdict);
+            call_sites_judge(kind, caller, verdict);
         }
     }
     return suppress_count(verdict);
@@ -238,7 +238,7 @@ static bool is_suppressed(enum report_kind kind, const void *caller) {
 /* `is_wanted`: whether it is to be told at all. */
 static void tell(enum report_grade grade, enum report_kind kind, const struct report_call *call,
                  const PyThreadState *state, const PyThreadState *other, struct subject subject, bool is_wanted) {
-    bool is_first = sites_count(kind, call->caller);
+    bool is_first = call_sites_count(kind, call->caller);
     if ((!is_wanted && grade == REPORT_REPAIRED) || is_suppressed(kind, call->caller)) {
         return;
     }
@@ -279,7 +279,7 @@ void report_repair_of(enum repair repair, const void *caller, const PyThreadStat
 }
 
 void report_repair_untold(enum repair repair, const void *caller, const PyThreadState *state) {
-    if (sites_count((enum report_kind)repair, caller)) {
+    if (call_sites_count((enum report_kind)repair, caller)) {
         journal_note(JOURNAL_REPAIR, call_from(caller).call, (uint8_t)repair, state, caller);
     }
 }
@@ -309,7 +309,7 @@ void report_tell_of(enum report_kind kind, const struct report_call *call, const
 }
 
 void report_fatal(enum report_kind kind, const void *caller, const char *entry, const char *said) {
-    sites_count(kind, caller);
+    call_sites_count(kind, caller);
     if (is_suppressed(kind, caller)) {
         return;
     }

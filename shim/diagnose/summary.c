@@ -5,7 +5,7 @@
 #include "cpython/interp.h"
 #include "cpython/real.h"
 #include "diagnose/report.h"
-#include "diagnose/sites.h"
+#include "diagnose/call_sites.h"
 #include "diagnose/suppress.h"
 #include "journal/journal.h"
 #include "journal/modules.h"
@@ -164,7 +164,7 @@ static void add_site(struct text *text, const struct site *site) {
 
 static void put_sites_of(unsigned kind) {
     struct site site;
-    for (unsigned index = 0; sites_next(&index, &site);) {
+    for (unsigned index = 0; call_sites_next(&index, &site);) {
         if (site.kind != kind) {
             continue;
         }
@@ -183,7 +183,7 @@ static void put_sites_of(unsigned kind) {
 static void put_kinds(void) {
     bool is_any = false;
     for (unsigned kind = 0; kind < REPORT_KINDS; kind++) {
-        uint32_t total = sites_total(kind);
+        uint32_t total = call_sites_total(kind);
         if (!total) {
             continue;
         }
@@ -324,7 +324,7 @@ static void add_sites(struct json *json) {
     if (!json_open(json, "sites", '[')) {
         return;
     }
-    for (unsigned index = 0; sites_next(&index, &site);) {
+    for (unsigned index = 0; call_sites_next(&index, &site);) {
         char place[1500];
         struct text text = text_start(place, sizeof place);
         add_site(&text, &site);

@@ -1,7 +1,7 @@
 #include "hooks/two_states.h"
 
 #include "cpython/counter.h"
-#include "diagnose/sites.h"
+#include "diagnose/call_sites.h"
 #include "process/options.h"
 #include "rules/nesting.h"
 #include "states/plain.h"
@@ -89,6 +89,6 @@ bool two_states_restore(PyThreadState *state, bool is_acquire, const void *calle
     me->override = me->attached = state;
     owner_fast.saved = NULL;
     move_slot(state, false);
-    sites_count(me->override_as, caller);
+    call_sites_count(me->override_as, caller);
     return true;
 }

@@ -4,7 +4,7 @@
 
 #include "cpython/counter.h"
 #include "cpython/slot.h"
-#include "diagnose/sites.h"
+#include "diagnose/call_sites.h"
 #include "process/options.h"
 #include "rules/nesting.h"
 #include "states/plain.h"
@@ -45,7 +45,7 @@ bool nesting_is_release(struct owner *me, const PyThreadState *of, int counter, 
     CHECK(me == owner_fast.record && of == state(2) && counter == counts[2]);
     return is_release && !(is_release_thread && is_end_by_release_thread);
 }
-bool sites_count(unsigned kind, const void *caller) {
+bool call_sites_count(unsigned kind, const void *caller) {
     CHECK(caller == &slot);
     counted_as = kind;
     counted++;

@@ -6,12 +6,12 @@
 #include <stdint.h>
 
 /* Counts one more. True: the first of this kind at that site. With no room for another site only the kind is counted. */
-bool sites_count(unsigned kind, const void *caller);
+bool call_sites_count(unsigned kind, const void *caller);
 
 /* What suppressions say of the site (suppress.h), once somebody has asked: found with the site that this thread counted
  * last at no cost. 0: nobody has, or there is no room for the site. */
-unsigned sites_verdict(unsigned kind, const void *caller);
-void sites_judge(unsigned kind, const void *caller, unsigned verdict);
+unsigned call_sites_verdict(unsigned kind, const void *caller);
+void call_sites_judge(unsigned kind, const void *caller, unsigned verdict);
 
 struct site {
     unsigned kind;
@@ -22,7 +22,7 @@ struct site {
 };
 
 /* The sites one after the other: `index` from 0; false behind the last. In no order. */
-bool sites_next(unsigned *index, struct site *site);
+bool call_sites_next(unsigned *index, struct site *site);
 
 /* Of that kind altogether, those without a site of their own too. */
-uint32_t sites_total(unsigned kind);
+uint32_t call_sites_total(unsigned kind);

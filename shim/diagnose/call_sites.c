@@ -1,4 +1,4 @@
-#include "diagnose/sites.h"
+#include "diagnose/call_sites.h"
 
 #include <stddef.h>
 
@@ -61,7 +61,7 @@ static bool count_another(unsigned kind, const void *caller) {
     return is_new;
 }
 
-bool sites_count(unsigned kind, const void *caller) {
+bool call_sites_count(unsigned kind, const void *caller) {
     struct entry *last = last_counted;
     count(&totals[kind & (KIND_COUNT - 1)]);
     if (last && last->key == key_of(kind, caller)) {
@@ -76,19 +76,19 @@ static struct entry *known_entry(unsigned kind, const void *caller) {
     return last && last->key == key_of(kind, caller) ? last : entry_of(kind, caller, NULL);
 }
 
-unsigned sites_verdict(unsigned kind, const void *caller) {
+unsigned call_sites_verdict(unsigned kind, const void *caller) {
     const struct entry *entry = known_entry(kind, caller);
     return entry ? __atomic_load_n(&entry->verdict, __ATOMIC_RELAXED) : 0;
 }
 
-void sites_judge(unsigned kind, const void *caller, unsigned verdict) {
+void call_sites_judge(unsigned kind, const void *caller, unsigned verdict) {
     struct entry *entry = known_entry(kind, caller);
     if (entry) {
         __atomic_store_n(&entry->verdict, verdict, __ATOMIC_RELAXED);
     }
 }
 
-bool sites_next(unsigned *index, struct site *site) {
+bool call_sites_next(unsigned *index, struct site *site) {
     while (*index < SITE_COUNT) {
         const struct entry *entry = &entries[(*index)++];
         uintptr_t key = __atomic_load_n(&entry->key, __ATOMIC_ACQUIRE);
@@ -104,6 +104,6 @@ bool sites_next(unsigned *index, struct site *site) {
     return false;
 }
 
-uint32_t sites_total(unsigned kind) {
+uint32_t call_sites_total(unsigned kind) {
     return __atomic_load_n(&totals[kind & (KIND_COUNT - 1)], __ATOMIC_RELAXED);
 }
