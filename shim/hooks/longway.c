@@ -3,7 +3,7 @@
 #include "cpython/real.h"
 #include "diagnose/observe.h"
 #include "diagnose/leftover_states.h"
-#include "hooks/passing.h"
+#include "hooks/pass_through.h"
 #include "hooks/record.h"
 #include "hooks/two_states.h"
 #include "journal/journal.h"
@@ -32,14 +32,14 @@ static inline bool is_seen_parked(const PyThreadState *state) {
 }
 
 static void stop_if_late(const void *caller) {
-    if (interp_may_have_ended() && passing_by_rules()) {
+    if (interp_may_have_ended() && pass_through_by_rules()) {
         reconcile_stop_if_late(caller);
     }
 }
 
 /* What PyEval_RestoreThread(NULL) is to attach. */
 static PyThreadState *instead_of_null(const void *caller) {
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         return reconcile_instead_of_null(caller);
     }
     observe_restore_null(caller);
@@ -47,7 +47,7 @@ static PyThreadState *instead_of_null(const void *caller) {
 }
 
 static void end_if_late(const void *caller) {
-    if (interp_may_have_ended() && passing_by_rules()) {
+    if (interp_may_have_ended() && pass_through_by_rules()) {
         reconcile_end_if_late(caller);
     }
 }
@@ -82,7 +82,7 @@ void longway_PyGILState_Release(int gilstate, const void *caller) {
 
 int longway_PyGILState_Check(const void *caller) {
     PASS_IN_HANDLER(PyGILState_Check);
-    if (owner_is_settled() || !passing_by_rules()) {
+    if (owner_is_settled() || !pass_through_by_rules()) {
         return real.PyGILState_Check ? real.PyGILState_Check() : 0;
     }
     return reconcile_check();
@@ -90,7 +90,7 @@ int longway_PyGILState_Check(const void *caller) {
 
 PyThreadState *longway_PyGILState_GetThisThreadState(const void *caller) {
     PASS_IN_HANDLER(PyGILState_GetThisThreadState);
-    if (owner_is_settled() || !passing_by_rules()) {
+    if (owner_is_settled() || !pass_through_by_rules()) {
         return real.PyGILState_GetThisThreadState();
     }
     return reconcile_this_thread_state();
@@ -193,7 +193,7 @@ PyThreadState *longway_PyThreadState_Swap(PyThreadState *state, const void *call
 
 void *longway_PyThreadState_Ensure(void *guard, const void *caller) {
     PASS(void *, PyThreadState_Ensure, guard);
-    if (!passing_by_rules()) {
+    if (!pass_through_by_rules()) {
         return real.PyThreadState_Ensure(guard);
     }
     struct token_view before = reconcile_before_token();
@@ -204,7 +204,7 @@ void *longway_PyThreadState_Ensure(void *guard, const void *caller) {
 
 void *longway_PyThreadState_EnsureFromView(void *view, const void *caller) {
     PASS(void *, PyThreadState_EnsureFromView, view);
-    if (!passing_by_rules()) {
+    if (!pass_through_by_rules()) {
         return real.PyThreadState_EnsureFromView(view);
     }
     struct token_view before = reconcile_before_token();
@@ -215,7 +215,7 @@ void *longway_PyThreadState_EnsureFromView(void *view, const void *caller) {
 
 void longway_PyThreadState_Release(void *token, const void *caller) {
     PASS_VOID(PyThreadState_Release, token);
-    if (!passing_by_rules()) {
+    if (!pass_through_by_rules()) {
         real.PyThreadState_Release(token);
         return;
     }

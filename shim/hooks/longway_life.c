@@ -3,7 +3,7 @@
 #include "cpython/real.h"
 #include "diagnose/observe.h"
 #include "diagnose/leftover_states.h"
-#include "hooks/passing.h"
+#include "hooks/pass_through.h"
 #include "hooks/record.h"
 #include "journal/journal.h"
 #include "rules/reconcile.h"
@@ -15,13 +15,13 @@ static void before_initialize(uint16_t call, const void *caller) {
     if (journal_is_on) {
         record_initializes(call, caller);
     }
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         reconcile_before_initialize();
     }
 }
 
 static void after_initialize(uint16_t call, const void *caller) {
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         reconcile_after_initialize();
     }
     if (journal_is_on) {
@@ -36,7 +36,7 @@ static void before_finalize(uint16_t call, const void *caller) {
     if (journal_is_on) {
         record_finalizes(call, caller);
     }
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         reconcile_before_finalize(caller);
     }
 }
@@ -51,12 +51,12 @@ static void after_finalize(uint16_t call, const void *caller) {
 }
 
 static struct beneath_interpreter before_new_interpreter(void) {
-    return passing_by_rules() ? reconcile_before_new_interpreter() : (struct beneath_interpreter){NULL, true};
+    return pass_through_by_rules() ? reconcile_before_new_interpreter() : (struct beneath_interpreter){NULL, true};
 }
 
 static void after_new_interpreter(uint16_t call, struct beneath_interpreter beneath, PyThreadState *state,
                                   const void *caller) {
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         reconcile_after_new_interpreter(beneath, state, caller);
     }
     if (journal_is_on) {
@@ -65,7 +65,7 @@ static void after_new_interpreter(uint16_t call, struct beneath_interpreter bene
 }
 
 static void before_freeing_others(void) {
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         reconcile_before_freeing_others();
     }
 }
@@ -144,7 +144,7 @@ void longway_Py_EndInterpreter(PyThreadState *state, const void *caller) {
 
 void longway_PyOS_BeforeFork(const void *caller) {
     PASS_VOID(PyOS_BeforeFork);
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         reconcile_before_fork();
     }
     real.PyOS_BeforeFork();
@@ -175,13 +175,13 @@ void longway_PyOS_AfterFork(const void *caller) {
 
 int longway_PyThread_tss_set(Py_tss_t *key, void *value, const void *caller) {
     PASS(int, PyThread_tss_set, key, value);
-    const void *name = passing_by_rules() ? keys_of_tss(key) : NULL;
+    const void *name = pass_through_by_rules() ? keys_of_tss(key) : NULL;
     return name ? keys_set(name, value) : real.PyThread_tss_set(key, value);
 }
 
 void *longway_PyThread_tss_get(Py_tss_t *key, const void *caller) {
     PASS(void *, PyThread_tss_get, key);
-    const void *name = passing_by_rules() ? keys_of_tss(key) : NULL;
+    const void *name = pass_through_by_rules() ? keys_of_tss(key) : NULL;
     if (name) {
         return keys_get(name, caller);
     }
@@ -192,7 +192,7 @@ void *longway_PyThread_tss_get(Py_tss_t *key, const void *caller) {
 
 void longway_PyThread_tss_delete(Py_tss_t *key, const void *caller) {
     PASS_VOID(PyThread_tss_delete, key);
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         keys_gone(keys_of_tss(key));
     }
     real.PyThread_tss_delete(key);
@@ -200,7 +200,7 @@ void longway_PyThread_tss_delete(Py_tss_t *key, const void *caller) {
 
 void longway_PyThread_tss_free(Py_tss_t *key, const void *caller) {
     PASS_VOID(PyThread_tss_free, key);
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         keys_gone(keys_of_tss(key));
     }
     real.PyThread_tss_free(key);
@@ -208,12 +208,12 @@ void longway_PyThread_tss_free(Py_tss_t *key, const void *caller) {
 
 int longway_PyThread_set_key_value(int key, void *value, const void *caller) {
     PASS(int, PyThread_set_key_value, key, value);
-    return passing_by_rules() ? keys_set(keys_of_number(key), value) : real.PyThread_set_key_value(key, value);
+    return pass_through_by_rules() ? keys_set(keys_of_number(key), value) : real.PyThread_set_key_value(key, value);
 }
 
 void *longway_PyThread_get_key_value(int key, const void *caller) {
     PASS(void *, PyThread_get_key_value, key);
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         return keys_get(keys_of_number(key), caller);
     }
     void *value = real.PyThread_get_key_value(key);
@@ -223,7 +223,7 @@ void *longway_PyThread_get_key_value(int key, const void *caller) {
 
 void longway_PyThread_delete_key_value(int key, const void *caller) {
     PASS_VOID(PyThread_delete_key_value, key);
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         keys_empty(keys_of_number(key));
     } else {
         real.PyThread_delete_key_value(key);
@@ -232,7 +232,7 @@ void longway_PyThread_delete_key_value(int key, const void *caller) {
 
 void longway_PyThread_delete_key(int key, const void *caller) {
     PASS_VOID(PyThread_delete_key, key);
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         keys_gone(keys_of_number(key));
     }
     real.PyThread_delete_key(key);
@@ -243,7 +243,7 @@ void longway_PyThread_delete_key(int key, const void *caller) {
 void *longway_PyEval_GetBuiltins(const void *caller) {
     PASS(void *, PyEval_GetBuiltins);
     observe_finalize(caller);
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         reconcile_before_state_is_needed(caller);
     }
     return real.PyEval_GetBuiltins();
@@ -252,7 +252,7 @@ void *longway_PyEval_GetBuiltins(const void *caller) {
 PyInterpreterState *longway_PyInterpreterState_Get(const void *caller) {
     PASS(PyInterpreterState *, PyInterpreterState_Get);
     observe_finalize(caller);
-    if (passing_by_rules()) {
+    if (pass_through_by_rules()) {
         reconcile_before_state_is_needed(caller);
     }
     return real.PyInterpreterState_Get();

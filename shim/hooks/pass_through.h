@@ -7,12 +7,12 @@
 #include "states/owner.h"
 
 /* mode=observe and mode=strict look on: the rules change nothing. */
-static inline bool passing_by_rules(void) {
+static inline bool pass_through_by_rules(void) {
     return options.mode == MODE_REPAIR;
 }
 
 /* As start_pass_to. A thread has come to be plain by the rules: they are in force, until the epoch moves on. */
-static inline const struct real *passing_to(const void *caller) {
+static inline const struct real *pass_through_to(const void *caller) {
     return owner_is_plain() ? NULL : start_pass_to(caller);
 }
 
@@ -20,7 +20,7 @@ static inline const struct real *passing_to(const void *caller) {
  * in a process without any CPython does nothing. */
 #define PASS(type, name, ...)                                                                      \
     do {                                                                                           \
-        const struct real *pass_to = passing_to(caller);                                           \
+        const struct real *pass_to = pass_through_to(caller);                                           \
         report_call = (struct report_call){caller, REAL_INDEX_##name, __builtin_frame_address(0)}; \
         if (pass_to) {                                                                             \
             return pass_to->name ? pass_to->name(__VA_ARGS__) : (type){0};                         \
@@ -36,7 +36,7 @@ static inline const struct real *passing_to(const void *caller) {
     } while (0)
 #define PASS_VOID(name, ...)                                                                       \
     do {                                                                                           \
-        const struct real *pass_to = passing_to(caller);                                           \
+        const struct real *pass_to = pass_through_to(caller);                                           \
         report_call = (struct report_call){caller, REAL_INDEX_##name, __builtin_frame_address(0)}; \
         if (pass_to) {                                                                             \
             if (pass_to->name) {                                                                   \
