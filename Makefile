@@ -43,12 +43,17 @@ endif
 # kernel maps the 64 KiB around a page that is touched (fault-around), so that the order is what keeps the rest, half of the
 # library, out of the memory of a process that has no use for it. The libraries come behind the first of them, too: libc has
 # one function that is linked in where it is first asked for, pthread_atfork, and it runs when a process starts.
-starting := $(addprefix shim/,start/start.c cpython/real.c system/loader.c start/fork.c process/locks.c system/elf.c system/redirect.c process/options.c process/streams.c system/path.c process/log.c system/aside.c system/aside.S \
-	system/dlsym_hook.c system/dlsym_hook.S start/fatal_signals.c cpython/interp.c process/process_exit.c system/tls.c system/ticks.c diagnose/leftover_states.c diagnose/fatal.c states/fork_states.c process/background.c journal/journal.c diagnose/timeline.c diagnose/stall.c \
-	diagnose/summary.c states/dead_states.c)
-running := $(addprefix shim/,states/taken.c rules/life.c rules/keys.c states/owner.c cpython/slot.c states/registry.c cpython/current.c cpython/counter.c hooks/hooks.c rules/lifecycle.c hooks/two_states.c \
-	states/owner_states.c diagnose/current_thread.c rules/nesting.c states/blocks.c rules/attach.c rules/gilstate.c rules/settle.c hooks/longway.c hooks/longway_life.c hooks/record.c rules/pep788.c rules/orphan.c \
-	rules/oldlock.c cpython/bound.c diagnose/call_sites.c)
+starting := $(addprefix shim/, \
+	start/start.c cpython/real.c system/loader.c start/fork.c process/locks.c system/elf.c system/redirect.c \
+	process/options.c process/streams.c system/path.c process/log.c system/aside.c system/aside.S system/dlsym_hook.c \
+	system/dlsym_hook.S start/fatal_signals.c cpython/interp.c process/process_exit.c system/tls.c system/ticks.c \
+	diagnose/leftover_states.c diagnose/fatal.c states/fork_states.c process/background.c journal/journal.c \
+	diagnose/timeline.c diagnose/stall.c diagnose/summary.c states/dead_states.c)
+running := $(addprefix shim/, \
+	states/taken.c rules/life.c rules/keys.c states/owner.c cpython/slot.c states/registry.c cpython/current.c \
+	cpython/counter.c hooks/hooks.c rules/lifecycle.c hooks/two_states.c states/owner_states.c diagnose/current_thread.c \
+	rules/nesting.c states/blocks.c rules/attach.c rules/gilstate.c rules/settle.c hooks/longway.c hooks/longway_life.c \
+	hooks/record.c rules/pep788.c rules/orphan.c rules/oldlock.c cpython/bound.c diagnose/call_sites.c)
 sources := $(starting) $(running) $(filter-out $(starting) $(running),$(wildcard shim/*/*.c shim/*/*.S))
 objects := $(patsubst %,$(BUILD)/%.o,$(sources))
 first_objects := $(patsubst %,$(BUILD)/%.o,$(starting))
