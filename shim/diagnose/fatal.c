@@ -16,11 +16,11 @@
 #include "diagnose/frames.h"
 #include "diagnose/report.h"
 #include "journal/journal.h"
-#include "process/process_exit.h"
 #include "process/options.h"
+#include "process/process_exit.h"
 #include "system/aside.h"
-#include "system/elf.h"
 #include "system/dlsym_hook.h"
+#include "system/elf.h"
 #include "system/thread.h"
 
 static void (*real_abort)(void);

@@ -12,8 +12,8 @@
 #include "diagnose/current_thread.h"
 #include "diagnose/report.h"
 #include "journal/journal.h"
-#include "process/process_exit.h"
 #include "process/options.h"
+#include "process/process_exit.h"
 #include "system/thread.h"
 
 enum status { NOBODYS, MADE, TAKEN, LEFT };
@@ -184,7 +184,8 @@ void leftover_thread_ends_observed(bool is_last) {
     }
     struct journal_now now = journal_now();
     PyThreadState *current = interp_current();
-    bool is_noted = now.phase == JOURNAL_HOLDS && now.state == current && (current == held || current_thread_is_foreign());
+    bool is_noted =
+        now.phase == JOURNAL_HOLDS && now.state == current && (current == held || current_thread_is_foreign());
     if (!interp_slot_follows && !is_noted) {
         current = NULL;
     }
@@ -210,8 +211,8 @@ void leftover_tell(void) {
 
 void leftover_prepare(void) {
     leftover_is_on = options.mode != MODE_OFF &&
-                    (journal_is_on || options.verbosity >= 1 || options.exitcode != EXITCODE_NONE) &&
-                    pthread_atfork(NULL, NULL, after_fork_in_child) == 0;
+                     (journal_is_on || options.verbosity >= 1 || options.exitcode != EXITCODE_NONE) &&
+                     pthread_atfork(NULL, NULL, after_fork_in_child) == 0;
     if (leftover_is_on) {
         process_exit_call(leftover_tell);
     }

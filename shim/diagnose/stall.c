@@ -4,11 +4,11 @@
 
 #include "cpython/interp.h"
 #include "cpython/real.h"
-#include "diagnose/wait_graph.h"
 #include "diagnose/report.h"
 #include "diagnose/stacks.h"
 #include "diagnose/stall_report.h"
 #include "diagnose/stall_watch.h"
+#include "diagnose/wait_graph.h"
 #include "journal/journal.h"
 #include "process/background.h"
 #include "process/options.h"

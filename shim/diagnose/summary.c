@@ -4,13 +4,13 @@
 
 #include "cpython/interp.h"
 #include "cpython/real.h"
-#include "diagnose/report.h"
 #include "diagnose/call_sites.h"
+#include "diagnose/report.h"
 #include "diagnose/suppress.h"
 #include "journal/journal.h"
 #include "journal/modules.h"
-#include "process/process_exit.h"
 #include "process/options.h"
+#include "process/process_exit.h"
 #include "system/symbol.h"
 #include "system/ticks.h"
 

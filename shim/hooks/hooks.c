@@ -121,7 +121,7 @@ void gilshim_PyEval_ReleaseLock(void) {
 
 PyThreadState *gilshim_PyThreadState_Swap(PyThreadState *state) {
     return !owner_is_recorded && lifecycle_swap(state) ? real.PyThreadState_Swap(state)
-                                                      : longway_PyThreadState_Swap(state, CALLER);
+                                                       : longway_PyThreadState_Swap(state, CALLER);
 }
 
 void *gilshim_PyThreadState_Ensure(void *guard) {

@@ -1,14 +1,14 @@
 #include "hooks/longway.h"
 
 #include "cpython/real.h"
-#include "diagnose/observe.h"
 #include "diagnose/leftover_states.h"
+#include "diagnose/observe.h"
 #include "hooks/pass_through.h"
 #include "hooks/record.h"
 #include "hooks/two_states.h"
 #include "journal/journal.h"
-#include "rules/reconcile.h"
 #include "rules/lifecycle.h"
+#include "rules/reconcile.h"
 #include "states/owner.h"
 #include "states/plain.h"
 

@@ -1,8 +1,8 @@
 #include "hooks/longway.h"
 
 #include "cpython/real.h"
-#include "diagnose/observe.h"
 #include "diagnose/leftover_states.h"
+#include "diagnose/observe.h"
 #include "hooks/pass_through.h"
 #include "hooks/record.h"
 #include "journal/journal.h"

@@ -20,7 +20,7 @@ static inline const struct real *pass_through_to(const void *caller) {
  * in a process without any CPython does nothing. */
 #define PASS(type, name, ...)                                                                      \
     do {                                                                                           \
-        const struct real *pass_to = pass_through_to(caller);                                           \
+        const struct real *pass_to = pass_through_to(caller);                                      \
         report_call = (struct report_call){caller, REAL_INDEX_##name, __builtin_frame_address(0)}; \
         if (pass_to) {                                                                             \
             return pass_to->name ? pass_to->name(__VA_ARGS__) : (type){0};                         \
@@ -36,7 +36,7 @@ static inline const struct real *pass_through_to(const void *caller) {
     } while (0)
 #define PASS_VOID(name, ...)                                                                       \
     do {                                                                                           \
-        const struct real *pass_to = pass_through_to(caller);                                           \
+        const struct real *pass_to = pass_through_to(caller);                                      \
         report_call = (struct report_call){caller, REAL_INDEX_##name, __builtin_frame_address(0)}; \
         if (pass_to) {                                                                             \
             if (pass_to->name) {                                                                   \

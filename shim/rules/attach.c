@@ -4,10 +4,10 @@
 #include "diagnose/report.h"
 #include "process/options.h"
 #include "rules/final_state.h"
+#include "rules/lifecycle.h"
 #include "rules/nesting.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
-#include "rules/lifecycle.h"
 #include "states/taken.h"
 
 static void real_attach(PyThreadState *state, enum block_by by) {

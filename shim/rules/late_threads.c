@@ -9,8 +9,8 @@
 #include "process/options.h"
 #include "rules/final_state.h"
 #include "rules/reconcile.h"
-#include "system/elf.h"
 #include "system/dlsym_hook.h"
+#include "system/elf.h"
 #include "system/unwinding.h"
 
 /* Ends the calling thread, and runs no more of its code: no C++ destructor, no clean-up handler, no key's destructor. What

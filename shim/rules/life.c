@@ -5,10 +5,10 @@
 #include "diagnose/leftover_states.h"
 #include "diagnose/report.h"
 #include "process/options.h"
+#include "rules/lifecycle.h"
 #include "rules/nesting.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
-#include "rules/lifecycle.h"
 #include "states/registry.h"
 #include "states/taken.h"
 

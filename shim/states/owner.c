@@ -6,11 +6,11 @@
 #include "cpython/counter.h"
 #include "cpython/slot.h"
 #include "process/options.h"
-#include "states/late_slot.h"
 #include "states/dead_states.h"
+#include "states/fork_states.h"
+#include "states/late_slot.h"
 #include "states/owner_pool.h"
 #include "states/registry.h"
-#include "states/fork_states.h"
 #include "states/taken.h"
 #include "system/list.h"
 

@@ -33,32 +33,44 @@ struct owner_filed {
     bool is_emptied;      /* emptied by us because the state died: the library's own emptying is still to come */
 };
 
+/* Behind each concern: which files write it. Besides, owner_leave's look at the truth (owner.c), the death of a state
+ * (owner_states.c) and the end of the thread (owner_pool.c) empty any field. */
 struct owner {
-    PyThreadState *attached; /* attached here last, as far as seen: a hint for the truth test up to 3.11 */
+    /* What is attached: every rule that attaches or detaches. */
+    PyThreadState *attached;    /* attached here last, as far as seen: a hint for the truth test up to 3.11 */
+    PyThreadState *untaken;     /* the thread's own, attached under a GIL that it did not take (taken.h) */
+    PyThreadState *initialized; /* attached by Py_Initialize, which leaves the GIL with the host, not the thread */
+    PyThreadState *loan;     /* attached by us for a finalization that was seen coming, until the attach it was for */
+    PyThreadState *alias;    /* freed by finalization; the finalizing state stands for it, until life.c is told */
+    PyThreadState *clearing; /* while PyThreadState_Clear of it runs, or what frees it: its count may be 0 */
+
+    /* The gilstate slot: settle.c, two_states.c; the last two gilstate.c. */
     PyThreadState *override; /* what we wrote into the slot, while it stands there */
     PyThreadState *home;     /* what the slot held before that, and gets back at the detach */
-    PyThreadState
-        *unseen;      /* in the slot by our hand, detached by CPython itself, and attached by Ensure meanwhile ... */
-    int unseen_count; /* ... when this was its count: the Release that gets back to it leaves the slot alone */
-    PyThreadState *clearing;    /* PyThreadState_Clear of it is running, or what frees it: its count may be 0 */
-    PyThreadState *answered;    /* what a library was told when it asked for this thread's state ... */
-    uint32_t answered_at;       /* ... at that visit: good for the very next one, the attach that it asked for */
-    uint32_t visits;            /* counts owner_enter */
-    uint32_t life;              /* interp_life it belongs to */
-    PyThreadState *loan;        /* attached by us for a finalization that was seen coming */
-    PyThreadState *lent;        /* was this thread's and moved to another thread: comes back if that gives it up ... */
-    uint32_t lent_birth;        /* ... and it is still the same: registry's birth number of it then ... */
-    uint32_t lent_at;           /* ... and the epoch at which it moved */
-    PyThreadState *kept;        /* made by an Ensure of this thread's, and kept alive by us: one of its count is ours */
-    PyThreadState *alias;       /* freed by finalization; the finalizing state stands for it */
-    PyThreadState *initialized; /* attached by Py_Initialize, which leaves the GIL with the host, not the thread */
-    PyThreadState *untaken;     /* the thread's own, attached under a GIL that it did not take (taken.h) */
-    struct list blocks;         /* of struct block: those that are open, innermost last */
-    struct list filed;          /* of struct owner_filed */
+    uint8_t override_as;     /* enum repair: what `override` was written for */
+    bool override_is_guest;  /* of `override`: see owner_is_guest */
+    int unseen_count;        /* of `unseen`: the Release that gets back to it leaves the slot alone */
+    PyThreadState *unseen;   /* in the slot by our hand, detached by CPython itself, and attached by Ensure meanwhile */
+
+    /* A state of this thread's that another one uses: owner.c. */
+    PyThreadState *lent; /* it has moved there, and comes back if that gives it up ... */
+    uint32_t lent_birth; /* ... and it is still the same: registry's birth number of it then ... */
+    uint32_t lent_at;    /* ... and the epoch at which it moved */
+    bool lent_was_home;  /* CPython had `lent` in this thread's slot */
+
+    /* What libraries know of it: keys.c; owner_note_answer. */
+    struct list filed;       /* of struct owner_filed */
+    PyThreadState *answered; /* what a library was told when it asked for this thread's state ... */
+    uint32_t answered_at;    /* ... at that visit: good for the very next one, the attach that it asked for */
+
+    /* Blocks: nesting.c. States kept alive: keep.c. */
+    struct list blocks;  /* of struct block: those that are open, innermost last */
+    PyThreadState *kept; /* made by an Ensure of this thread's, and kept alive by us: one of its count is ours */
+
+    /* The record itself: owner.c, owner_pool.c. */
+    uint32_t visits; /* counts owner_enter, and the calls that go without it */
+    uint32_t life;   /* interp_life it belongs to */
     struct owner *next_free;
-    uint8_t override_as;    /* enum repair: what `override` was written for */
-    bool override_is_guest; /* of `override`: see owner_is_guest */
-    bool lent_was_home;     /* CPython had `lent` in this thread's slot */
     bool is_in_use;
     bool has_forked; /* of what it names, only the attached state is sure to have survived */
     bool is_forking; /* between PyOS_BeforeFork and PyOS_AfterFork: CPython's lock on its states is held */
@@ -77,12 +89,12 @@ struct owner_fast {
     slot_place *counted;    /* its slot (or `override`), if the wrapper may count nested Ensures by it; else a NULL */
     slot_place *slot;       /* plain: where its slot is; or that of `own`, if only CPython knows */
     PyThreadState *own;     /* plain: the state in its slot, as long as it can't have been freed */
-    uint32_t second;        /* epoch at which the record was left with the slot moved, and nothing else (two_states.h) */
-    int saved_count;        /* second: the count of ... */
-    PyThreadState *saved;   /* ... the state that was saved away since, and for which the slot is to be moved again */
-    PyThreadState *home;    /* what the slot holds meanwhile ... */
-    bool is_slot_late;      /* ... or will, when a rule is asked (2.7) */
-    uint32_t aside;         /* epoch at which the thread was settled, if no rule was asked since (lifecycle.h); or 0 */
+    uint32_t second;      /* epoch at which the record was left with the slot moved, and nothing else (two_states.h) */
+    int saved_count;      /* second: the count of ... */
+    PyThreadState *saved; /* ... the state that was saved away since, and for which the slot is to be moved again */
+    PyThreadState *home;  /* what the slot holds meanwhile ... */
+    bool is_slot_late;    /* ... or will, when a rule is asked (2.7) */
+    uint32_t aside;       /* epoch at which the thread was settled, if no rule was asked since (lifecycle.h); or 0 */
     struct owner *record;
 };
 extern __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec"), visibility("hidden")));

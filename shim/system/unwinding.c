@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unwind.h>
 
-#include "system/elf.h"
 #include "system/dlsym_hook.h"
+#include "system/elf.h"
 
 /* libgcc_s is reached by name, so that the shim depends on glibc only. */
 static struct {

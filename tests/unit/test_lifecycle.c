@@ -294,7 +294,8 @@ static void saved_away(void) {
 }
 static void a_state_that_is_saved_away_is_deleted(void) {
     saved_away();
-    CHECK(lifecycle_delete(state(1)) && were("keys ends delete") && is_plain() && !owner_fast.own && !owner_fast.parked);
+    CHECK(lifecycle_delete(state(1)) && were("keys ends delete") && is_plain() && !owner_fast.own &&
+          !owner_fast.parked);
     static void (*const changes[])(void) = {a_rule_is_asked, slot_is_taken, returns_elsewhere};
     for (int i = 0; i < 3; i++) {
         saved_away();

@@ -12,9 +12,9 @@
 #include "hooks/two_states.h"
 #include "process/options.h"
 #include "states/dead_states.h"
+#include "states/fork_states.h"
 #include "states/owner_pool.h"
 #include "states/registry.h"
-#include "states/fork_states.h"
 #include "test.h"
 
 /* ---- the CPython ---- */
