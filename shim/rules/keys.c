@@ -28,6 +28,10 @@ static struct known_key {
 } known_keys[KEYS_MAX];
 static unsigned known_count;
 
+/* The last key that was emptied before any state had been filed under it. It may be anybody's and hold anything, so that it is not
+ * answered for; but if states come under it later, its first gil_scoped_release(true) was that. */
+static const void *emptied_unknown;
+
 /* What programs hold by value since 3.7 (Include/pythread.h), and so may copy: pybind11 from 2.11 on, before 3.0, has its
  * gil_scoped_release(true) empty and fill the key through a copy on the stack (from Python 3.12 on). */
 struct Py_tss_t {
@@ -101,7 +105,8 @@ static struct known_key *learn(const void *key) {
         if (__atomic_compare_exchange_n(&known_keys[i].key, &nobody, key, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
             known = &known_keys[i];
             __atomic_store_n(&known->holds_saved_states, false, __ATOMIC_RELAXED);
-            __atomic_store_n(&known->is_cut, false, __ATOMIC_RELAXED);
+            __atomic_store_n(&known->is_cut, key == __atomic_load_n(&emptied_unknown, __ATOMIC_RELAXED),
+                             __ATOMIC_RELAXED);
             __atomic_store_n(&known->asks, ASKS_UNKNOWN, __ATOMIC_RELAXED);
             unsigned count = known_count;
             while (count < i + 1 && !__atomic_compare_exchange_n(&known_count, &count, i + 1, false, __ATOMIC_RELEASE,
@@ -207,15 +212,14 @@ static bool set_on_settled(const void *key, PyThreadState *value) {
     return true;
 }
 
-/* A key that nobody has filed anything under yet is a library's of this kind if it is emptied in between: that is what
- * gil_scoped_release(true) does after PyEval_SaveThread. */
-static bool is_of_library(struct owner *me, const void *key) {
-    return find_known(key) || (!owner_attached(me) && owner_last_saved(me) && learn(key));
-}
-
 static void note_emptied(const void *key) {
-    struct owner *me = owner_enter();
-    if (me && is_of_library(me, key)) {
+    struct owner *me = NULL;
+    if (find_known(key)) {
+        me = owner_enter();
+    } else {
+        __atomic_store_n(&emptied_unknown, key, __ATOMIC_RELAXED);
+    }
+    if (me) {
         unfile(me, key);
     }
     owner_leave(me);

@@ -222,3 +222,29 @@ print("ended")
         has_line "ok greenlets"
     done
 }
+
+# Anybody may keep anything under a key of its own.
+@test "a key that is emptied while the GIL is released, and was never a thread state's, is empty" {
+    python_from 3.7 || return 0 # PyThread_tss_create
+    cat >"$BATS_TEST_TMPDIR/key.py" <<'PYTHON'
+import ctypes, threading
+released, held = ctypes.CDLL(None), ctypes.PyDLL(None)
+for library in (released, held):
+    library.PyThread_tss_get.restype = ctypes.c_void_p
+key = (ctypes.c_int * 4)()
+assert held.PyThread_tss_create(key) == 0
+released.PyThread_tss_set(key, None)  # with the GIL released
+found = []
+thread = threading.Thread(target=lambda: found.append(held.PyThread_tss_get(key)))
+thread.start()
+thread.join()
+assert found == [None] and held.PyThread_tss_get(key) is None, found
+print("nothing")
+PYTHON
+    local how
+    for how in without works_with; do
+        "$how" "$PYTHON" -S "$BATS_TEST_TMPDIR/key.py"
+        is_status 0
+        has_line nothing
+    done
+}
