@@ -4,10 +4,6 @@
 
 load helpers
 
-setup_file() {
-    export BATS_TEST_TIMEOUT=1800
-}
-
 # same_with_the_shim TAG [compare.py's options] -- [MODULE...]
 same_with_the_shim() {
     local python options=()

@@ -6,7 +6,8 @@
 
 #include "cpython/cpython.h"
 
-/* What CPython's own getter says for this thread. Async-signal-safe. */
+/* What CPython's own getter says for this thread. Async-signal-safe but on 2.7, which takes a lock of its own for it (keymutex in
+ * thread.c); that lock is not usable in the child of a fork either, until PyOS_AfterFork has made another one. */
 PyThreadState *slot_get(void);
 
 /* Finds where the slot is kept, if that is not known yet and this thread's slot is not empty (with an empty slot there
@@ -33,7 +34,8 @@ slot_place *slot_find(const PyThreadState *in_slot);
  * CPython does not see the write (re-initialized meanwhile: the place is looked for again, once). */
 bool slot_set(PyThreadState *state);
 
-/* 2.7: an ended thread's slot is the next thread's of the same ident, if nobody empties it; its state may be freed. */
+/* 2.7: the slot is in a list of CPython's, under a lock. That of an ended thread is the next thread's of the same ident, if nobody
+ * empties it; its state may be freed. */
 bool slot_goes_by_ident(void);
 
 /* The calling thread ends. 2.7's slot would outlive it and be the next thread's of the same ident. */

@@ -96,7 +96,9 @@ static void after_fork_in_child(void) {
 }
 
 void owner_forked(struct owner *me) {
-    if (options.mode == MODE_REPAIR) {
+    /* 2.7 frees none, and asking for the slot may wait for ever there: the lock that it is under (keymutex, thread.c) may have been
+     * another thread's at the fork, and is made anew by PyOS_AfterFork. */
+    if (options.mode == MODE_REPAIR && !slot_goes_by_ident()) {
         fork_states_hide(owner_attached(me), &me->blocks, me->home);
     }
     me->lent = NULL; /* it goes with the other threads */
