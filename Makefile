@@ -51,9 +51,9 @@ starting := $(addprefix shim/, \
 	diagnose/timeline.c diagnose/stall.c diagnose/summary.c states/dead_states.c)
 running := $(addprefix shim/, \
 	states/taken.c rules/life.c rules/keys.c states/owner.c cpython/slot.c states/registry.c cpython/current.c \
-	cpython/counter.c hooks/hooks.c rules/lifecycle.c hooks/two_states.c states/owner_states.c diagnose/current_thread.c \
+	cpython/counter.c hooks/hooks.c hooks/lifecycle.c hooks/two_states.c states/owner_states.c diagnose/current_thread.c \
 	rules/nesting.c states/blocks.c rules/attach.c rules/gilstate.c rules/settle.c hooks/longway.c hooks/longway_life.c \
-	hooks/record.c rules/pep788.c rules/orphan.c rules/oldlock.c cpython/bound.c diagnose/call_sites.c)
+	hooks/record.c hooks/tell.c rules/pep788.c rules/orphan.c rules/oldlock.c cpython/bound.c diagnose/call_sites.c)
 sources := $(starting) $(running) $(filter-out $(starting) $(running),$(wildcard shim/*/*.c shim/*/*.S))
 objects := $(patsubst %,$(BUILD)/%.o,$(sources))
 first_objects := $(patsubst %,$(BUILD)/%.o,$(starting))
@@ -124,7 +124,7 @@ lint_targets := lint-floors lint-format lint-shell lint-man lint-gcc lint-clang 
 .PHONY: $(lint_targets)
 lint: $(lint_targets)	## floors, clang-format, shellcheck, mandoc, cppcheck, clang-tidy, gcc's and clang's warnings
 # The folders of shim/, from the lowest up.
-floors := system process cpython journal states diagnose rules hooks start
+floors := system process cpython journal+states diagnose+rules hooks start
 lint-floors: $(library)
 	$(call say,FLOORS,$(words $(wildcard shim/*/*.[ch])) files)
 	$(Q)tests/floors $(BUILD) $(floors)

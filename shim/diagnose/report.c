@@ -284,10 +284,6 @@ void report_repair_untold(enum repair repair, const void *caller, const PyThread
     }
 }
 
-void report_repair(enum repair repair, const void *caller) {
-    report_repair_of(repair, caller, NULL, NULL);
-}
-
 static bool tells_warnings(void) {
     return options.verbosity >= 1 || (journal_is_on && !options.quiet);
 }

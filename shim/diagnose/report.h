@@ -1,4 +1,4 @@
-/* Saying what was seen. Rules and recorder tell what happens by these functions; each becomes an event in the journal,
+/* Saying what was seen. What rules say (hooks/tell.c) and what is observed comes to these functions; each becomes an event in the journal,
  * and, if it is to be told, a report: one line of text, or all that is known, or a line of JSON.
  *
  * Nothing here allocates or takes a lock of its own, errno is left as it was, and whatever happens to the output does no
@@ -39,10 +39,9 @@ enum report_grade {
     REPORT_WARNING,
 };
 
-/* A repair at work: the one entry for the rules. Told once per repair and calling site, with verbosity 1 and up;
+/* A repair at work. Told once per repair and calling site, with verbosity 1 and up;
  * counted always. `caller`: NULL where there is none. `state` and `other`, where known: the state that the call is about and
  * the one it met; they are only compared and printed. */
-void report_repair(enum repair repair, const void *caller);
 void report_repair_of(enum repair repair, const void *caller, const PyThreadState *state, const PyThreadState *other);
 
 /* The same for a short way, where calls are not recorded and the verbosity is 0: counted, and an event if it is the first at

@@ -13,9 +13,9 @@
 #include "cpython/real.h"
 #include "diagnose/leftover_states.h"
 #include "hooks/binding.h"
+#include "hooks/lifecycle.h"
 #include "hooks/longway.h"
 #include "process/options.h"
-#include "rules/lifecycle.h"
 #include "states/plain.h"
 #include "system/dlsym_hook.h"
 

@@ -3,11 +3,11 @@
 #include "cpython/real.h"
 #include "diagnose/leftover_states.h"
 #include "diagnose/observe.h"
+#include "hooks/lifecycle.h"
 #include "hooks/pass_through.h"
 #include "hooks/record.h"
 #include "hooks/two_states.h"
 #include "journal/journal.h"
-#include "rules/lifecycle.h"
 #include "rules/reconcile.h"
 #include "states/owner.h"
 #include "states/plain.h"
@@ -230,10 +230,15 @@ PyThreadState *longway_PyThreadState_New(PyInterpreterState *interp, const void 
     PASS(PyThreadState *, PyThreadState_New, interp);
     stop_if_late(caller);
     observe_new(caller);
-    PyThreadState *state = journal_is_on ? record_new(interp, caller) : reconcile_new(interp);
+    PyThreadState *state;
+    if (journal_is_on) {
+        state = record_new(interp, caller);
+    } else if (!lifecycle_new(interp, &state)) { /* reports name who made it: the wrapper has not asked */
+        state = reconcile_new(interp);
+    }
     leftover_made(state, caller);
     if (!journal_is_on && options.verbosity >= 1) {
-        journal_made(JOURNAL_NEW, REAL_INDEX_PyThreadState_New, state, interp, caller); /* reports name who made it */
+        journal_made(JOURNAL_NEW, REAL_INDEX_PyThreadState_New, state, interp, caller);
     }
     return state;
 }

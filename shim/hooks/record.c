@@ -6,6 +6,7 @@
 #include "diagnose/observe.h"
 #include "diagnose/stall.h"
 #include "diagnose/summary.h"
+#include "hooks/lifecycle.h"
 #include "journal/journal.h"
 #include "process/options.h"
 #include "rules/reconcile.h"
@@ -107,7 +108,7 @@ void record_attach(PyThreadState *state, enum block_by by, const void *caller) {
     if (is_parked) {
         owner_fast.parked = NULL;
     }
-    if (!is_parked && options.mode == MODE_REPAIR) {
+    if (!is_parked && options.mode == MODE_REPAIR && !lifecycle_attach(state)) {
         reconcile_attach(state, by, caller);
     } else if (by == BLOCK_BY_ACQUIRE) {
         real.PyEval_AcquireThread(state);
@@ -125,7 +126,7 @@ PyThreadState *record_save(const void *caller) {
         owner_fast.parked = own;
         return real.PyEval_SaveThread();
     }
-    if (options.mode != MODE_REPAIR) {
+    if (options.mode != MODE_REPAIR || lifecycle_save()) {
         return real.PyEval_SaveThread();
     }
     PyThreadState *state = reconcile_save(caller);
@@ -152,8 +153,8 @@ PyThreadState *record_swap(PyThreadState *state, const void *caller) {
     if (!state && interp_slot_follows) {
         journal_detaches(JOURNAL_SWAP, CALL(PyThreadState_Swap), 0, NULL, caller);
     }
-    PyThreadState *previous =
-        options.mode == MODE_REPAIR ? reconcile_swap(state, caller) : real.PyThreadState_Swap(state);
+    bool is_straight = options.mode != MODE_REPAIR || lifecycle_swap(state);
+    PyThreadState *previous = is_straight ? real.PyThreadState_Swap(state) : reconcile_swap(state, caller);
     if (state || !interp_slot_follows) {
         journal_attached(JOURNAL_SWAP, CALL(PyThreadState_Swap), 0, state, interp_of_attached(state), caller, begun);
     }
@@ -178,7 +179,12 @@ void record_release_lock(const void *caller) {
 /* ---- states and interpreters come and go ------------------------------------------------------------------------ */
 
 PyThreadState *record_new(PyInterpreterState *interp, const void *caller) {
-    PyThreadState *state = options.mode == MODE_REPAIR ? reconcile_new(interp) : real.PyThreadState_New(interp);
+    PyThreadState *state;
+    if (options.mode != MODE_REPAIR) {
+        state = real.PyThreadState_New(interp);
+    } else if (!lifecycle_new(interp, &state)) {
+        state = reconcile_new(interp);
+    }
     observe_made(state);
     summary_count_made();
     journal_made(JOURNAL_NEW, CALL(PyThreadState_New), state, interp, caller);
@@ -187,13 +193,21 @@ PyThreadState *record_new(PyInterpreterState *interp, const void *caller) {
 
 void record_clear(PyThreadState *state, const void *caller) {
     journal_note(JOURNAL_CLEAR, CALL(PyThreadState_Clear), 0, state, caller);
-    options.mode == MODE_REPAIR ? reconcile_clear(state) : real.PyThreadState_Clear(state);
+    if (options.mode != MODE_REPAIR) {
+        real.PyThreadState_Clear(state);
+    } else if (!lifecycle_clear(state)) {
+        reconcile_clear(state);
+    }
 }
 
 void record_delete(PyThreadState *state, const void *caller) {
     summary_count_deleted();
     journal_note(JOURNAL_DELETE, CALL(PyThreadState_Delete), 0, state, caller);
-    options.mode == MODE_REPAIR ? reconcile_delete(state, caller) : real.PyThreadState_Delete(state);
+    if (options.mode != MODE_REPAIR) {
+        real.PyThreadState_Delete(state);
+    } else if (!lifecycle_delete(state)) {
+        reconcile_delete(state, caller);
+    }
     observe_died(state);
 }
 
@@ -201,7 +215,9 @@ void record_delete_current(const void *caller) {
     summary_count_deleted();
     journal_detaches(JOURNAL_DELETE, CALL(PyThreadState_DeleteCurrent), 0, interp_current(), caller);
     if (options.mode == MODE_REPAIR) {
-        reconcile_delete_current(caller);
+        if (!lifecycle_delete_current()) {
+            reconcile_delete_current(caller);
+        }
         correct(caller);
     } else {
         PyThreadState *current = interp_current();

@@ -1,13 +1,12 @@
 #include "cpython/counter.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/report.h"
 #include "process/options.h"
 #include "rules/final_state.h"
-#include "rules/lifecycle.h"
 #include "rules/nesting.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
+#include "rules/tell.h"
 #include "states/taken.h"
 
 static void real_attach(PyThreadState *state, enum block_by by) {
@@ -38,7 +37,7 @@ void reconcile_attach_over(struct owner *me, PyThreadState *state, PyThreadState
         real_attach(state, by);
         return;
     }
-    report_repair_of(REPAIR_held, caller, state, current);
+    tell_repaired(REPAIR_held, caller, state, current);
     if (state != current) {
         exchange(me, state, caller);
     }
@@ -101,10 +100,6 @@ static bool is_run_by_cpython(struct owner *me, const PyThreadState *state) {
 }
 
 void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller) {
-    if (lifecycle_attach(state)) {
-        real_attach(state, by);
-        return;
-    }
     struct owner *me = owner_enter();
     if (!me || !state) {
         real_attach(state, by);
@@ -154,15 +149,12 @@ PyThreadState *reconcile_instead_of_null(const void *caller) {
     PyThreadState *saved = is_detached ? settle_own_state(me) : NULL;
     owner_leave(me);
     if (saved) {
-        report_repair_of(REPAIR_null, caller, saved, NULL);
+        tell_repaired(REPAIR_null, caller, saved, NULL);
     }
     return saved;
 }
 
 PyThreadState *reconcile_save(const void *caller) {
-    if (lifecycle_save()) {
-        return real.PyEval_SaveThread();
-    }
     struct owner *me = owner_enter();
     if (!me) {
         return real.PyEval_SaveThread();
@@ -242,9 +234,6 @@ static PyThreadState *swap_untaken(struct owner *me, PyThreadState *current, PyT
 }
 
 PyThreadState *reconcile_swap(PyThreadState *state, const void *caller) {
-    if (lifecycle_swap(state)) {
-        return real.PyThreadState_Swap(state);
-    }
     struct owner *me = owner_enter();
     if (!me) {
         return real.PyThreadState_Swap(state);

@@ -4,10 +4,10 @@
 #include <unistd.h>
 
 #include "cpython/real.h"
-#include "diagnose/report.h"
 #include "process/options.h"
 #include "rules/nesting.h"
 #include "rules/settle.h"
+#include "rules/tell.h"
 #include "states/taken.h"
 
 /* Thread that is inside Py_Finalize, as far as seen; 0: none. */
@@ -101,7 +101,7 @@ enum final_attach final_attach(struct owner *me, PyThreadState *state, PyThreadS
         real.PyThreadState_Swap(state);
         settle_after_attach(state, caller);
     }
-    report_repair_of(REPAIR_finalize, caller, wanted, final);
+    tell_repaired(REPAIR_finalize, caller, wanted, final);
     owner_leave(owner_self());
     return FINAL_ATTACHED;
 }
@@ -122,6 +122,6 @@ PyThreadState *final_alive(struct owner *me, PyThreadState *state, const void *c
     if (is_alive) {
         return state;
     }
-    report_repair_of(REPAIR_finalize, caller, state, current ? current : final);
+    tell_repaired(REPAIR_finalize, caller, state, current ? current : final);
     return current ? current : final;
 }

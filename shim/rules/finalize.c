@@ -1,10 +1,10 @@
 /* Py_Finalize, and what comes before it: the thread that calls it has a state attached. */
 #include "cpython/real.h"
-#include "diagnose/report.h"
 #include "process/options.h"
 #include "rules/final_state.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
+#include "rules/tell.h"
 #include "states/taken.h"
 
 /* Attaches this thread's own state where the caller goes on as if it were attached. */
@@ -16,7 +16,7 @@ static PyThreadState *attach_own_state(struct owner *me, const void *caller) {
     } else {
         real.PyGILState_Ensure();
     }
-    report_repair_of(REPAIR_finalize, caller, state ? state : interp_current(), NULL);
+    tell_repaired(REPAIR_finalize, caller, state ? state : interp_current(), NULL);
     return state;
 }
 

@@ -1,11 +1,11 @@
 #include "cpython/counter.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/report.h"
 #include "process/options.h"
 #include "rules/nesting.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
+#include "rules/tell.h"
 #include "states/taken.h"
 
 /* Ensure where the GIL is held with no state attached (up to 3.11: after PyThreadState_Swap(NULL) or
@@ -146,7 +146,7 @@ void reconcile_release(int gilstate, const void *caller) {
             is_settled ? real.PyGILState_Release(gilstate) : release_without_slot(current, gilstate);
         } else {
             counter_add(current, -1);
-            report_repair_of(REPAIR_freed, caller, current, NULL);
+            tell_repaired(REPAIR_freed, caller, current, NULL);
         }
         return;
     }

@@ -3,10 +3,10 @@
 #include "cpython/counter.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/leftover_states.h"
 #include "process/options.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
+#include "rules/tell.h"
 #include "states/dead_states.h"
 #include "states/registry.h"
 
@@ -38,8 +38,8 @@ void reconcile_leave_kept(struct owner *me) {
     bool can_be_freed =
         state && interp_is_initialized() && !interp_is_finalizing() && counter_read(state) == KEPT_COUNT;
     if (can_be_freed && owner_attached(me) != state && dead_states_add(state)) {
-        leftover_died(state); /* it will be */
-        interp_next_epoch();  /* every thread comes by, once */
+        tell_freed(state);   /* it will be */
+        interp_next_epoch(); /* every thread comes by, once */
     }
 }
 

@@ -3,11 +3,11 @@
 
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/report.h"
 #include "process/options.h"
 #include "rules/final_state.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
+#include "rules/tell.h"
 #include "states/plain.h"
 #include "states/registry.h"
 #include "system/elf.h"
@@ -304,7 +304,7 @@ static bool answer_from_slot(struct known_key *known, const void *caller, PyThre
         return false;
     }
     if (own && makes_second(known, caller)) {
-        report_repair_untold(REPAIR_share, caller, own);
+        tell_repaired_quietly(REPAIR_share, caller, own);
     }
     owner_note_answer(me, own);
     *answer = own;
@@ -328,7 +328,7 @@ void *keys_get(const void *key, const void *caller) {
     struct owner_filed *filed = owner_find_filed(me, key);
     if (value && filed && filed->state == value && options_repairs(REPAIR_cached) && is_stale(filed)) {
         real_empty(key);
-        report_repair_of(REPAIR_cached, caller, value, NULL);
+        tell_repaired(REPAIR_cached, caller, value, NULL);
         filed->state = value = NULL;
     }
     bool is_cut = filed && filed->is_cut;
@@ -336,7 +336,7 @@ void *keys_get(const void *key, const void *caller) {
         filed->is_emptied = false;
         if (!value && options_repairs(REPAIR_cached)) {
             /* not where it was emptied: pybind11 does so itself, right after */
-            report_repair_of(REPAIR_cached, caller, filed->died, NULL);
+            tell_repaired(REPAIR_cached, caller, filed->died, NULL);
         }
     }
     if (value && interp_is_finalizing()) {
@@ -346,7 +346,7 @@ void *keys_get(const void *key, const void *caller) {
         PyThreadState *own = value ? attached_instead_of(me, filed, value) : settle_own_state(me);
         if (own) {
             if (value || makes_second(known, caller)) {
-                report_repair_of(REPAIR_share, caller, own, value);
+                tell_repaired(REPAIR_share, caller, own, value);
             }
             value = own;
         }

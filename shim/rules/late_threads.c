@@ -4,11 +4,10 @@
 #include <unistd.h>
 
 #include "cpython/real.h"
-#include "diagnose/report.h"
-#include "journal/journal.h"
 #include "process/options.h"
 #include "rules/final_state.h"
 #include "rules/reconcile.h"
+#include "rules/tell.h"
 #include "system/dlsym_hook.h"
 #include "system/elf.h"
 #include "system/unwinding.h"
@@ -19,8 +18,8 @@
  * looks at the kernel's id of a thread, which is 0 now, before it signals one (setuid, pthread_kill). Python 3.14 parks such
  * threads for good instead, so that a C++ static's destructor that joins one never ends (pybind11 #1446). */
 static _Noreturn void end_without_unwinding(const void *caller) {
-    report_repair(REPAIR_finalize, caller);
-    journal_thread_vanishes();
+    tell_repaired(REPAIR_finalize, caller, NULL, NULL);
+    tell_vanishes();
     for (;;) {
         syscall(SYS_exit, 0);
     }
@@ -74,7 +73,7 @@ void reconcile_before_pthread_exit(const void *caller) {
     if (options.mode == MODE_REPAIR) {
         unless_it_can_be_unwound(caller);
     } else if (unwind_meets_code(is_inside, &outside)) {
-        report_tell(REPORT_WOULD_REPAIR, (enum report_kind)REPAIR_finalize, outside ? outside : caller, NULL, NULL);
+        tell_would_unwind(outside ? outside : caller);
     }
 }
 

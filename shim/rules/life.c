@@ -2,24 +2,18 @@
 #include "cpython/counter.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/leftover_states.h"
-#include "diagnose/report.h"
 #include "process/options.h"
-#include "rules/lifecycle.h"
 #include "rules/nesting.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
+#include "rules/tell.h"
 #include "states/registry.h"
 #include "states/taken.h"
 
 /* ---- thread states ---------------------------------------------------------------------------------------------- */
 
 PyThreadState *reconcile_new(PyInterpreterState *interp) {
-    PyThreadState *state;
-    if (lifecycle_new(interp, &state)) {
-        return state;
-    }
-    state = real.PyThreadState_New(interp);
+    PyThreadState *state = real.PyThreadState_New(interp);
     if (state) {
         reconcile_made(state);
     }
@@ -42,9 +36,6 @@ void reconcile_made(PyThreadState *state) {
 
 /* Clear runs arbitrary destructors, and pybind11 calls it with a count of 0: no plain Ensure/Release meanwhile. */
 void reconcile_clear(PyThreadState *state) {
-    if (lifecycle_clear(state)) {
-        return;
-    }
     struct owner *me = owner_enter();
     PyThreadState *outer = me ? me->clearing : NULL; /* Clear may be called by destructors in a Clear */
     if (me && state && state == me->alias) {
@@ -83,7 +74,7 @@ void reconcile_state_ends(PyThreadState *state, bool may_be_elsewhere) {
 }
 
 void reconcile_state_ended(PyThreadState *state) {
-    leftover_died(state);
+    tell_freed(state);
     struct owner *me = owner_enter();
     if (me) {
         keys_state_died(me, state);
@@ -103,9 +94,6 @@ static bool delete_state(PyThreadState *state) {
 }
 
 void reconcile_delete(PyThreadState *state, const void *caller) {
-    if (lifecycle_delete(state)) {
-        return;
-    }
     struct owner *me = owner_enter();
     if (!me || !state) {
         real.PyThreadState_Delete(state);
@@ -118,15 +106,12 @@ void reconcile_delete(PyThreadState *state, const void *caller) {
     PyThreadState *in_slot = slot_get();
     reconcile_state_ends(state, is_known_elsewhere(me, state, in_slot == state));
     if (delete_state(state)) {
-        report_repair_of(REPAIR_moved, caller, in_slot, state);
+        tell_repaired(REPAIR_moved, caller, in_slot, state);
     }
     reconcile_state_ended(state);
 }
 
 void reconcile_delete_current(const void *caller) {
-    if (lifecycle_delete_current()) {
-        return;
-    }
     struct owner *me = owner_enter();
     PyThreadState *current = me ? owner_attached(me) : NULL;
     if (!current) {

@@ -6,9 +6,9 @@
  * From 3.12 on there is no GIL without a state: whoever attaches one takes it, PyThreadState_Swap too. Nothing is to be done. */
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/report.h"
 #include "process/options.h"
 #include "rules/reconcile.h"
+#include "rules/tell.h"
 #include "states/taken.h"
 
 /* Up to 3.11: the state that was attached still when a thread gave the GIL by ReleaseLock. Who takes it by AcquireLock, on
@@ -68,7 +68,7 @@ void reconcile_acquire_lock(const void *caller) {
         }
     }
     if (is_repaired) {
-        report_repair_of(REPAIR_oldlock, caller, NULL, NULL);
+        tell_repaired(REPAIR_oldlock, caller, NULL, NULL);
     }
     owner_leave(me);
 }
@@ -80,7 +80,7 @@ bool reconcile_attach_given(struct owner *me, PyThreadState *state, const void *
     me->untaken = NULL;
     real.PyEval_AcquireLock();
     if (real.PyThreadState_GetUnchecked) { /* 3.12 lets it pass */
-        report_repair_of(REPAIR_oldlock, caller, state, NULL);
+        tell_repaired(REPAIR_oldlock, caller, state, NULL);
     }
     owner_leave(owner_self());
     return true;
@@ -90,7 +90,7 @@ void reconcile_release_lock(const void *caller) {
     struct owner *me = owner_enter();
     if (me && real.PyInterpreterState_Get && options_repairs(REPAIR_oldlock) && !interp_current() &&
         (interp_slot_follows || taken_without_state(me))) {
-        report_repair_of(REPAIR_oldlock, caller, NULL, NULL);
+        tell_repaired(REPAIR_oldlock, caller, NULL, NULL);
         taken_is_over(me);
         if (!interp_slot_follows) {
             reconcile_drop_bare_gil(slot_get());

@@ -1,11 +1,9 @@
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/leftover_states.h"
-#include "diagnose/report.h"
-#include "journal/journal.h"
 #include "process/options.h"
 #include "rules/reconcile.h"
 #include "rules/settle.h"
+#include "rules/tell.h"
 #include "states/registry.h"
 #include "states/taken.h"
 
@@ -50,12 +48,6 @@ void reconcile_drop_bare_gil(PyThreadState *state) {
     }
 }
 
-/* Libc calls this: who is to blame is who attached last, where that is noted. */
-static const void *last_caller(void) {
-    struct journal_now now = journal_now();
-    return now.phase == JOURNAL_HOLDS ? now.caller : NULL;
-}
-
 static void give_back(struct owner *me) {
     if (options.mode != MODE_REPAIR || !interp_is_initialized() || interp_is_finalizing()) {
         return;
@@ -64,12 +56,12 @@ static void give_back(struct owner *me) {
     if (may_be_anothers(me, state) || (!state && !taken_without_state(me))) {
         return;
     }
-    leftover_died(state); /* it is told with the GIL */
+    tell_freed(state); /* it is told with the GIL */
     if (!options_repairs(REPAIR_orphan)) {
-        report_tell(REPORT_DEADLOCK_FOLLOWS, REPORT_ends_with_gil, last_caller(), state, NULL);
+        tell_ends_with_gil(state, tell_last_attacher());
         return;
     }
-    const void *caller = last_caller();
+    const void *caller = tell_last_attacher(); /* libc calls this: who is to blame is who attached last */
     if (state) {
         if (!interp_slot_follows) {
             /* It lives on, and is in no slot from now on: whoever attaches it next has it for himself. (2.7 files what libraries
@@ -80,11 +72,10 @@ static void give_back(struct owner *me) {
     } else {
         reconcile_drop_bare_gil(slot_get());
     }
-    report_repair_of(REPAIR_orphan, caller, state, NULL);
+    tell_repaired(REPAIR_orphan, caller, state, NULL);
 }
 
 void reconcile_thread_ends(struct owner *me, bool is_last) {
-    leftover_thread_ends(is_last);
     if (is_last) {
         keys_thread_ends(me);
         give_back(me);

@@ -1,9 +1,9 @@
 #include "rules/settle.h"
+#include "rules/tell.h"
 
 #include "cpython/bound.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
-#include "diagnose/report.h"
 #include "process/options.h"
 #include "states/registry.h"
 
@@ -42,7 +42,7 @@ static void note_override(struct owner *me, PyThreadState *state, PyThreadState 
     }
     me->override = state;
     me->override_as = (uint8_t)kind;
-    report_repair_of(kind, caller, state, in_slot);
+    tell_repaired(kind, caller, state, in_slot);
 }
 
 /* It was in this thread's slot, until it went to another thread for a while. */
@@ -135,7 +135,7 @@ void settle_after_attach(PyThreadState *state, const void *caller) {
         me->override_is_guest = is_guest;
         me->override = state;
         me->override_as = REPAIR_moved;
-        report_repair_of(REPAIR_moved, caller, state, in_slot);
+        tell_repaired(REPAIR_moved, caller, state, in_slot);
     }
 }
 

@@ -16,6 +16,7 @@
 #include "diagnose/summary.h"
 #include "diagnose/suppress.h"
 #include "diagnose/timeline.h"
+#include "hooks/tell.h"
 #include "journal/journal.h"
 #include "process/background.h"
 #include "process/options.h"
@@ -200,7 +201,7 @@ __attribute__((constructor)) static void start(void) {
         options.mode = MODE_OFF;
         report_line("warning: no thread-specific key left: nothing is repaired");
     }
-    owner_before_end = reconcile_thread_ends;
+    owner_before_end = tell_thread_ends;
     owner_interpreter_ended =
         options.mode == MODE_REPAIR && options_repairs(REPAIR_finalize) ? reconcile_after_finalize : NULL;
     owner_without_record = slot_without_room = tell_no_room;

@@ -18,7 +18,7 @@ unit_sources_registry := shim/states/registry.c shim/process/locks.c
 unit_sources_elf := shim/system/elf.c shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/text.c
 unit_sources_redirect := shim/system/redirect.c shim/system/elf.c shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/text.c
 unit_sources_nesting := shim/rules/nesting.c shim/states/blocks.c shim/system/list.c
-unit_sources_lifecycle := shim/rules/lifecycle.c shim/states/taken.c
+unit_sources_lifecycle := shim/hooks/lifecycle.c shim/states/taken.c
 unit_sources_two_states := shim/hooks/two_states.c
 unit_sources_owner := shim/states/owner.c shim/states/dead_states.c shim/states/owner_pool.c shim/states/owner_states.c shim/states/taken.c shim/states/blocks.c shim/system/list.c shim/states/registry.c shim/process/locks.c shim/process/options.c shim/system/path.c shim/system/text.c
 

@@ -1,6 +1,6 @@
 /* lifecycle.c: when a call need not go by the rules, and what it leaves behind. No Python is needed: CPython is a slot, an
  * attached state, and what a test has it do meanwhile; the rules just note that they were asked. */
-#include "rules/lifecycle.h"
+#include "hooks/lifecycle.h"
 
 #include <string.h>
 

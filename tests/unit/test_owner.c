@@ -79,6 +79,9 @@ bool interp_is_alive(const PyThreadState *state) {
 PyThreadState *slot_get(void) {
     return slot;
 }
+bool slot_goes_by_ident(void) {
+    return false;
+}
 void slot_learn(void) {
 }
 const void *slot_in_tls(void) {

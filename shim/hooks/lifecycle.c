@@ -1,4 +1,4 @@
-#include "rules/lifecycle.h"
+#include "hooks/lifecycle.h"
 
 #include "cpython/real.h"
 #include "diagnose/leftover_states.h"

@@ -6,7 +6,7 @@
  * freed, or the GIL is held without it. The record says so, and the thread takes the long way meanwhile; but it remembers
  * that it was settled until the first rule is asked (owner_fast.aside), and is so again afterwards if none was.
  *
- * The wrappers of a plain thread come here at once; where calls are recorded, the rules look here first. Each returns false,
+ * The wrappers of a plain thread come here at once; where calls are recorded, the recorder asks here before the rules. Each returns false,
  * with nothing changed, if the call has to go by the rules. No locks but the registry's; none is async-signal-safe. */
 #pragma once
 
