@@ -69,7 +69,7 @@ names_guard_last() {
 names_unseen() {
     python_from 3 || return 0
     stalls "$1" 'gilshim:   advice:'
-    first_line "*stall: deadlock between libengine.so and libstore.so: thread * waits for the GIL (in CPython's own loop, below libengine.so!run_callback+0x*) and has the mutex that thread *, which holds the GIL, waits for (in libstore.so!store_lock+0x*)"
+    first_line "*stall: deadlock between libengine.so and libstore.so: thread * waits for the GIL (in the interpreter's eval loop, below libengine.so!run_callback+0x*) and has the mutex that thread *, which holds the GIL, waits for (in libstore.so!store_lock+0x*)"
 }
 
 @test "a thread that lost the GIL in CPython's own loop, with a mutex in its hands" {
@@ -93,7 +93,7 @@ names_never() {
 names_python_thread() {
     python_from 3 || return 0
     stalls python_thread 'gilshim:   advice:'
-    first_line "*stall: libstore.so has the GIL: thread * has waited for the GIL for * s (in CPython's own loop); thread * holds it (in libstore.so!store_sleep+0x*)"
+    first_line "*stall: libstore.so has the GIL: thread * has waited for the GIL for * s (in the interpreter's eval loop); thread * holds it (in libstore.so!store_sleep+0x*)"
     has_python_stack '*File "*stall.py", line * in hold'
 }
 
@@ -133,7 +133,7 @@ assert any(sys.argv[2] in line for line in holder["python_stack"]) if sys.argv[2
 
 @test "a stall goes on: told at doubled times, in one line while nothing moves" {
     use_python static || use_python shared
-    stalls lock_order 's now, nothing has moved'
+    stalls lock_order 'nothing has moved for '
     [ "$(count_lines '*native stack of the holder*')" -eq 1 ]
 }
 

@@ -41,7 +41,7 @@ python_stack_is_hidden() {
 # has_python_stack FRAME: the report has the holder's Python stack with that line, or says why not.
 has_python_stack() {
     if python_stack_is_hidden; then
-        has_line '*Python stack of the holder: not *this CPython has no function for it'
+        has_line '*Python stack of the holder: not available: this interpreter is stripped*'
     else
         has_line "$1"
     fi

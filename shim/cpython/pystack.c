@@ -46,7 +46,7 @@ const char *pystack_take(PyThreadState *state, char *buffer, size_t capacity) {
     struct dump what = {find_dump(), state};
     buffer[0] = '\0';
     if (!what.function || !state) {
-        return state ? "this CPython has no function for it" : "no state";
+        return state ? "this interpreter is stripped, or too old" : "no state";
     }
     long length = snapshot_run(dump, &what, buffer, capacity - 1);
     buffer[length > 0 ? length : 0] = '\0';

@@ -79,7 +79,7 @@ static void add_origin(struct text *text, const struct report *report, const PyT
     bool is_found = is_moved ? journal_find_attach_by_others(report->tid, state, &event, &index)
                              : journal_find_attach(state, &event, &index);
     if (!is_found || !journal_read_thread(index, &thread)) {
-        text_add(text, was_attached_unseen(report, state) ? " attached by CPython itself" : "");
+        text_add(text, was_attached_unseen(report, state) ? " attached by the interpreter" : "");
         return;
     }
     text_add(text, event.kind == JOURNAL_NEW ? " made by tid " : " owned by tid ");

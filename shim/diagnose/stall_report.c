@@ -56,7 +56,7 @@ static void add_waiting_call(struct text *text, const struct picture *picture, s
     const struct waiter *waiter = &picture->waiters[index];
     const void *place = wait_graph_place_of_waiter(picture, index);
     text_add(text, "(");
-    text_add(text, waiter->is_unseen ? "in CPython's own loop" : call_name(waiter->call));
+    text_add(text, waiter->is_unseen ? "in the interpreter's eval loop" : call_name(waiter->call));
     if (place) {
         text_add(text, waiter->is_unseen ? ", below " : ", called by ");
         symbol_add(text, place);
@@ -224,7 +224,7 @@ static void tell_stack(const struct stack *stack, const char *whose) {
         text_add(&text, stack->reason);
         text_add(&text, ")");
     } else if (stack->source == STACK_NONE) {
-        text_add(&text, ": not to be had, ");
+        text_add(&text, ": not available: ");
         text_add(&text, stack->reason ? stack->reason : "?");
     }
     report_line(text_end(&text));
@@ -244,7 +244,7 @@ static void tell_waiter(const struct picture *picture, size_t index, uint64_t no
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "  waits: ");
     add_waiter(&text, waiter);
-    text_add(&text, waiter->is_unseen ? ", found so at every look for " : " for ");
+    text_add(&text, waiter->is_unseen ? ", for at least " : " for ");
     add_seconds(&text, now - waiter->since);
     text_add(&text, " ");
     add_waiting_call(&text, picture, index);
@@ -313,7 +313,7 @@ static void tell_holder(const struct picture *picture, uint64_t now) {
         add_seconds(&text, now > since ? now - since : 0);
         text_add(&text, " ago");
     } else {
-        text_add(&text, ", attached by CPython itself; since when is not known");
+        text_add(&text, ", attached by the interpreter, time unknown");
     }
     report_line(text_end(&text));
     if (!picture->has_holder_look) {
@@ -335,7 +335,7 @@ static void tell_python_stack(PyThreadState *state, const char *whose) {
     text_add(&text, "    Python stack of ");
     text_add(&text, whose);
     if (reason) {
-        text_add(&text, ": not to be had, ");
+        text_add(&text, ": not available: ");
         text_add(&text, reason);
     }
     report_line(text_end(&text));
@@ -404,9 +404,8 @@ void stall_report(const struct picture *picture, uint64_t now, bool is_repeated)
         add_circle(&text, picture);
     }
     if (is_repeated) {
-        text_add(&text, "; for ");
+        text_add(&text, "; nothing has moved for ");
         add_seconds(&text, now - picture->waiters[0].since);
-        text_add(&text, " now, nothing has moved");
         report_line(text_end(&text));
         return;
     }

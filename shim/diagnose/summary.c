@@ -144,7 +144,7 @@ static void put_interpreter(void) {
     put_wrapped(&line, text_end(&text), "/");
     start(&line, "functions    ");
     text_add_decimal(&line.text, real_status.bound);
-    text_add(&line.text, " bound, ");
+    text_add(&line.text, " intercepted, ");
     text_add_decimal(&line.text, real_status.missing);
     text_add(&line.text, " not in this version");
     put(&line);
@@ -288,11 +288,11 @@ static void put_left(void) {
     text_add_decimal(&line.text, left.seen);
     text_add(&line.text, " seen, ");
     text_add_decimal(&line.text, left.alive);
-    text_add(&line.text, " left");
+    text_add(&line.text, " still alive");
     if (left.holding || left.waiting) {
         text_add(&line.text, " (");
         text_add_decimal(&line.text, left.holding);
-        text_add(&line.text, " in the GIL, ");
+        text_add(&line.text, " holding the GIL, ");
         text_add_decimal(&line.text, left.waiting);
         text_add(&line.text, " waiting)");
     }

@@ -44,12 +44,15 @@ static void print_functions(void) {
     struct text text = line_start(buffer, sizeof buffer);
     text_add(&text, "functions: ");
     text_add_decimal(&text, real_status.bound);
-    text_add(&text, real_status.binding == REAL_STATIC ? " bound by export redirection, "
-                                                       : " bound by preload order and export redirection, ");
+    text_add(&text, real_status.binding == REAL_STATIC ? " intercepted by export redirection, "
+                                                       : " intercepted by preload order and export redirection, ");
     text_add_decimal(&text, real_status.missing);
-    text_add(&text, " not in this version, ");
-    text_add_decimal(&text, real_status.given_back);
-    text_add(&text, " of CPython's own calls given back");
+    text_add(&text, " not in this version");
+    if (real_status.given_back) {
+        text_add(&text, ", ");
+        text_add_decimal(&text, real_status.given_back);
+        text_add(&text, " calls inside CPython left direct");
+    }
     print(&text);
 }
 
@@ -76,7 +79,7 @@ static void print_repairs(void) {
         text_add(&text, reason ? ": not available: " : ": available");
         text_add(&text, reason ? reason : "");
         if (!reason && interp_slot_follows && (repair == REPAIR_duplicate || repair == REPAIR_subinterp)) {
-            text_add(&text, " (this version does it by itself)");
+            text_add(&text, " (not needed: this Python handles it)");
         }
         if (!reason && repair == REPAIR_held && !counter_is_known()) {
             text_add(&text, " (without gilstate_counter's place: the end of a block is guessed)");

@@ -48,7 +48,7 @@ static void tell_binding(void) {
     text_add_decimal(&text, real_status.redirected);
     text_add(&text, " exports redirected, ");
     text_add_decimal(&text, real_status.given_back);
-    text_add(&text, " internal calls given back, ");
+    text_add(&text, " calls inside CPython left direct, ");
     text_add_decimal(&text, real_status.missing);
     text_add(&text, " not in this version");
     report_line(text_end(&text));

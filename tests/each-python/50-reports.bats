@@ -193,7 +193,7 @@ thread.join()"
     # CPython's own threads attach their state unseen.
     shape held
     SHIM_OPTIONS=verbosity=1:history=16 works_with "${command[@]}"
-    has_line "==*== gilshim: repaired held: * over tstate 0x* attached by CPython itself"
+    has_line "==*== gilshim: repaired held: * over tstate 0x* attached by the interpreter"
 }
 
 @test "mode=strict ends at the first thing that would be repaired, with exitcode= or 66" {

@@ -13,7 +13,7 @@ load ../stalls
 @test "a holder that no library has met before is named, and a waiter that none has" {
     python_before 3.6 && return
     stalls python_thread 'gilshim:   advice:'
-    first_line "*stall: *thread * has waited for the GIL for * s (in CPython's own loop*); thread * holds it (in libstore.so!store_sleep+0x*)"
+    first_line "*stall: *thread * has waited for the GIL for * s (in the interpreter's eval loop*); thread * holds it (in libstore.so!store_sleep+0x*)"
 }
 
 @test "the holder's Python stack is shown, or why not" {
