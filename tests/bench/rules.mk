@@ -4,7 +4,7 @@ bench: $(library)	## what the shim costs: pairs of calls, in time
 	$(Q)CC='$(CC)' tests/bench/run $(BENCH) $(library)
 bench-instructions: $(library)	## the same in instructions, which no busy machine changes
 	$(Q)CC='$(CC)' tests/bench/instructions $(BENCH) $(library)
-bench-callbacks: $(library)	## call-backs of ctypes, cffi, sqlite3, pybind11, Boost.Python, Cython, SWIG
+bench-callbacks: $(library)	## call-backs of ctypes, cffi, sqlite3, pybind11, Boost.Python, Cython, SWIG, PyO3
 	$(Q)CC='$(CC)' CXX='$(CXX)' tests/bench/callbacks $(BENCH) $(library)
 bench-programs: $(library)	## whole programs, many threads, many states (BENCH='--plot cost.svg')
 	$(Q)CC='$(CC)' tests/bench/programs $(BENCH) $(library)

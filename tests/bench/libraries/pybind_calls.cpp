@@ -2,7 +2,7 @@
 #include <pybind11/pybind11.h>
 namespace py = pybind11;
 
-PYBIND11_MODULE(pybind_calls, module) {
+PYBIND11_MODULE(NAME, module) {
     module.def("call", [](py::object function, int count) {
         py::gil_scoped_release released;
         for (int i = 0; i < count; i++) {
