@@ -1,7 +1,7 @@
 /* void __morestack(void (*body)(void *), void *argument, void *top, const void **host)
  *
- * The name is that of gcc's -fsplit-stack for what continues a stack elsewhere: debuggers go on through a function of this
- * name although the frames beneath are not at higher addresses. */
+ * gcc's -fsplit-stack uses this name for the function that continues a stack elsewhere. Debuggers unwind through a
+ * function of this name even though the frames beneath it are not at higher addresses. */
 
 #if defined(__x86_64__)
 
@@ -17,7 +17,7 @@ __morestack:
     .cfi_offset %rbp, -16
     movq    %rsp, %rbp
     .cfi_def_cfa_register %rbp
-    pushq   %rbx                        /* for those who look for what they hold (aside_host_stack) */
+    pushq   %rbx                        /* for callers of aside_host_stack, who look for what they hold */
     pushq   %r12
     pushq   %r13
     pushq   %r14
@@ -50,7 +50,7 @@ __morestack:
     .cfi_offset x30, -88
     mov     x29, sp
     .cfi_def_cfa_register x29
-    stp     x19, x20, [sp, #16]         /* for those who look for what they hold (aside_host_stack) */
+    stp     x19, x20, [sp, #16]         /* for callers of aside_host_stack, who look for what they hold */
     stp     x21, x22, [sp, #32]
     stp     x23, x24, [sp, #48]
     stp     x25, x26, [sp, #64]

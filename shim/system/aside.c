@@ -7,20 +7,22 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { GUARD = 4096 * 16 /* a page, with the largest that Linux has on our processors */ };
+enum { GUARD = 4096 * 16 /* one page of the largest size that Linux has on our processors */ };
 
-/* aside.S: calls body(argument) on the stack that ends at `top`, having stored the stack pointer in *host. */
+/* In aside.S. Stores the stack pointer in *host, then calls body(argument) on the stack that ends at `top`. */
 void __morestack(void (*body)(void *), void *argument, void *top, const void **host)
     __attribute__((visibility("hidden")));
 
-/* The stack that the thread is on, if its stack pointer is in it: a handler of a fault may have left it by longjmp. */
+/* The stack set aside for this thread. The thread is on it only if its stack pointer lies in it: a handler of a fault
+ * may have left it by longjmp. */
 static __thread struct {
     uintptr_t base;
     const void *host;
     bool is_ours; /* a thread of our own */
 } self __attribute__((tls_model("initial-exec")));
 
-/* For a process that gets no more memory. Taken by the process with this pid: a fork child has it back. */
+/* Used when the process gets no more memory. reserve_taken_by is the pid of the process that uses it, so a fork child
+ * finds it free. */
 static char reserve[ASIDE_SIZE] __attribute__((aligned(64)));
 static pid_t reserve_taken_by;
 
@@ -36,7 +38,7 @@ void aside_not_needed(void) {
     self.is_ours = true;
 }
 
-/* The lowest address of a stack; NULL: there is none. */
+/* Returns the lowest address of a stack, or NULL if there is none. */
 static char *take(void) {
     char *pages = mmap(NULL, GUARD + ASIDE_SIZE, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);

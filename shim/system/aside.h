@@ -1,7 +1,7 @@
-/* Work that takes much stack, on a stack of its own: a report, a summary, a walk through the frames. The thread may be the
- * host's, with PTHREAD_STACK_MIN, a coroutine's few KiB, or at the end of its stack already; what gilshim does there must
- * fit into the 4 KiB that tests/61-small-stacks.bats measures. Files whose frames are on hosts' stacks are compiled with
- * -Wframe-larger-than (Makefile). */
+/* Runs work that takes much stack on a stack of its own: a report, a summary, a walk through the frames. The calling
+ * thread may be the host's, with a stack of PTHREAD_STACK_MIN. It may run a coroutine with a few KiB, or be at the end
+ * of its stack already. What gilshim does on such a stack must fit into the 4 KiB that tests/61-small-stacks.bats
+ * measures. Files whose frames are on hosts' stacks are compiled with -Wframe-larger-than (Makefile). */
 #pragma once
 
 #include <stdbool.h>
@@ -9,15 +9,16 @@
 
 enum { ASIDE_SIZE = 128 * 1024 };
 
-/* Calls `body(argument)` on fresh pages, or right here where the thread is on such already or is one of our own. Meanwhile
- * signals are blocked, but for those that a fault raises, and cancellation is off: no handler of the host's runs there, and
- * nothing leaves by another way than it came. The unwinder and debuggers see the host's frames beneath. False: there is no
- * memory for it, and body was not called. errno is left as it was. Takes no lock. Async-signal-safe, as far as `body` is. */
+/* Calls `body(argument)` on fresh pages, or on the current stack if the thread is on such pages already or is one of
+ * our own. On fresh pages, all signals are blocked except those that a fault raises, and cancellation is disabled: no
+ * other handler of the host's runs there, and no cancellation unwinds the stack. The unwinder and debuggers see the
+ * host's frames beneath. Returns false, without calling `body`, if there is no memory. Preserves errno, except when
+ * `body` runs on the current stack. Takes no lock. Async-signal-safe if `body` is. */
 bool aside_run(void (*body)(void *argument), void *argument);
 
-/* For threads of our own: their stacks are large enough, aside_run need not leave them. */
+/* Marks the calling thread as one of our own. Its stack is large enough, so aside_run need not leave it. */
 void aside_not_needed(void);
 
-/* Where the host's own stack ends, while the thread is aside: the registers that a function must leave as they were are
- * saved from there on, and above them are the host's frames. NULL: it is not aside. Async-signal-safe. */
+/* Returns where the host's own stack ends while the thread is aside, or NULL if it is not aside. The callee-saved
+ * registers are stored from that address on, and the host's frames are above them. Async-signal-safe. */
 const void *aside_host_stack(void);

@@ -48,7 +48,7 @@ static int64_t take_sleb(struct cursor *from) {
     return (int64_t)value;
 }
 
-/* DW_EH_PE_*: the low four bits are the format, the next three what it is relative to. */
+/* DW_EH_PE_*: the low four bits give the format, the next three give what the value is relative to. */
 static bool take_encoded(struct cursor *from, uint8_t encoding, uintptr_t data_base, uintptr_t *value) {
     uintptr_t place = (uintptr_t)from->at;
     switch (encoding & 0x0f) {
@@ -157,7 +157,7 @@ static bool read_entry(const uint8_t *at, struct entry *entry) {
 
 /* .eh_frame_hdr has a sorted table of all functions. */
 static bool find_entry(const uint8_t *header, uintptr_t address, struct entry *entry) {
-    enum { TABLE_ENCODING = 0x3b /* data-relative, four bytes: all that linkers write */ };
+    enum { TABLE_ENCODING = 0x3b /* data-relative, four bytes: the only one that linkers write */ };
     struct cursor from = {header + 4, header + 64};
     uintptr_t unused, count;
     if (header[0] != 1 || header[3] != TABLE_ENCODING || !take_encoded(&from, header[1], (uintptr_t)header, &unused) ||
@@ -228,7 +228,7 @@ struct machine {
     uintptr_t location;
 };
 
-/* The operations with eight bits; false: one that is not known. */
+/* Runs an operation that uses all eight bits. Returns false if it is unknown, or has no remembered row to use. */
 static bool run_plain(struct machine *machine, const struct entry *entry, struct cursor *code, uint8_t operation) {
     struct row *row = &machine->row;
     uint64_t number;
@@ -299,7 +299,7 @@ static bool run_plain(struct machine *machine, const struct entry *entry, struct
     }
 }
 
-/* Up to the row of `address`. */
+/* Runs the instructions up to the row of `address`. Returns false if one of them can't be run. */
 static bool run(struct machine *machine, const struct entry *entry, struct cursor code, uintptr_t address) {
     while (code.at < code.end && machine->location <= address) {
         uint8_t operation = *code.at++;
@@ -348,7 +348,8 @@ static bool register_of(const struct cfi_frame *frame, uint64_t number, uintptr_
     return true;
 }
 
-/* What glibc and the kernel write, for the frames of signal handlers. */
+/* Evaluates a DWARF expression, with the operations that glibc and the kernel use for the frames of signal handlers.
+ * Returns false for any other operation, and if a register or a word of memory is not known. */
 static bool evaluate(const struct cfi_frame *frame, struct cursor code, reader *read, const uintptr_t *first,
                      uintptr_t *result) {
     uintptr_t stack[8];
@@ -400,7 +401,7 @@ static bool find_value(const struct cfi_frame *frame, const struct rule *rule, u
     }
 }
 
-/* With pointer authentication the return address's upper bits are a signature. */
+/* With pointer authentication, the upper bits of a return address are a signature. */
 static uintptr_t without_signature(uintptr_t address) {
 #if defined(__aarch64__)
     return address & 0x0000ffffffffffffu;
@@ -448,7 +449,7 @@ static enum cfi_result step(struct cfi_frame *frame, const struct entry *entry, 
     return CFI_STEPPED;
 }
 
-/* All of it inside the visit: afterwards the object may be unloaded. */
+/* All the work is done inside the visit, because the object may be unloaded afterwards. */
 struct search {
     uintptr_t address;
     struct cfi_frame *frame;

@@ -1,8 +1,8 @@
-/* Call frame information (.eh_frame, DWARF 4 section 6.4 with the GNU encodings): who called a function whose place and
- * stack pointer are known, in any thread, from outside. libgcc's unwinder only walks the stack of its caller.
+/* Call frame information (.eh_frame, DWARF 4 section 6.4 with the GNU encodings). Finds the caller of a function whose
+ * pc and stack pointer are known, in any thread, from outside. libgcc's unwinder only walks the stack of its caller.
  *
- * What registers hold other than the stack pointer is not known to begin with; a frame that needs one is a dead end, unless
- * a frame inside it has saved the register. No malloc; takes the loader's lock (dl_iterate_phdr). */
+ * At first, the stack pointer is the only register whose value is known. A frame that needs another register is a dead
+ * end, unless a frame inside it has saved that register. No malloc. Takes the loader's lock (dl_iterate_phdr). */
 #pragma once
 
 #include <stdbool.h>
@@ -16,25 +16,27 @@ enum { CFI_STACK = 7, CFI_RETURN = 16, CFI_REGISTERS = 17 };
 
 struct cfi_frame {
     uintptr_t pc;
-    bool is_call;   /* pc is behind a call instruction, which may be the function's last */
-    uint64_t known; /* bit N: register N, in DWARF's numbers */
+    bool is_call;   /* pc follows a call instruction, which may be the function's last */
+    uint64_t known; /* bit N: the value of register N is known, in DWARF's numbering */
     uintptr_t values[CFI_REGISTERS];
 };
 
 enum cfi_result { CFI_STEPPED, CFI_OUTERMOST, CFI_LOST };
 
-/* From a frame to its caller's. `read`: a word of the stack; false: it can't be read. *function: where the function of the
- * frame that was left begins, 0 if that is not known. `frame` is as it was unless CFI_STEPPED. */
+/* Steps from a frame to its caller's. `read` reads a word of the stack and returns false if it can't. *function
+ * receives the start of the function whose frame was left, or 0 if that is not known. `frame` changes only if the
+ * result is CFI_STEPPED. */
 enum cfi_result cfi_step(struct cfi_frame *frame, bool (*read)(uintptr_t address, uintptr_t *word),
                          uintptr_t *function);
 
-/* How a function's frame lies on the stack while it is at `pc`. */
+/* The layout of a function's frame on the stack when it is at `pc`. */
 struct cfi_shape {
-    uintptr_t function; /* where it begins */
-    bool is_outermost;  /* nobody has called it */
+    uintptr_t function; /* its start */
+    bool is_outermost;  /* it has no caller */
     bool is_by_stack;   /* its frame ends `size` bytes above the stack pointer */
     uintptr_t size;
 };
 
-/* False: it is not known. */
+/* Fills `shape` for the function at `pc`; `is_call` is as in struct cfi_frame. Returns false if the function is not
+ * known. */
 bool cfi_shape(uintptr_t pc, bool is_call, struct cfi_shape *shape);

@@ -6,7 +6,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* Below what select() takes, and few enough that the kernel's table stays small. */
+/* Numbers below the limit of select(), and low enough that the kernel's table stays small. */
 enum { HIGHEST = 1024, ROOM = 64 };
 
 static int move_up(int fd) {
@@ -23,7 +23,7 @@ static int move_up(int fd) {
     return moved;
 }
 
-/* 0, or the errno for a file that is there and that is not to be written to. */
+/* Returns 0 if the existing file may be written to, or the errno that says why not. */
 static int objection(const struct stat *status) {
     if (S_ISCHR(status->st_mode)) {
         return 0;
@@ -34,7 +34,8 @@ static int objection(const struct stat *status) {
     return status->st_uid != geteuid() ? EPERM : status->st_nlink != 1 ? EMLINK : 0;
 }
 
-/* A device's name that was mistyped: nobody wants a file there. */
+/* Returns true for a path in /dev (except /dev/shm), /proc or /sys. A file that does not exist there is a mistyped name
+ * of a device: nobody wants a new file there. */
 static bool is_among_devices(const char *path) {
     static const char *const folders[] = {"/dev/", "/proc/", "/sys/"};
     static const char memory[] = "/dev/shm/";
@@ -51,13 +52,14 @@ static bool take(struct descriptor *descriptor, const char *path, int flags, boo
         errno = ENODEV;
         return false;
     }
-    /* A FIFO could come there between the look and this: it must not make us wait. 0600: messages name paths and threads. */
+    /* O_NONBLOCK: a FIFO may have been put there since the check, and must not make us wait. 0600: messages name paths
+     * and threads. */
     int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | flags, 0600);
     struct stat status;
     if (fd < 0) {
         return false;
     }
-    /* Of a file that was made just now the owner may be another: NFS makes root nobody. */
+    /* A new file is not checked, because its owner may be another user: NFS maps root to nobody. */
     int error = fstat(fd, &status) != 0 ? errno : is_new ? 0 : objection(&status);
     if (error) {
         close(fd);
@@ -68,7 +70,7 @@ static bool take(struct descriptor *descriptor, const char *path, int flags, boo
     return true;
 }
 
-/* Looked at before it is opened: that alone means something to a FIFO's reader, or to a tape. */
+/* Checks the file before opening it, because opening alone has an effect on a FIFO's reader or on a tape. */
 static bool take_existing(struct descriptor *descriptor, const char *path, int flags) {
     struct stat status;
     int error = lstat(path, &status) != 0 ? errno : objection(&status);
@@ -90,7 +92,7 @@ bool descriptor_append(struct descriptor *descriptor, const char *path) {
         if (take(descriptor, path, O_APPEND | O_CREAT | O_EXCL, true)) {
             return true;
         }
-        if (errno != EEXIST) { /* somebody has made it in between */
+        if (errno != EEXIST) { /* EEXIST: somebody has created it in between */
             return false;
         }
     }

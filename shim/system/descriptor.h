@@ -1,9 +1,9 @@
-/* A file of ours in a process that may close descriptors which it has not opened (daemons do), and get their numbers again for
- * files of its own: which must not be written to.
+/* A file of ours in a process that may close descriptors that it has not opened (daemons do). The process may then get
+ * the same number for a file of its own, which must not be written to.
  *
- * Its name can be foretold, and the folder may be everybody's: nothing that is there already is opened for writing but what
- * can only be ours (an ordinary file of the effective user's with no second name) and a device, and nothing is ever cut off. A
- * FIFO, which would make the host wait for a reader, is not opened at all. */
+ * The file's name can be foreseen, and its folder may be writable by everybody. So an existing file is opened for
+ * writing only if it is a character device, or if it can only be ours: an ordinary file of the effective user with no
+ * second name. No file is ever truncated. A FIFO is never opened, because it would make the host wait for a reader. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,20 +17,22 @@ struct descriptor {
     ino_t inode;
 };
 
-/* Opens the file, close-on-exec, and where there is room under a number that is out of the way: programs expect the lowest free
- * ones for their own. descriptor_append makes it, or goes on behind what is in it; descriptor_create only makes it: EEXIST, if
- * there is anything but a device or a folder. False: errno says why. Async-signal-safe, as all here. */
+/* Opens the file, close-on-exec. The descriptor gets a high number if there is room, because programs expect the lowest
+ * free numbers for their own files. descriptor_append creates the file, or appends to it. descriptor_create only
+ * creates it: it fails with EEXIST if anything exists there except a device, which it opens, or a folder (EISDIR).
+ * Returns false and sets errno on failure. All functions here are async-signal-safe. */
 bool descriptor_append(struct descriptor *descriptor, const char *path);
 bool descriptor_create(struct descriptor *descriptor, const char *path);
 
-/* Adds, in words, why the file could not be had: errno as these leave it. */
+/* Adds the reason for a failure in words. `error` is the errno that one of the functions here has set. */
 void descriptor_add_reason(struct text *text, int error);
 
-/* Whether its number still stands for that file. */
+/* Returns true if the number still refers to that file. */
 bool descriptor_is_ours(const struct descriptor *descriptor);
 
-/* Opens the file again for writing, if it is still the same one, after somebody has closed it. False: it can't be had. */
+/* Opens the file again for writing after somebody has closed it. Returns false and sets errno if it can't be opened, or
+ * if there is another file of that name by now (ESTALE). */
 bool descriptor_open_again(struct descriptor *descriptor, const char *path);
 
-/* Closes it, unless somebody else has the number by now. */
+/* Closes the descriptor, unless its number belongs to somebody else by now. Sets `fd` to -1. */
 void descriptor_close(struct descriptor *descriptor);

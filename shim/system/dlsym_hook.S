@@ -1,5 +1,5 @@
-/* The exported dlsym. It must be a jump: dlsym(RTLD_NEXT) and (RTLD_DEFAULT) go by the return address of their caller,
- * and compilers turn a tail call into a call under -O0, -fsanitize=thread, --coverage. */
+/* The exported dlsym. It must jump to the real one: dlsym(RTLD_NEXT) and dlsym(RTLD_DEFAULT) go by the return address
+ * of their caller, and compilers turn a tail call into a call under -O0, -fsanitize=thread and --coverage. */
 
 #if defined(__x86_64__)
 
@@ -11,7 +11,7 @@ dlsym:
     endbr64
     testq   %rsi, %rsi
     je      1f
-    cmpb    $'P', (%rsi)                /* a byte at a time: "" may be the last of a page */
+    cmpb    $'P', (%rsi)                /* byte by byte: "" may be the last byte of a page */
     jne     1f
     cmpb    $'y', 1(%rsi)
     jne     1f

@@ -3,21 +3,22 @@
 #include <dlfcn.h>
 #include <stddef.h>
 
-/* For dlsym_hook.S. */
+/* Used by dlsym_hook.S. */
 typedef void *dlsym_function(void *handle, const char *name);
 extern dlsym_function *dlsym_hook_target;
 dlsym_function *dlsym_hook_target;
 dlsym_function *dlsym_hook_find(void);
 
-/* The sanitizers' runtimes look up what they stand in front of before they can watch anything. */
+/* Not instrumented: the sanitizers' runtimes look up the functions that they interpose before they can check
+ * anything. */
 __attribute__((no_sanitize("address", "thread"))) dlsym_function *dlsym_hook_find(void) {
-    /* Moved from libdl to libc in glibc 2.34. dlvsym itself is not interposed. */
+    /* dlsym moved from libdl to libc in glibc 2.34. dlvsym itself is not interposed. */
     static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.17", "GLIBC_2.2.5"};
     void *found = NULL;
     for (size_t i = 0; !found && i < sizeof versions / sizeof versions[0]; i++) {
         found = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
     }
-    dlerror(); /* a version that isn't there leaves a message behind */
+    dlerror(); /* clears the message that a missing version leaves */
     __atomic_store_n(&dlsym_hook_target, (dlsym_function *)found, __ATOMIC_RELAXED);
     return (dlsym_function *)found;
 }

@@ -1,23 +1,23 @@
-/* The exported dlsym (dlsym_hook.S): for names that begin with "Py" it asks start_before_dlsym first, then jumps to the real
- * one, which goes by the return address of its caller (RTLD_NEXT, RTLD_DEFAULT). */
+/* The exported dlsym (dlsym_hook.S). For names that begin with "Py" it calls start_before_dlsym first. It then jumps to
+ * the real dlsym, which goes by the return address of its caller (RTLD_NEXT, RTLD_DEFAULT). */
 #pragma once
 
 #include <pthread.h>
 
-/* The real dlsym, for calls of our own: the exported one would come back to us. Takes the loader's lock. */
+/* Calls the real dlsym. Our own calls must use it, because the exported dlsym is ours. Takes the loader's lock. */
 void *libc_real_dlsym(void *handle, const char *name);
 
-/* Defined by start.c: called with each name that begins with "Py"; answers the name to look up. */
+/* Defined in start.c. Called with each name that begins with "Py". Returns the name to look up. */
 const char *start_before_dlsym(void *handle, const char *name);
 
-/* The real pthread_create: ours is exported under its name. Async-signal-unsafe like it. */
+/* Calls the real pthread_create; ours is exported under its name. Not async-signal-safe, like pthread_create. */
 int libc_real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
                              void *argument);
 
-/* The one that a call by name comes to: ours, or one of a library that stands before it. ThreadSanitizer's runtime does, and
- * what runs on a thread that it has not seen made crashes in it. */
+/* Calls the pthread_create that a call by name reaches: ours, or that of a library that comes before ours.
+ * ThreadSanitizer's runtime is such a library, and it crashes on a thread that it has not seen created. */
 int libc_first_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
                               void *argument);
 
-/* The real pthread_exit: ours is exported under its name. */
+/* Calls the real pthread_exit; ours is exported under its name. */
 _Noreturn void libc_real_pthread_exit(void *value);

@@ -12,7 +12,7 @@ static uintptr_t page_size_here(void) {
     return (uintptr_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Whole pages are mapped, and what is mapped last counts. False: not a segment that has the page. */
+/* Returns true if the segment's mapping has the page. ld.so maps whole pages; of two mappings, the later one counts. */
 static bool has_page(const struct elf_object *object, const ElfW(Phdr) *segment, uintptr_t page, uintptr_t page_size) {
     uintptr_t start = object->bias + segment->p_vaddr;
     uintptr_t first = start & -page_size;
@@ -40,7 +40,7 @@ int elf_page_protection(const struct elf_object *object, uintptr_t page, uintptr
     return protection;
 }
 
-/* To the end of the segment that holds it. */
+/* Returns how many bytes can be read from `address` to the end of the segment that holds it. */
 static size_t readable_in_segment(const struct elf_object *object, uintptr_t address, uintptr_t page_size) {
     uintptr_t page = address & -page_size;
     size_t readable = 0;
@@ -52,14 +52,14 @@ static size_t readable_in_segment(const struct elf_object *object, uintptr_t add
             bool is_inside = (segment->p_flags & PF_R) && address - start < segment->p_memsz;
             readable = is_inside ? rest : 0;
         } else if (segment->p_type == PT_LOAD && readable && (start & -page_size) - address < readable) {
-            readable = (start & -page_size) - address; /* there this one is mapped over it */
+            readable = (start & -page_size) - address; /* this segment is mapped over the rest */
         }
     }
     return readable;
 }
 
-/* The next segment may go on where one ends: patchelf puts a segment in front of a program's first, and its longer string table
- * into both. */
+/* The next segment may continue where one ends: patchelf puts a segment in front of a program's first one, and its
+ * longer string table lies in both. */
 size_t elf_readable_from(const struct elf_object *object, uintptr_t address) {
     uintptr_t page_size = page_size_here();
     size_t readable = 0;
@@ -75,9 +75,9 @@ size_t elf_readable_from(const struct elf_object *object, uintptr_t address) {
 
 /* ---- the dynamic section ---------------------------------------------------------------------------------------- */
 
-/* Where an entry points to, and how far that can be read. ld.so has added the bias in place where the section can be
- * written, and has not where it can't (the vdso's; UCX #9283). NULL: nowhere in the object, or not aligned as every linker
- * does it. */
+/* Returns what an entry points to, and stores how far that can be read in *size. ld.so has added the bias in place
+ * where the section is writable, but not where it is read-only (the vdso's; UCX #9283). Returns NULL if the address is
+ * nowhere in the object, or is not aligned as every linker aligns it. */
 static const void *table(const struct elf_object *object, ElfW(Addr) value, bool is_relocated, size_t alignment,
                          size_t *size) {
     uintptr_t sum = object->bias + value;
@@ -137,7 +137,7 @@ void elf_open(struct elf_object *object, const struct dl_phdr_info *info) {
     object->name = info->dlpi_name ? info->dlpi_name : "";
     object->segments = info->dlpi_phdr;
     object->segment_count = info->dlpi_phnum;
-    const ElfW(Phdr) *section = NULL; /* ld.so goes by the last */
+    const ElfW(Phdr) *section = NULL; /* ld.so uses the last one */
     for (size_t i = 0; i < object->segment_count; i++) {
         const ElfW(Phdr) *segment = &object->segments[i];
         section = segment->p_type == PT_DYNAMIC && segment->p_filesz ? segment : section;
@@ -208,8 +208,8 @@ static bool is_definition_of(const struct elf_object *object, size_t index, cons
 /* A DT_GNU_HASH table, as far as it lies in its segment. */
 struct gnu_table {
     const uint32_t *buckets;
-    uint32_t bucket_count; /* 0: nothing is to be found in it */
-    uint32_t first;        /* the symbol that the chains begin with */
+    uint32_t bucket_count; /* 0: nothing can be found in it */
+    uint32_t first;        /* the first symbol that is in the chains */
     const uint32_t *chain;
     size_t chain_count;
 };
@@ -289,7 +289,8 @@ const ElfW(Sym) *elf_find_export(const struct elf_object *object, const char *na
     return object->gnu_hash ? find_by_gnu_hash(object, name, name_size) : find_by_sysv_hash(object, name, name_size);
 }
 
-/* How many symbols the dynamic symbol table has: no entry says so for DT_GNU_HASH, the longest chain's end does. */
+/* Returns how many symbols the dynamic symbol table has. With DT_GNU_HASH no entry gives the number, but the chain that
+ * begins last ends with the last symbol. */
 static size_t symbol_count(const struct elf_object *object) {
     size_t count = 0;
     if (object->sysv_hash) {

@@ -8,7 +8,7 @@ enum { CHUNK = 512 };
 
 /* ---- how many symbols there are --------------------------------------------------------------------------------- */
 
-/* The largest of `count` words; 0: they can't be read. */
+/* Returns the largest of `count` words, or 0 if they can't be read. */
 static uint32_t largest(uintptr_t words, uint32_t count) {
     uint32_t piece[CHUNK / sizeof(uint32_t)], found = 0;
     while (count) {
@@ -25,7 +25,7 @@ static uint32_t largest(uintptr_t words, uint32_t count) {
     return found;
 }
 
-/* DT_GNU_HASH does not say: the chain of the last bucket ends with the last symbol. */
+/* DT_GNU_HASH does not give the number, but the chain that begins last ends with the last symbol. */
 static uint32_t count_by_gnu_hash(uintptr_t table) {
     enum { SYMBOLS_MAX = 1 << 24 };
     uint32_t header[4]; /* buckets, the first symbol in them, words of the filter, shift */
@@ -53,7 +53,7 @@ static uint32_t count_by_hash(uintptr_t table) {
 
 /* ---- the object ------------------------------------------------------------------------------------------------- */
 
-/* ld.so has added the bias in place, where the section can be written. */
+/* ld.so has added the bias in place if the section is writable. */
 static uintptr_t table_at(const struct glimpse *glimpse, ElfW(Addr) value) {
     bool is_inside = value - glimpse->place.start < glimpse->place.end - glimpse->place.start;
     return is_inside ? value : glimpse->bias + value;

@@ -10,7 +10,7 @@ struct json json_start(char *buffer, size_t capacity) {
     return json;
 }
 
-/* A member is written as if there were room, and taken back if there was not. */
+/* A member is written as if there were room, and removed again if there was not. */
 struct mark {
     size_t length;
     bool needs_comma;
@@ -40,7 +40,7 @@ static bool end(struct json *json, struct mark mark) {
     return true;
 }
 
-/* Length of the UTF-8 sequence at `c`; 0 if there is none. */
+/* Returns the length of the UTF-8 sequence at `c`, or 0 if there is no valid one. */
 static size_t sequence_at(const unsigned char *c) {
     size_t length = c[0] < 0x80                   ? 1
                     : c[0] >= 0xc2 && c[0] < 0xe0 ? 2

@@ -25,22 +25,22 @@ static int (*find_object)(void *address, struct found *found);
 
 unsigned loader_closings;
 
-/* glibc 2.32 and later: true while the process has had no second thread. */
+/* __libc_single_threaded of glibc 2.32 and later: true as long as the process has had no second thread. */
 static const char *is_single_threaded;
 
 /* ---- fork ------------------------------------------------------------------------------------------------------- */
 
-static pid_t process;   /* that the constructor ran in, or the last fork whose child may use the loader's lock */
-static bool is_child;   /* of a process with threads: one that is gone may have had the lock */
-static bool was_single; /* before the fork */
+static pid_t process;   /* the constructor's process, or the last fork child that may use the loader's lock */
+static bool is_child;   /* forked from a process with threads: one that is gone may have held the lock */
+static bool was_single; /* whether the process had only one thread before the fork */
 
-static int inside;  /* threads that are in dl_iterate_phdr for us */
-static int lost;    /* of these, how many never come back */
-static int forking; /* threads that fork */
+static int inside;  /* our calls of dl_iterate_phdr that have not returned */
+static int lost;    /* of these, how many never return */
+static int forking; /* threads that are forking */
 static __thread int inside_here __attribute__((tls_model("initial-exec")));
 static __thread bool is_forking_here __attribute__((tls_model("initial-exec")));
 
-/* No cancellation point. */
+/* Sleeps. This is not a cancellation point. */
 static void rest(void) {
     const struct timespec time = {0, 50000};
     int saved_errno = errno;
@@ -93,10 +93,10 @@ static void leave(void) {
     __atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST);
 }
 
-/* ---- the list of objects, without a lock -------------------------------------------------------------------------- */
+/* ---- the list of objects, without a lock ------------------------------------------------------------------------- */
 
-/* For each entry of the list, with a copy of it, until `look` answers true. A list that is being changed may seem to end
- * early. */
+/* Calls `look` with each entry of the list and a copy of it, until it returns true. Returns true if one call did. A
+ * list that is being changed may seem to end early. */
 static bool walk(bool (*look)(const struct link_map *map, const struct link_map *copy, void *argument),
                  void *argument) {
     enum { OBJECTS_MAX = 100000 };
@@ -114,7 +114,8 @@ static bool is_executable(const struct link_map *map) {
     return map == _r_debug.r_map;
 }
 
-/* Copies the program headers of an object whose file header is at `base`; returns how many; 0: they are not there. */
+/* Copies the program headers of an object whose file header is at `base`, and stores their address in *at. Returns how
+ * many there are, or 0 if they are not there. */
 static size_t read_headers(uintptr_t base, ElfW(Phdr) *headers, const ElfW(Phdr) **at) {
     ElfW(Ehdr) header;
     if (!base || base % HEADER_PAGE || !thread_read_memory((const void *)base, &header, sizeof header) ||
@@ -141,7 +142,8 @@ static bool are_headers_of(const struct link_map *map, const ElfW(Phdr) *headers
     return false;
 }
 
-/* `base`: where its first page is. `copy`: of the object's entry `map`. */
+/* Copies the program headers of the object with the entry `map`. `copy` is a copy of that entry, and `base` is the
+ * address of the object's first page. Returns how many there are, or 0 if they are not found. */
 static size_t find_headers(const struct link_map *map, const struct link_map *copy, uintptr_t base, ElfW(Phdr) *headers,
                            const ElfW(Phdr) **at) {
     size_t count = read_headers(base, headers, at);
@@ -157,8 +159,8 @@ struct search {
     struct loader_place *place;
 };
 
-/* Before glibc 2.35 nothing says where an object's addresses are but its program headers; those of one that was linked for
- * an address of its own are not found. */
+/* Before glibc 2.35, only the program headers say where an object's addresses are. The program headers of an object
+ * that was linked for an address of its own are not found. */
 static bool holds_address(const struct link_map *map, const struct link_map *copy, void *argument) {
     const struct search *search = argument;
     ElfW(Phdr) headers[HEADERS_MAX];
@@ -205,7 +207,8 @@ struct tour {
     int answer;
 };
 
-/* One that another thread was closing when the process forked may still be in the list, and not in memory. */
+/* Returns true if the object is in memory. An object that another thread was closing when the process forked may still
+ * be in the list, but not in memory. */
 static bool is_mapped(const struct link_map *map, const struct link_map *copy, struct loader_place *place) {
     if (find_object) {
         return loader_locate(copy->l_ld, place) && place->map == map;
@@ -230,7 +233,7 @@ static bool visit_entry(const struct link_map *map, const struct link_map *copy,
     return tour->answer != 0;
 }
 
-/* ---- when the lock is free again ---------------------------------------------------------------------------------- */
+/* ---- when the lock is free again --------------------------------------------------------------------------------- */
 
 struct extent {
     unsigned count;
@@ -244,8 +247,8 @@ static bool measure_entry(const struct link_map *map, const struct link_map *cop
     return false;
 }
 
-/* Whether the loader's write lock must be left alone. A child that opens or closes a library has had the lock, so that
- * it is an ordinary process from then on. */
+/* Returns true if the loader's write lock must be left alone. A child that opens or closes a library has been able to
+ * take the lock, so it is an ordinary process from then on. */
 static bool is_lock_doubtful(struct extent *extent) {
     static struct extent first;
     bool is_another = process && getpid() != process;
@@ -255,7 +258,7 @@ static bool is_lock_doubtful(struct extent *extent) {
     memset(extent, 0, sizeof *extent);
     walk(measure_entry, extent);
     if (!is_child) {
-        return true; /* of vfork, or of a system call of the program's: what is here may be the parent's */
+        return true; /* a child of vfork or of a system call: its memory may be the parent's */
     }
     static pid_t measured;
     if (measured != getpid()) {
@@ -301,7 +304,7 @@ uint64_t loader_changes(void) {
     return count;
 }
 
-/* ---- by address --------------------------------------------------------------------------------------------------- */
+/* ---- by address -------------------------------------------------------------------------------------------------- */
 
 struct match {
     uintptr_t address;
@@ -351,7 +354,7 @@ bool loader_is_code(const void *address) {
     return count == 0;
 }
 
-/* Read directly: the object stays, and process_vm_readv is a call that the program may not be allowed. */
+/* Reads memory directly, because the object stays. */
 static void describe_at(const struct loader_place *place, struct dl_phdr_info *info) {
     const struct link_map *map = place->map;
     const ElfW(Ehdr) *header = (const void *)place->start;
@@ -402,6 +405,6 @@ void loader_start(void) {
     void *found = libc_real_dlsym(RTLD_DEFAULT, "_dl_find_object");
     memcpy(&find_object, &found, sizeof found);
     is_single_threaded = libc_real_dlsym(RTLD_DEFAULT, "__libc_single_threaded");
-    dlerror(); /* what isn't there leaves a message behind */
+    dlerror(); /* clears the message that a missing name leaves */
     process = getpid();
 }

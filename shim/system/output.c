@@ -25,8 +25,8 @@ void output_guard_begin(struct output_guard *guard) {
     pthread_sigmask(SIG_BLOCK, &writers, &guard->before);
 }
 
-/* The kernel sends them to the thread, and a thread's own are taken before those of its process. SIGTTOU is not sent while it
- * is blocked: one that is pending now is somebody else's. */
+/* The kernel sends these signals to the thread, and a thread's own signals are taken before those of its process.
+ * SIGTTOU is not sent while it is blocked, so one that is pending now is somebody else's. */
 void output_guard_end(const struct output_guard *guard) {
     int saved_errno = errno;
     const struct timespec at_once = {0, 0};
@@ -35,7 +35,7 @@ void output_guard_end(const struct output_guard *guard) {
     for (;;) {
         int number = sigtimedwait(&taken, NULL, &at_once);
         if (number > 0) {
-            sigdelset(&taken, number); /* one of each at most is of our making */
+            sigdelset(&taken, number); /* at most one of each is our doing */
         } else if (errno != EINTR) {
             break;
         }
@@ -52,10 +52,10 @@ static int64_t now_ms(void) {
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Whether the descriptor takes something, now or while the patience lasts. */
+/* Returns true if the descriptor takes something, now or before the patience is used up. */
 static bool wait_until_ready(int fd, struct output_patience *patience) {
     struct pollfd ready = {.fd = fd, .events = POLLOUT};
-    if (poll(&ready, 1, 0) != 0) { /* an error is the write's to tell */
+    if (poll(&ready, 1, 0) != 0) { /* the write reports an error */
         __atomic_store_n(&patience->used_ms, 0, __ATOMIC_RELAXED);
         return true;
     }
@@ -84,7 +84,7 @@ size_t output_write(int fd, const char *bytes, size_t size, struct output_patien
     while (done < size && wait_until_ready(fd, patience)) {
         ssize_t count = write(fd, bytes + done, size - done < PIECE ? size - done : PIECE);
         if (count < 0 && errno != EINTR) {
-            break; /* EAGAIN, too: another writer was faster, and it is not to be waited for twice */
+            break; /* EAGAIN as well: another writer was faster, and we do not wait a second time */
         }
         done += count > 0 ? (size_t)count : 0;
     }

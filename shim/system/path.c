@@ -6,10 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What stands for %e. The loader's own start may be before the constructor: "program" is what nobody should see. */
+/* The replacement for %e. While the program starts, code may run before the constructor, and it finds "program" here.
+ * Nobody should ever see that. */
 static char program[256] = "program";
 
-/* Makes a part of a file's name of what others had a hand in. */
+/* Makes a string that others had a hand in fit to be part of a file's name. */
 static void make_harmless(char *name) {
     if (!*name || *name == '.') {
         *name = '_';

@@ -6,18 +6,20 @@
 
 #include "system/text.h"
 
-/* Notes the program's name: programs write their titles over it, with what others have sent them in it. Constructor only. */
+/* Notes the program's name. Later it may be gone: programs overwrite it with their titles, which may contain what
+ * others have sent them. Constructor only. */
 void path_start(void);
 
-/* Adds the name with its signs replaced. Without %p, .PID is appended, so that each process has a file of its own; not to the
- * name of a device or a folder that is there. Nothing that stands for a sign has a slash, a control character or a dot at its
- * beginning. Ends the text. False: it does not fit. Async-signal-safe. */
+/* Adds `pattern` with its signs replaced. Without %p, .PID is appended, so that each process has a file of its own; it
+ * is not appended to the name of an existing device or folder. No replacement has a slash or a control character in it,
+ * or begins with a dot. Ends the text. Returns false if it does not fit. Async-signal-safe. */
 bool path_expand(struct text *text, const char *pattern);
 
-/* Puts the current folder in front of a relative name, so that it stays where it is when the program goes elsewhere.
- * `is_pattern`: what is a sign in `path` is none in the folder's name. False: it does not fit, or the folder has been deleted;
- * errno says which (ENAMETOOLONG, ENOENT). Constructor only. */
+/* Puts the current folder in front of a relative name, so that it names the same file after the program has changed its
+ * folder. If `is_pattern`, each % in the folder's name is doubled, so that it is no sign. `size` is the size of `path`
+ * in bytes. Returns false if the name does not fit or the folder has been deleted; errno says which (ENAMETOOLONG,
+ * ENOENT). Constructor only. */
 bool path_make_absolute(char *path, size_t size, bool is_pattern);
 
-/* Whether the name is that of a character device. Async-signal-safe. */
+/* Returns true if `path` names a character device. Async-signal-safe. */
 bool path_is_device(const char *path);

@@ -24,7 +24,8 @@ void redirect_end(struct redirect *redirect) {
     errno = saved_errno;
 }
 
-/* The runs of pages in [start, end) that can't be written. False: there are more than a table has, or a page is nobody's. */
+/* Finds the runs of pages in [start, end) that can't be written. Returns false if there are more than the table holds,
+ * or if a page is in no segment. */
 static bool find_runs(struct redirect *redirect, uintptr_t page_size) {
     for (uintptr_t page = redirect->start; page != redirect->end; page += page_size) {
         int protection = elf_page_protection(redirect->object, page, page_size);
@@ -46,7 +47,8 @@ static bool find_runs(struct redirect *redirect, uintptr_t page_size) {
     return true;
 }
 
-/* Makes the pages of [start, start + size) writable where they aren't. 0 or -errno: then nothing was changed. */
+/* Makes the pages of [start, start + size) writable where they are not. Returns 0, or -errno; then nothing has
+ * changed. */
 static int make_writable(struct redirect *redirect, const struct elf_object *object, uintptr_t start, size_t size) {
     uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
     int saved_errno = errno;
@@ -59,10 +61,10 @@ static int make_writable(struct redirect *redirect, const struct elf_object *obj
     size_t count = redirect->run_count;
     for (redirect->run_count = 0; redirect->run_count < count;) {
         const struct redirect_run *run = &redirect->runs[redirect->run_count++];
-        /* Execute permission stays where it is: other threads may be running code on the same page. */
+        /* Execute permission is kept, because other threads may be running code on the same page. */
         if (mprotect((void *)run->start, run->end - run->start, run->protection | PROT_WRITE) != 0) {
             int error = errno;
-            redirect_end(redirect); /* this one, too: it may have been changed in part */
+            redirect_end(redirect); /* includes this run, which may have been changed in part */
             errno = saved_errno;
             return -error;
         }
@@ -89,7 +91,7 @@ void redirect_export(const struct redirect *redirect, const ElfW(Sym) *symbol, c
 }
 
 void redirect_withdraw(const struct redirect *redirect, const ElfW(Sym) *symbol) {
-    (void)redirect; /* the page is open: that is what it stands for */
+    (void)redirect; /* it only stands for the page being writable */
     /* ld.so's do_lookup_x passes over a symbol whose value is 0 (elf/dl-lookup.c, check_match). */
     __atomic_store_n((ElfW(Addr) *)&symbol->st_value, 0, __ATOMIC_RELEASE);
 }
@@ -98,7 +100,7 @@ static size_t bind_slots(const struct elf_object *object, const ElfW(Rela) *relo
                          redirect_chooser *choose) {
     size_t rewritten = 0;
     struct redirect pages = {.object = object};
-    uintptr_t readable = 0; /* the slots that were known to be there last */
+    uintptr_t readable = 0; /* the last range of slots that was found readable */
     size_t readable_size = 0;
     for (size_t i = 0; i < count; i++) {
         unsigned type = (unsigned)ELF64_R_TYPE(relocations[i].r_info);
@@ -121,7 +123,7 @@ static size_t bind_slots(const struct elf_object *object, const ElfW(Rela) *relo
         if (!target || target == bound) {
             continue;
         }
-        /* Slots of one kind stand close together: keep the page open while the next slot is on it. */
+        /* Slots of one kind lie close together, so the page stays writable while the next slot is on it. */
         if (slot - pages.start >= pages.end - pages.start) {
             redirect_end(&pages);
             if (make_writable(&pages, object, slot, sizeof(void *)) != 0) {

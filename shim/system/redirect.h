@@ -1,16 +1,16 @@
-/* Rewriting what a loaded ELF object exports, and what its own imports are bound to. Knows nothing of Python.
+/* Rewrites what a loaded ELF object exports, and what its own imports are bound to. Knows nothing of Python.
  *
  * ld.so reads an object's dynamic symbol table for every lookup: relocation of a module of any kind (lazy, -z now,
  * -fno-plt) and dlsym alike. So one store into st_value redirects them all, without a hook on dlopen and without
- * touching any module. Stores are single aligned words: another thread's lookup sees the old or the new value.
+ * touching any module. Stores are single aligned words: a lookup in another thread sees the old or the new value.
  *
- * Everything is read-only in the process normally; pages are made writable for the time of a `redirect_begin` /
- * `redirect_end` pair, and each gets its former protection back (people check for writable RELRO). */
+ * Normally all of it is read-only in the process. Pages are made writable between `redirect_begin` and `redirect_end`,
+ * and each then gets its former protection back (people check for writable RELRO). */
 #pragma once
 
 #include "system/elf.h"
 
-/* A table lies in one segment: what stands before RELRO, in it, and behind it. */
+/* A table lies in one segment, so it has three runs at most: before RELRO, in it, and after it. */
 enum { REDIRECT_RUNS = 3 };
 
 /* Pages of one object that are writable for the moment. */
@@ -18,7 +18,7 @@ struct redirect {
     const struct elf_object *object;
     uintptr_t start; /* what may be written, in whole pages: [start, end) */
     uintptr_t end;
-    struct redirect_run { /* of pages that were made writable */
+    struct redirect_run { /* pages that were made writable */
         uintptr_t start;
         uintptr_t end;
         int protection; /* what redirect_end restores */
@@ -26,25 +26,28 @@ struct redirect {
     size_t run_count;
 };
 
-/* Makes the part of the object's dynamic symbol table writable that holds these symbols; those that are NULL don't count.
- * 0, or -errno (SELinux may refuse, the kernel be out of memory): then every page is protected as it was. `object` must
- * outlive `redirect`. */
+/* Makes the part of the object's dynamic symbol table that holds these symbols writable. Symbols that are NULL are
+ * ignored. Returns 0, or -errno (SELinux may refuse, the kernel may be out of memory); then every page is protected as
+ * it was. `object` must outlive `redirect`. */
 int redirect_begin(struct redirect *redirect, const struct elf_object *object, const ElfW(Sym) *const *symbols,
                    size_t count);
 
-/* Gives the pages their protection back. Leaves errno alone. */
+/* Restores the protection of the pages. Preserves errno. */
 void redirect_end(struct redirect *redirect);
 
-/* Lookups of `symbol` answer `replacement` from now on. Between begin and end, in that object. */
+/* Makes lookups of `symbol`, a symbol of that object, return `replacement` from now on. To be called between
+ * redirect_begin and redirect_end. */
 void redirect_export(const struct redirect *redirect, const ElfW(Sym) *symbol, const void *replacement);
 
-/* Lookups pass over `symbol` from now on, as if the object did not have it. Between begin and end, in that object. */
+/* Makes lookups pass over `symbol`, a symbol of that object, from now on, as if the object did not have it. To be
+ * called between redirect_begin and redirect_end. */
 void redirect_withdraw(const struct redirect *redirect, const ElfW(Sym) *symbol);
 
-/* What redirect_imports asks for every function that the object imports: the address to bind it to, or NULL to leave
- * the slot alone. `bound`: what it is bound to now (its own PLT, while lazy binding has not happened). */
+/* redirect_imports calls this for every function that the object imports. It returns the address to bind the function
+ * to, or NULL to leave the slot alone. `bound` is what the slot is bound to now (the object's own PLT, while lazy
+ * binding has not happened). */
 typedef const void *redirect_chooser(const char *name, const void *bound);
 
 /* Binds the object's own imports (JUMP_SLOT and GLOB_DAT slots, not function pointers in data) to what `choose`
- * answers. Returns how many slots were rewritten. A slot whose page can't be made writable is left alone. */
+ * returns. Returns how many slots were rewritten. Leaves a slot alone if its page can't be made writable. */
 size_t redirect_imports(const struct elf_object *object, redirect_chooser *choose);

@@ -13,8 +13,8 @@
 
 static const uint64_t limit_ns = 3000000000u;
 
-/* By the kernel's own call: signal and sigaction are exported here (start/fatal_signals.c), and may ask ld.so for the real ones, whose
- * lock a thread may have that the child does not have. */
+/* Uses the system call. We export signal and sigaction (start/fatal_signals.c), and these may ask ld.so for the real
+ * ones. ld.so's lock may be held by a thread that the child does not have. */
 static void set_default(int number) {
     static const unsigned long action[8]; /* all 0: SIG_DFL, no flags, an empty mask */
     syscall(SYS_rt_sigaction, number, action, NULL, _NSIG / 8);
@@ -36,7 +36,7 @@ _Noreturn static void run_child(void (*body)(int fd, void *argument), void *argu
     }
 }
 
-/* What the child writes, until it ends or its time is up. */
+/* Reads what the child writes, until the child ends or its time is up. */
 static long read_child(int fd, char *buffer, size_t capacity) {
     uint64_t end = ticks_monotonic() + limit_ns;
     size_t length = 0;
@@ -60,7 +60,7 @@ long snapshot_run(void (*body)(int fd, void *argument), void *argument, char *bu
     if (pipe2(ends, O_CLOEXEC) != 0) {
         return -1;
     }
-    /* No exit signal: its death is no SIGCHLD, and waitpid without __WALL does not see it. */
+    /* The child has no exit signal: its death sends no SIGCHLD, and waitpid without __WALL does not see it. */
     long child = syscall(SYS_clone, 0UL, NULL, NULL, NULL, 0UL);
     if (child == 0) {
         run_child(body, argument, ends[1]);

@@ -12,7 +12,7 @@
 
 /* ---- the .symtab of a file -------------------------------------------------------------------------------------- */
 
-/* A file that ld.so has loaded, mapped anew for what is not loaded with it. */
+/* A file that ld.so has loaded, mapped again for the parts that ld.so does not load. */
 struct file {
     const char *bytes;
     size_t size;
@@ -26,15 +26,15 @@ static bool holds(const struct file *file, uint64_t offset, uint64_t size) {
     return offset <= file->size && size <= file->size - offset;
 }
 
-/* What was loaded from it. */
+/* What ld.so has loaded from the file. */
 struct loaded {
     const char *path; /* "": the executable */
     uintptr_t bias;
-    uintptr_t headers; /* the program headers in memory, which may go away */
+    uintptr_t headers; /* address of the program headers in memory, which may go away */
     size_t header_count;
 };
 
-/* The file must be the one that was loaded, not a later one of its name: its program headers are compared. */
+/* Returns true if the file is the one that was loaded, not a later one of its name. Compares the program headers. */
 static bool is_same(const struct file *file, const ElfW(Ehdr) *header, const struct loaded *loaded) {
     if (!holds(file, 0, sizeof *header) || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
         header->e_phnum != loaded->header_count || header->e_phentsize != sizeof(ElfW(Phdr)) ||
@@ -107,7 +107,7 @@ static const char *function_name(const struct file *file, const ElfW(Sym) *symbo
     return is_function && symbol->st_name < file->string_size ? file->strings + symbol->st_name : NULL;
 }
 
-/* As elf_function_at, by the file's .symtab. Copied, because the file does not stay mapped. */
+/* Like elf_function_at, but by the file's .symtab. Copies the name, because the file does not stay mapped. */
 static bool hidden_function_at(const struct loaded *loaded, uintptr_t address, char *name, size_t capacity,
                                size_t *offset) {
     struct file file;
@@ -149,8 +149,8 @@ void *symbol_find_hidden(const struct elf_object *object, const char *name) {
 
 /* ---- C++ names -------------------------------------------------------------------------------------------------- */
 
-/* Adds the <source-name> at *c ("3bar"), or what a constructor, destructor or substitution stands for. False: not one of
- * these. `last` is the class of a constructor. */
+/* Adds the <source-name> at *c ("3bar"), or the name that a constructor, a destructor or operator() has, and moves *c
+ * past it. Returns false if there is none of these. `last` holds the last <source-name>: the class of a constructor. */
 static bool add_component(struct text *text, const char **c, struct text *last) {
     const char *at = *c;
     size_t length = 0;
@@ -243,7 +243,8 @@ void symbol_add_object(struct text *text, const void *address) {
     }
 }
 
-/* Where the path below the last folder of packages begins, if the name of the file does not have that of the package in it. */
+/* Returns where the path below the last site-packages or dist-packages folder begins. Returns NULL if there is no such
+ * folder, or if the name of the file has the package's name in it. */
 static const char *path_in_package(const char *path) {
     static const char *const folders[] = {"/site-packages/", "/dist-packages/"};
     const char *slash = strrchr(path, '/'), *inside = NULL;

@@ -8,7 +8,7 @@ struct text text_start(char *buffer, size_t capacity) {
 
 void text_add_span(struct text *text, const char *string, size_t length) {
     size_t room = text->capacity - text->length;
-    /* One byte more than fits is remembered as "cut": length == capacity. */
+    /* length == capacity means "cut": the text is at least one byte longer than fits. */
     size_t count = length < room ? length : room;
     memcpy(text->buffer + text->length, string, count);
     text->length += count;

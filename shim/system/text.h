@@ -1,5 +1,5 @@
-/* Building a line of text without stdio: usable in a signal handler, inside malloc, with any lock held.
- * What does not fit is cut; text_end shows it by "...". */
+/* Builds a line of text without stdio, so it is usable in a signal handler, inside malloc, and with any lock held. What
+ * does not fit is cut off; text_end shows that with "...". */
 #pragma once
 
 #include <stddef.h>
@@ -11,15 +11,15 @@ struct text {
     size_t length;
 };
 
-/* A text over a buffer of the caller's; `capacity` at least 8. All functions here are async-signal-safe. */
+/* Starts a text in the caller's `buffer`, whose `capacity` is at least 8. All functions here are async-signal-safe. */
 struct text text_start(char *buffer, size_t capacity);
 void text_add(struct text *text, const char *string);
 void text_add_span(struct text *text, const char *string, size_t length);
 void text_add_decimal(struct text *text, uint64_t number);
 void text_add_hex(struct text *text, uint64_t number); /* with 0x */
 
-/* Nanoseconds as seconds: 12.345, with that many digits behind the point (0 to 9). */
+/* Adds nanoseconds as seconds: 12.345, with `digits` digits after the point (0 to 9). */
 void text_add_seconds(struct text *text, uint64_t ns, unsigned digits);
 
-/* Ends it with a 0 byte (not counted in length) and marks a cut. Returns the buffer. */
+/* Ends the text with a 0 byte (not counted in `length`) and marks a cut. Returns the buffer. */
 const char *text_end(struct text *text);

@@ -13,7 +13,7 @@
 
 /* ---- /proc ------------------------------------------------------------------------------------------------------ */
 
-/* A file of /proc/self/task/TID. */
+/* Opens a file of /proc/self/task/TID. */
 static int open_file(pid_t tid, const char *name, int mode) {
     char path[64];
     struct text text = text_start(path, sizeof path);
@@ -24,7 +24,7 @@ static int open_file(pid_t tid, const char *name, int mode) {
     return open(text_end(&text), mode | O_CLOEXEC);
 }
 
-/* Reads a small one into a string. Returns its length; 0: it can't be read. */
+/* Reads a small file of /proc/self/task/TID into a string. Returns its length, or 0 if it can't be read. */
 static size_t read_file(pid_t tid, const char *name, char *buffer, size_t capacity) {
     int fd = open_file(tid, name, O_RDONLY);
     if (fd < 0) {
@@ -41,13 +41,13 @@ static size_t read_file(pid_t tid, const char *name, char *buffer, size_t capaci
     return length;
 }
 
-/* What follows "Name:\t" in a status file; "" if there is no such line. */
+/* Returns what follows `name` ("Name:\t") in a status file, or "" if there is no such line. */
 static const char *field(const char *status, const char *name) {
     const char *at = strstr(status, name);
     return at ? at + strlen(name) : "";
 }
 
-/* "202 0x7f.. 0x80 0x2 0x0 0x0 0x0 SP PC", "-1 SP PC" in an exception, "running". */
+/* Reads the file "syscall": "202 0x7f.. 0x80 0x2 0x0 0x0 0x0 SP PC", "-1 SP PC" in an exception, or "running". */
 static bool read_call(pid_t tid, struct thread_look *look) {
     char line[256];
     look->call = -1;
@@ -91,7 +91,8 @@ bool thread_look(pid_t tid, struct thread_look *look) {
     return true;
 }
 
-/* The kernel's clock id of a thread: linux/include/linux/posix-timers.h, also what pthread_getcpuclockid makes. */
+/* Uses the kernel's clock id of a thread (linux/include/linux/posix-timers.h), which pthread_getcpuclockid makes,
+ * too. */
 uint64_t thread_cpu_time(pid_t tid) {
     struct timespec time;
     clockid_t clock = (clockid_t)(~(unsigned)tid << 3 | 6);
@@ -171,15 +172,15 @@ void thread_reads_by_file(void) {
     reads_by_file = true;
 }
 
-/* The kernel looks at the first eight bytes before it finds that there is no such operation. Every program makes this
- * call, abort(3) for one, so that no sandbox forbids it. */
+/* The kernel reads the first eight bytes before it finds that there is no such operation. Every program makes this
+ * system call, for instance in abort(3), so no sandbox forbids it. */
 static bool is_readable(uintptr_t word) {
     int no_operation = ~0;
     return syscall(SYS_rt_sigprocmask, no_operation, word, NULL, (size_t)8) != 0 && errno != EFAULT;
 }
 
 __attribute__((no_sanitize("address", "undefined"))) static bool read_probed(const void *from, void *to, size_t size) {
-    enum { PAGE = 4096 }; /* or a part of one */
+    enum { PAGE = 4096 }; /* the size of a page, or of a part of one */
     uintptr_t start = (uintptr_t)from & ~(uintptr_t)7;
     uintptr_t last = ((uintptr_t)from + size - 1) & ~(uintptr_t)7;
     for (uintptr_t at = start; at <= last; at = (at | (PAGE - 1)) + 1) {
@@ -187,14 +188,14 @@ __attribute__((no_sanitize("address", "undefined"))) static bool read_probed(con
             return false;
         }
     }
-    /* Whatever it belongs to: not by memcpy, which AddressSanitizer would watch. */
+    /* Does not use memcpy, which AddressSanitizer would watch: the memory may belong to anybody. */
     for (size_t i = 0; i < size; i++) {
         ((volatile unsigned char *)to)[i] = ((const volatile unsigned char *)from)[i];
     }
     return true;
 }
 
-/* Not process_vm_readv: many sandboxes end a process for it. */
+/* Does not use process_vm_readv, because many sandboxes end a process for it. */
 bool thread_read_memory(const void *from, void *to, size_t size) {
     int saved_errno = errno;
     bool is_read = false;
@@ -213,7 +214,8 @@ __attribute__((no_sanitize("address", "undefined"))) static char byte_at(uintptr
     return *(const volatile char *)at;
 }
 
-/* Byte by byte where it is read in place: what follows the string in its page may be nobody's, which valgrind would report. */
+/* Reads byte by byte where it reads in place: the rest of the page after the string may be unallocated, and valgrind
+ * would report that. */
 bool thread_read_string(const char *from, char *to, size_t capacity) {
     enum { PAGE = 4096, PIECE = 64 };
     int saved_errno = errno;
@@ -222,7 +224,7 @@ bool thread_read_string(const char *from, char *to, size_t capacity) {
     while (!is_end && length < capacity - 1) {
         uintptr_t at = (uintptr_t)from + length;
         size_t room = capacity - 1 - length;
-        size_t size = reads_by_file ? PIECE - at % PIECE : 1; /* never over the end of a page */
+        size_t size = reads_by_file ? PIECE - at % PIECE : 1; /* never beyond the end of a page */
         size = size < room ? size : room;
         if (reads_by_file) {
             if (!thread_read_memory((const void *)at, to + length, size)) {
@@ -249,9 +251,10 @@ bool thread_is_in_futex(const struct thread_look *look) {
     return look->call == SYS_futex;
 }
 
-/* glibc's pthread_mutex_t: { int lock; unsigned count; int owner; ... }, the same on every 64-bit architecture since 2.0.
- * Taken for one only if what stands in the owner's place is another thread of this process, and the word is what a
- * contended lock has. */
+/* Returns the owner of the mutex that the thread waits for, or 0. The futex is taken for the word of a glibc
+ * pthread_mutex_t ({ int lock; unsigned count; int owner; ... }, the same on every 64-bit architecture since 2.0) only
+ * if the owner's field names a thread of this process. The word must also have the value of a contended lock, unless
+ * the operation is FUTEX_LOCK_PI or FUTEX_LOCK_PI2. */
 static pid_t mutex_owner(const struct thread_look *look) {
     struct {
         int32_t lock;
@@ -271,8 +274,8 @@ static pid_t mutex_owner(const struct thread_look *look) {
     return is_normal || is_robust ? mutex.owner : 0;
 }
 
-/* pthread_join sleeps until the kernel clears the thread's tid: a futex shared with the kernel, so without the private
- * flag, whose expected value is a thread. */
+/* Returns the thread that this one joins, or 0. pthread_join sleeps until the kernel clears the thread's tid. It waits
+ * on a futex that is shared with the kernel, so without the private flag, and whose expected value is a thread. */
 static pid_t joined_thread(const struct thread_look *look) {
     int32_t word;
     pid_t expected = (pid_t)look->arguments[2];

@@ -11,7 +11,7 @@ bool ticks_are_counted;
 static uint64_t start_ticks, start_ns;
 
 #if defined(__x86_64__)
-/* "Invariant TSC": neither frequency changes nor sleep states touch it. */
+/* "Invariant TSC": neither frequency changes nor sleep states affect it. */
 static bool is_steady(void) {
     unsigned a, b, c, d;
     return __get_cpuid(0x80000007, &a, &b, &c, &d) && (d & (1u << 8));
@@ -32,7 +32,7 @@ void ticks_start(void) {
     start_ticks = ticks_now();
 }
 
-/* Nanoseconds per tick. The longer the process has run, the exacter. */
+/* Returns the nanoseconds per tick. The longer the process has run, the more exact the result. */
 static double scale(void) {
     if (!ticks_are_counted) {
         return 1.0;
@@ -41,7 +41,7 @@ static double scale(void) {
     do {
         ns = ticks_monotonic() - start_ns;
         ticks = ticks_now() - start_ticks;
-    } while (ns < 100000); /* a tenth of a millisecond, and only in a process that has just begun */
+    } while (ns < 100000); /* waits for a tenth of a millisecond at most, only in a process that has just begun */
     return (double)ns / (double)ticks;
 }
 

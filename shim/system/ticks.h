@@ -1,5 +1,5 @@
-/* The cheapest clock that runs alike on all processors: the processor's own counter where it is steady, else
- * clock_gettime. What it counts is turned into nanoseconds of CLOCK_MONOTONIC when somebody reads. Async-signal-safe. */
+/* The cheapest clock that runs alike on all processors: the processor's own counter if it is steady, clock_gettime
+ * otherwise. Ticks are converted to nanoseconds of CLOCK_MONOTONIC when somebody reads them. Async-signal-safe. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,7 +10,7 @@
 #include <x86intrin.h>
 #endif
 
-/* Whether the processor's counter is used; false until ticks_start has found it steady. */
+/* True if the processor's counter is used. It is false until ticks_start has found the counter steady. */
 extern bool ticks_are_counted;
 
 /* Constructor: chooses the clock, and notes the moment from which it is calibrated. */
@@ -22,7 +22,7 @@ static inline uint64_t ticks_monotonic(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Now, in ticks. */
+/* Returns the current time in ticks. */
 static inline uint64_t ticks_now(void) {
     if (__builtin_expect(ticks_are_counted, 1)) {
 #if defined(__x86_64__)
@@ -36,12 +36,12 @@ static inline uint64_t ticks_now(void) {
     return ticks_monotonic();
 }
 
-/* A moment in nanoseconds of CLOCK_MONOTONIC; a span in nanoseconds. Exact to some millionths of the time since
- * ticks_start. */
+/* These convert a moment to nanoseconds of CLOCK_MONOTONIC, and a span to nanoseconds. They are exact to some
+ * millionths of the time since ticks_start. */
 uint64_t ticks_to_ns(uint64_t moment);
 uint64_t ticks_span_ns(uint64_t span);
 
-/* From one moment to a later one; 0 where two processors' counters disagree. */
+/* Returns the ticks from one moment to a later one, or 0 if two processors' counters disagree. */
 static inline uint64_t ticks_between(uint64_t from, uint64_t to) {
     return to > from ? to - from : 0;
 }

@@ -34,7 +34,7 @@ struct tls_block tls_block_of(const void *address) {
     return search.found;
 }
 
-/* The psABI's, which compilers call for a thread-local of the general kind. */
+/* The psABI's argument of __tls_get_addr, which compilers call for a thread-local of the general kind. */
 struct tls_index {
     unsigned long module;
     unsigned long offset;
@@ -46,9 +46,10 @@ void *tls_address(size_t module, size_t offset) {
     return __tls_get_addr(&index);
 }
 
-/* The static block is in one piece, beside the thread pointer: below it on x86-64, above it on AArch64. All that is between
- * the thread pointer and something that is known to be in the block is in it, too. Known are libc's errno, and ours (the
- * initial-exec model allows for nothing else). On a stack of pthread_create's the block is between stack and descriptor. */
+/* The static block is in one piece, beside the thread pointer: below it on x86-64, above it on AArch64. Everything
+ * between the thread pointer and something that is known to be in the block is in the block, too. Two thread-locals are
+ * known to be in it: libc's errno, and ours (the initial-exec model allows nothing else). On a stack that
+ * pthread_create has made, the block is between the stack and the descriptor. */
 bool tls_is_static(const void *place, bool has_own_stack) {
     static __thread char own __attribute__((tls_model("initial-exec")));
     uintptr_t at = (uintptr_t)place;

@@ -8,7 +8,7 @@
 #include "system/dlsym_hook.h"
 #include "system/elf.h"
 
-/* libgcc_s is reached by name, so that the shim depends on glibc only. */
+/* libgcc_s is looked up by name, so that the shim depends on glibc only. */
 static struct {
     __typeof__(_Unwind_Backtrace) *backtrace;
     __typeof__(_Unwind_GetIPInfo) *ip_info;
@@ -27,7 +27,7 @@ static bool find_unwinder(void) {
     return unwinder.ip_info && unwinder.lsda && unwinder.region_start && unwinder.backtrace;
 }
 
-/* ---- the language-specific data area of the Itanium C++ ABI, which gcc, clang and rustc write --------------------- */
+/* ---- the language-specific data area of the Itanium C++ ABI, which gcc, clang and rustc write -------------------- */
 
 enum {
     ENCODED_WORD = 0x00,
@@ -50,7 +50,7 @@ static uint64_t read_uleb128(const uint8_t **at) {
     return value;
 }
 
-/* False: an encoding that no compiler uses in a call-site table. */
+/* Returns false for an encoding that no compiler uses in a call-site table. */
 static bool read_encoded(const uint8_t **at, uint8_t encoding, uint64_t *value) {
     static const uint8_t sizes[] = {
         [ENCODED_WORD] = sizeof(void *), [ENCODED_UDATA2] = 2, [ENCODED_UDATA4] = 4, [ENCODED_UDATA8] = 8};
@@ -67,16 +67,16 @@ static bool read_encoded(const uint8_t **at, uint8_t encoding, uint64_t *value) 
     return true;
 }
 
-/* Whether something happens in a frame that is unwound at `offset` from its function's start: a landing pad, or none
- * for this place at all, which means std::terminate. */
+/* Returns true if code runs when a frame is unwound at `offset` from its function's start: a landing pad, or
+ * std::terminate if the table has no entry for that place. */
 static bool has_code_for(const uint8_t *lsda, uint64_t offset) {
     uint8_t encoding = *lsda++;
     if (encoding != ENCODED_OMIT) {
-        return true; /* landing pads based elsewhere: not by these compilers */
+        return true; /* landing pads with a base of their own: these compilers do not write them */
     }
     encoding = *lsda++;
     if (encoding != ENCODED_OMIT) {
-        read_uleb128(&lsda); /* where the table of types is */
+        read_uleb128(&lsda); /* the place of the table of types */
     }
     encoding = *lsda++;
     uint64_t length = read_uleb128(&lsda);
@@ -89,7 +89,7 @@ static bool has_code_for(const uint8_t *lsda, uint64_t offset) {
             !read_encoded(&lsda, encoding, &landing_pad)) {
             return true;
         }
-        read_uleb128(&lsda); /* action: which exceptions; unwinding by force is none of them and all of them */
+        read_uleb128(&lsda); /* action: the exceptions; unwinding by force is none, but enters every pad */
         if (offset >= start && offset - start < size) {
             return landing_pad != 0;
         }
@@ -97,7 +97,7 @@ static bool has_code_for(const uint8_t *lsda, uint64_t offset) {
     return true;
 }
 
-/* ---- the frames --------------------------------------------------------------------------------------------------- */
+/* ---- the frames -------------------------------------------------------------------------------------------------- */
 
 struct walk {
     bool (*is_inside)(const void *address);
@@ -105,7 +105,8 @@ struct walk {
     bool meets_code;
 };
 
-/* libstdc++'s execute_native_thread_routine holds what was passed to std::thread, and gives it back when unwound. */
+/* Returns true for an address in libstdc++. Its execute_native_thread_routine holds what was passed to std::thread, and
+ * frees it when it is unwound. */
 static bool is_cxx_library(const void *address) {
     struct elf_object object;
     const char *soname = elf_find_by_address(address, &object) ? elf_soname(&object) : NULL;
@@ -115,7 +116,7 @@ static bool is_cxx_library(const void *address) {
 static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument) {
     struct walk *walk = argument;
     int is_exact = 0;
-    uintptr_t ip = unwinder.ip_info(context, &is_exact) - 1; /* into the call, not behind it: it need not return */
+    uintptr_t ip = unwinder.ip_info(context, &is_exact) - 1; /* into the call, not after it: it may never return */
     ip += is_exact ? 1 : 0;
     const uint8_t *lsda = (const uint8_t *)unwinder.lsda(context);
     if (!walk->outside && !walk->is_inside((const void *)ip)) {
