@@ -36,7 +36,7 @@ struct job {
 static void *run_job(void *argument) {
     struct job *place = argument;
     struct job job = {.run = __atomic_load_n(&place->run, __ATOMIC_RELAXED), .name = place->name};
-    __atomic_store_n(&place->run, NULL, __ATOMIC_RELEASE); /* it may be used again */
+    __atomic_store_n(&place->run, NULL, __ATOMIC_RELEASE); /* the slot may be used again */
     aside_not_needed();
     thread_take_name(job.name);
     thread_reads_by_file();
@@ -45,7 +45,8 @@ static void *run_job(void *argument) {
     return NULL;
 }
 
-/* The small stack may be too small for the thread-local storage of a host with large libraries: then as the host's own. */
+/* Creates a detached thread with a small stack. That stack may be too small for the thread-local storage of a host with
+ * large libraries. The thread then gets a default stack, like one of the host's own. */
 static bool create(pthread_t *thread, struct job *job) {
     pthread_attr_t attributes;
     bool is_made = false;
@@ -98,13 +99,14 @@ static bool is_alone(void) {
     if (stat("/proc/self/task", &tasks) != 0) {
         return false;
     }
-    /* Two links, and one for each thread. */
+    /* The folder has two links, and one more for each thread. */
     int threads = (int)tasks.st_nlink - 2;
     return threads <= __atomic_load_n(&running, __ATOMIC_RELAXED) + 1 && thread_look(getpid(), &look) &&
            look.state == 'Z';
 }
 
-/* Without /proc nobody could tell when the host's last thread has ended. */
+/* Returns why the calling thread of ours must end, or NULL. It must end without /proc, because nobody could then tell
+ * when the host's last thread has ended. */
 static const char *reason_to_end(void) {
     if (!thread_has_same_privileges(getpid(), (pid_t)syscall(SYS_gettid))) {
         struct thread_look look;

@@ -18,18 +18,18 @@
 static struct {
     struct descriptor to;
     pid_t pid;
-    pid_t opener; /* the process that is opening it: a fork child may have been copied from amid that */
+    pid_t opener; /* the process that is opening it; 0: none. A fork child may be a copy from that moment */
     char path[sizeof options.log_path + 300];
 } log_file = {.to.fd = -1};
 
 /* ---- writing ---------------------------------------------------------------------------------------------------- */
 
-/* What could not be written since the last that could; whether the last came out in part. */
+/* How many lines were lost since the last that could be written, and whether the last one was written in part. */
 static unsigned lost;
 static bool is_torn;
 static struct output_patience patience;
 
-/* False: the reader has gone, the disk is full, nobody takes it, or there is nowhere to write to (-1). */
+/* Returns false if the reader has gone, the disk is full, nobody reads, or there is nowhere to write to (-1). */
 static bool write_all(int fd, const char *bytes, size_t size) {
     size_t done = fd < 0 ? 0 : output_write(fd, bytes, size, &patience);
     if (done && done < size) {
@@ -38,7 +38,7 @@ static bool write_all(int fd, const char *bytes, size_t size) {
     return done == size;
 }
 
-/* The length of one of our own colour sequences at `c`; 0: it is none. */
+/* Returns the length of one of our own colour sequences at `c`, or 0 if there is none. */
 static size_t color_at(const char *c, size_t length) {
     static const char *const colors[] = {"\033[0m", "\033[1m", "\033[33m", "\033[1;31m"};
     for (size_t i = 0; i < sizeof colors / sizeof colors[0]; i++) {
@@ -50,8 +50,8 @@ static size_t color_at(const char *c, size_t length) {
     return 0;
 }
 
-/* A newline in a name would begin a line of its own, an escape sequence could hide one. Also those of the second set (C1), as
- * UTF-8. */
+/* Replaces control characters, including the second set (C1) in UTF-8. A newline in a name would begin a line of its
+ * own, and an escape sequence could hide one. */
 static void disarm(char *bytes, size_t length) {
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)bytes[i];
@@ -108,7 +108,7 @@ static bool put_message(int fd, const char *line) {
     return put(fd, &text);
 }
 
-/* Says so first, where earlier lines did not get through. False: neither does that. */
+/* Says first how many earlier lines were lost, if any. Returns false if that can't be written either. */
 static bool put_loss(int fd) {
     unsigned count = __atomic_load_n(&lost, __ATOMIC_RELAXED);
     if (!count) {
@@ -134,7 +134,7 @@ static void count_lost(bool is_written) {
     __atomic_add_fetch(&lost, !is_written, __ATOMIC_RELAXED);
 }
 
-/* stderr, unless the program has closed it, or put something else in its place. */
+/* Returns stderr, or -1 if the program has closed it or put something else in its place. */
 static int standard_error(void) {
     return streams_has(STDERR_FILENO) ? STDERR_FILENO : -1;
 }
@@ -172,15 +172,16 @@ void log_open(void) {
     __atomic_store_n(&log_file.opener, 0, __ATOMIC_RELEASE);
 }
 
-/* Where lines go now; a fork child gets a file of its own. -1: nowhere. */
+/* Returns the descriptor that lines go to now, or -1 if there is none. A fork child gets a file of its own. */
 static int destination(void) {
     if (strcmp(options.log_path, "stdout") == 0) {
         return streams_has(STDOUT_FILENO) ? STDOUT_FILENO : -1;
     }
     if (options_log_is_file()) {
-        log_open(); /* a fork child's, or again if the program has closed it */
+        log_open(); /* opens a fork child's file, or opens it again if the program has closed it */
         if (options_log_is_file()) {
-            /* Not while another thread is opening it, or a fork child's other thread was. */
+            /* Not while another thread is opening the file, nor in a fork child that was forked while another thread
+             * was. */
             return log_file.pid == getpid() && descriptor_is_ours(&log_file.to) ? log_file.to.fd : -1;
         }
     }
@@ -216,7 +217,7 @@ void log_text(struct text *text) {
     bool is_written = put_loss(fd) && put(fd, text);
     count_lost(is_written);
     if (!is_written) {
-        text_end(text); /* whoever called counts on what `put` leaves */
+        text_end(text); /* callers rely on what `put` leaves */
         text->buffer[text->length] = '\n';
     }
     errno = saved_errno;

@@ -42,7 +42,7 @@ static bool span_is(struct span span, const char *word) {
     return strlen(word) == span.length && memcmp(span.start, word, span.length) == 0;
 }
 
-/* Cuts the piece before `separator` off *rest. */
+/* Cuts the piece before `separator` off *rest and returns it. */
 static struct span next_piece(const char **rest, char separator) {
     struct span piece = {*rest, strcspn(*rest, (const char[]){separator, '\0'})};
     *rest += piece.length + ((*rest)[piece.length] != '\0');
@@ -74,7 +74,7 @@ static bool parse_flag(bool *flag, struct span value) {
     return true;
 }
 
-/* One of `count` words; its number in *result. */
+/* Parses one of `count` words and stores its index in *result. */
 static bool parse_word(struct span value, const char *const *words, int count, int *result) {
     for (int i = 0; i < count; i++) {
         if (span_is(value, words[i])) {
@@ -162,7 +162,7 @@ static bool parse_exitcode(struct options *result, struct span value) {
     return parse_number(value, 255, &result->exitcode);
 }
 
-/* Seconds, with up to three digits behind a point. */
+/* Parses seconds, with up to three digits after a point. */
 static bool parse_stall(struct options *result, struct span value) {
     const char *point = memchr(value.start, '.', value.length);
     struct span whole = {value.start, point ? (size_t)(point - value.start) : value.length};
@@ -203,8 +203,8 @@ static uint32_t repair_bit(struct span name) {
     return 0;
 }
 
-/* all, none, a list of names, or any of these followed by -name to take one out. A list that starts with -name starts
- * from all. */
+/* Parses all, none, or a list of names; each of them may be followed by -name, which takes one repair out. A list that
+ * starts with -name starts from all. */
 static bool parse_repair(struct options *result, struct span value) {
     char copy[256];
     if (value.length == 0 || value.length >= sizeof copy) {
@@ -333,8 +333,8 @@ void options_parse(struct options *result, const char *string, options_complaint
     }
 }
 
-/* The variable as it was in the constructor. A copy, in pages of its own where it is long: programs that change their title
- * write over the original. */
+/* A copy of the variable as it was in the constructor, in pages of its own if it is long. Programs that change their
+ * title overwrite the original. */
 static char environment[4096];
 static const char *environment_copy = "";
 
@@ -342,12 +342,12 @@ static const char *copy_environment(const char *value) {
     size_t size = strlen(value) + 1;
     char *copy = size <= sizeof environment ? environment : list_map_pages(size);
     if (!copy) {
-        return ""; /* without memory: nothing is complained of later */
+        return ""; /* without memory, no complaints are made later */
     }
     return memcpy(copy, value, size);
 }
 
-/* What can't be done of what was asked, found when the options are read and told with the other complaints. */
+/* What was asked for and can't be done. It is found when the options are read, and told with the other complaints. */
 enum { REFUSALS_MAX = 4 };
 static const char *refusals[REFUSALS_MAX];
 static unsigned refusal_count;
@@ -366,14 +366,15 @@ bool options_log_is_file(void) {
     return options.log_path[0] && strcmp(options.log_path, "stderr") != 0 && strcmp(options.log_path, "stdout") != 0;
 }
 
-/* summary=@INODE is for programs that read their children's stderr: those are not to find a summary in it. */
+/* Returns true if a summary would go where it is wanted. summary=@INODE is for programs that read their children's
+ * stderr: those must not find a summary in it. */
 static bool summary_has_reader(void) {
     struct stat status;
     return !options.summary_stderr || options_log_is_file() ||
            (fstat(STDERR_FILENO, &status) == 0 && status.st_ino == options.summary_stderr);
 }
 
-/* The words by which the standard streams are known in /dev. */
+/* Replaces the names that the standard streams have in /dev and /proc by "stderr" and "stdout". */
 static void name_stream(char *path) {
     static const char *const names[][2] = {{"/dev/stderr", "stderr"},     {"/dev/fd/2", "stderr"},
                                            {"/proc/self/fd/2", "stderr"}, {"/dev/stdout", "stdout"},
@@ -385,7 +386,7 @@ static void name_stream(char *path) {
     }
 }
 
-/* Relative names are those of the folder that the program was started in, wherever it goes later. */
+/* Relative names belong to the folder that the program was started in, wherever it goes later. */
 static void settle_paths(void) {
     name_stream(options.log_path);
     if (options_log_is_file() && !path_make_absolute(options.log_path, sizeof options.log_path, true)) {

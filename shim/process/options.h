@@ -1,4 +1,5 @@
-/* GILSHIM_OPTIONS: key=value:key=value, the sanitizers' habit. An unknown key or bad value is a warning, not a death. */
+/* GILSHIM_OPTIONS: key=value:key=value, as the sanitizers have it. An unknown key or a bad value is a warning, not a
+ * fatal error. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +15,7 @@ enum repair {
 enum mode {
     MODE_REPAIR,
     MODE_OBSERVE, /* change nothing, say what would be repaired */
-    MODE_STRICT,  /* as that, and end the process at the first */
+    MODE_STRICT,  /* like MODE_OBSERVE, and end the process at the first */
     MODE_OFF,
 };
 
@@ -30,52 +31,54 @@ struct options {
     bool quiet;   /* verbosity=0 was asked for, not only left as it was: what does not end the process is not told */
     bool help;    /* print the options and go on */
     bool check;   /* say what can be served, instead of running the program */
-    bool keep;    /* keep the state that a foreign thread got by Ensure until the thread ends */
+    bool keep;    /* keep the state that Ensure made for a foreign thread until the thread ends */
     bool summary; /* a summary when the process ends */
-    uint64_t summary_stderr; /* ... where it is on stderr, only if that had this inode at start; 0: in any case */
+    uint64_t summary_stderr; /* if it goes to stderr, only if that had this inode at start; 0: always */
     enum log_format log_format;
     enum color color;
     int history;             /* events that are kept of each thread; 0: repairs only */
-    uint64_t stall_ns;       /* a thread that waits longer is reported; 0: nobody watches */
+    uint64_t stall_ns;       /* a thread that waits longer is reported; 0: none is watched */
     int exitcode;            /* the status if anything was reported; EXITCODE_NONE: the program's own */
     char log_path[1024];     /* "": stderr */
     char timeline[1024];     /* file of the timeline; "": none */
     bool timeline_wait;      /* threads wait for its writer, so that nothing is lost */
-    int timeline_mb;         /* how large it may grow, with its predecessor, in MiB */
+    int timeline_mb;         /* the largest size of the file and its predecessor together, in MiB */
     char suppressions[1024]; /* file of patterns; "": none */
 };
 
-/* The process's options: read once by options_read, constant afterwards. */
+/* The process's options. options_read reads them once; they are constant afterwards. */
 extern struct options options;
 
-/* Told each fault: `text` is one line without newline. */
+/* Called with each fault. `text` is one line without a newline. */
 typedef void options_complaint(const char *text);
 
 /* Sets every option to its default. */
 void options_default(struct options *result);
 
-/* Reads `string` (NULL: nothing to read) over the values in `result`; a pair that is wrong changes nothing and is
- * complained of. A value can't hold a colon. */
+/* Reads `string` (NULL: nothing to read) over the values in `result`. A pair that is wrong changes nothing and is
+ * passed to `complain`. A value can't contain a colon. */
 void options_parse(struct options *result, const char *string, options_complaint *complain);
 
-/* Reads GILSHIM_OPTIONS into `options` with secure_getenv (nothing in a set-uid process). Constructor only. */
+/* Reads GILSHIM_OPTIONS into `options` with secure_getenv, which returns nothing in a set-uid process. Constructor
+ * only. */
 void options_read(void);
 
-/* Whether messages go to a file of the process's own, not to stderr or stdout. Async-signal-safe. */
+/* Returns true if messages go to a file of the process's own, not to stderr or stdout. Async-signal-safe. */
 bool options_log_is_file(void);
 
-/* Says what was wrong in GILSHIM_OPTIONS when it was read: a process that turns out to have no CPython stays silent. */
+/* Says what was wrong in GILSHIM_OPTIONS when it was read. It is a call of its own so that a process that turns out to
+ * have no CPython stays silent. */
 void options_complain(options_complaint *complain);
 
-/* The text of help=1: each option with its default. `print` is called once per line, without newline. */
+/* Prints the text of help=1: each option with its default. `print` is called once per line, without a newline. */
 void options_help(options_complaint *print);
 
-/* Whether nothing is changed and all is told: observe and strict. */
+/* Returns true if nothing is changed and everything is reported: observe and strict. */
 static inline bool options_look_on(void) {
     return options.mode == MODE_OBSERVE || options.mode == MODE_STRICT;
 }
 
-/* The repair's name; and whether it is switched on. */
+/* Return the repair's name, and whether the repair is switched on. */
 const char *options_repair_name(enum repair repair);
 static inline bool options_repairs(enum repair repair) {
     return options.repairs & (1u << repair);

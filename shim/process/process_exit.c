@@ -14,8 +14,8 @@ enum { PATIENCE_MS = 2000 };
 
 static void (*functions[ENDING_FUNCTIONS])(void);
 static pid_t process;  /* a child of vfork has this memory and another pid */
-static pid_t ender;    /* the thread that calls them, or has */
-static bool has_ended; /* ... it has */
+static pid_t ender;    /* the thread that calls the functions, or has called them */
+static bool has_ended; /* `ender` has called them */
 
 static void after_fork_in_child(void) {
     process = getpid();
@@ -25,13 +25,14 @@ static void after_fork_in_child(void) {
 
 static int (*replaced_status)(void);
 
-/* The status to end with instead of `status`. */
+/* Returns the status to end with instead of `status`. */
 static int replace(int status) {
     int replaced = replaced_status && process == getpid() ? replaced_status() : -1;
     return replaced >= 0 ? replaced : status;
 }
 
-/* quick_exit calls neither destructors nor _exit by its name. Registered first, this is called last. */
+/* quick_exit calls neither destructors nor _exit by its name. This function is registered first, so quick_exit calls it
+ * last. */
 static void at_quick_exit_end(void) {
     process_exit_now();
     int replaced = replace(-1);
@@ -44,7 +45,7 @@ static void prepare(void) {
     if (!process) {
         process = getpid();
         pthread_atfork(NULL, NULL, after_fork_in_child);
-        (void)at_quick_exit(at_quick_exit_end); /* without memory: quick_exit keeps its status */
+        (void)at_quick_exit(at_quick_exit_end); /* if there is no memory, quick_exit keeps its status */
     }
 }
 
@@ -82,10 +83,11 @@ void process_exit_now(void) {
     __atomic_store_n(&has_ended, true, __ATOMIC_RELEASE);
 }
 
-/* One of exit's functions, and one of the last: what is registered while the program starts up runs behind the destructors of all
- * libraries, and a function of on_exit is no library's own, so that it isn't called with ours. exit called in such a function
- * goes on where it is with the new status: with the functions that are left, and what the C library does last. (C leaves that
- * undefined, glibc defines it: since 2.41 with a lock that its thread may take again.) */
+/* One of exit's functions, and one of the last. What is registered while the program starts up runs after the
+ * destructors of all libraries. A function of on_exit belongs to no library, so it is not called with our own
+ * destructors. If exit is called in such a function, it goes on where it is with the new status: with the functions
+ * that are left, and with what the C library does last. (C leaves that undefined. glibc defines it: since 2.41 with a
+ * lock that its thread may take again.) */
 static void replace_at_exit(int status, void *unused) {
     (void)unused;
     int replaced = replace(status);
@@ -100,12 +102,12 @@ void process_exit_replaces_status(int (*function)(void)) {
     on_exit(replace_at_exit, NULL);
 }
 
-/* After exit's handlers, and after the destructors of what was loaded later. */
+/* Runs after exit's handlers, and after the destructors of what was loaded later. */
 __attribute__((destructor)) static void at_exit(void) {
     process_exit_now();
 }
 
-/* What these do in glibc is one system call, and what it does to a process does not depend on who makes it. */
+/* In glibc, _exit and _Exit are one system call, and its effect on a process does not depend on who makes it. */
 _Noreturn static void end(int status) {
     process_exit_now();
     int replaced = replace(status);

@@ -1,17 +1,19 @@
-/* What is to be done when the process ends, whichever way: exit, _exit, _Exit, quick_exit; by abort
- * (fatal.h) and by signals (fatal_signals.h). */
+/* What is to be done when the process ends, whichever way: exit, _exit, _Exit, quick_exit, abort (fatal.h), or a signal
+ * (fatal_signals.h). */
 #pragma once
 
 enum { ENDING_FUNCTIONS = 4 };
 
-/* Has `function` called when the process ends; in the order of these calls. Not in a child of vfork. It must bear to be
- * called in a signal handler, since _exit is. Constructor only. */
+/* Registers `function`, to be called when the process ends. Functions are called in the order of their registration,
+ * and not in a child of vfork. `function` must be callable in a signal handler, since _exit is. Constructor only. */
 void process_exit_call(void (*function)(void));
 
-/* The process's exit status is to be what `function` answers when it ends, unless that is -1: however it ends but by a signal or a
- * system call of its own, and it ends as it would without. Constructor only. */
+/* Makes the process's exit status what `function` returns when the process ends, unless that is -1. This holds for
+ * every end except by a signal or by a system call of the process's own. Apart from the status, the process ends as it
+ * would without this. Constructor only. */
 void process_exit_replaces_status(int (*function)(void));
 
-/* Calls them now, for abort and the like. The second time, and in another process than the constructor's that has not
- * forked properly, it does nothing; while another thread is at it, it waits for that, two seconds at most. */
+/* Calls the registered functions now, for abort and the like. Does nothing the second time, and in a process other than
+ * the constructor's that has not forked properly. While another thread is calling them, waits for that, two seconds at
+ * most. */
 void process_exit_now(void);

@@ -12,14 +12,14 @@
 
 #include "system/dlsym_hook.h"
 
-/* Of 0 no use is made. Written by the constructor and by whoever puts another file there; a reader that meets a writer takes
- * the file for a stranger. */
+/* Element 0 is not used. Written by the constructor and by whoever puts another file there. A reader that comes while
+ * it is being written takes the file for a stranger's. */
 static struct stream {
     bool is_open;
     dev_t device;
     ino_t inode;
 } streams[3];
-static pid_t process; /* a child of vfork has this memory and another pid: what it does there is none of our business */
+static pid_t process; /* a child of vfork has this memory and another pid, and is none of our business */
 
 static void note(int fd) {
     struct stat status;
@@ -48,7 +48,8 @@ static struct {
     FILE *(*freopen64)(const char *path, const char *mode, FILE *stream);
 } libc;
 
-/* The sanitizers' runtimes stand in front of these, and call them before they can watch anything. */
+/* Not instrumented: the sanitizers' runtimes interpose these functions, and call them before they can check
+ * anything. */
 #define EARLY __attribute__((no_sanitize("address", "thread", "undefined")))
 #define EXPORTED EARLY __attribute__((visibility("default")))
 
@@ -82,8 +83,8 @@ EARLY static void follow(int fd) {
 /* The headers name parameters in their own way. */
 // NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
 
-/* Both may be called in a signal handler and in a child of vfork, where nothing can be looked up: before the constructor, which
- * does that, the system call alone does. */
+/* Both may be called in a signal handler and in a child of vfork, where nothing can be looked up. The constructor looks
+ * up the real functions; before that, the system call is made directly. */
 EXPORTED int dup3(int from, int to, int flags) {
     int fd = libc.dup3 ? libc.dup3(from, to, flags) : (int)syscall(SYS_dup3, from, to, flags);
     follow(fd);
@@ -92,7 +93,7 @@ EXPORTED int dup3(int from, int to, int flags) {
 
 EXPORTED int dup2(int from, int to) {
     if (!libc.dup2 && from == to) {
-        return fcntl(from, F_GETFD) < 0 ? -1 : to; /* what dup3 refuses */
+        return fcntl(from, F_GETFD) < 0 ? -1 : to; /* dup3 refuses this */
     }
     int fd = libc.dup2 ? libc.dup2(from, to) : (int)syscall(SYS_dup3, from, to, 0);
     follow(fd);

@@ -1,18 +1,19 @@
-/* The process's standard output and standard error, as they were when it started: a daemon that closes them gets their numbers
- * again for its database or its sockets, and those must not be written to.
+/* The process's standard output and standard error, as they were when it started. A daemon that closes them gets their
+ * numbers again for its database or its sockets, and those must not be written to.
  *
- * A program may also give itself another stderr, on purpose: Apache puts its error log there. That is told from the other by
- * the call: dup2, dup3 and freopen name the number, while open, accept and the like take what is free. So these are exported;
- * they do what the real ones do, and note where they were successful. What glibc does inside itself (daemon(3) puts /dev/null
- * there) and what is put there by close and open is not seen: nothing is written then.
+ * A program may also give itself another stderr on purpose: Apache puts its error log there. The call tells the two
+ * cases apart: dup2, dup3 and freopen name the number, while open, accept and the like take a free one. So we export
+ * dup2, dup3, freopen and freopen64. They do what the real ones do, and note the new file if they were successful. We
+ * do not see what glibc does internally (daemon(3) puts /dev/null there), nor a file put there by close and open:
+ * nothing is written then.
  *
- * After exec the descriptors that a program finds are its standard ones, whatever they are: nobody can tell. */
+ * After exec, the descriptors that a program finds are its standard ones, whatever they are: nobody can tell. */
 #pragma once
 
 #include <stdbool.h>
 
-/* Notes what 1 and 2 are now. Constructor only. */
+/* Notes what descriptors 1 and 2 are now. Constructor only. */
 void streams_start(void);
 
-/* Whether descriptor 1 or 2 is still (or again) what it was noted to be. Async-signal-safe. */
+/* Returns true if descriptor 1 or 2 is still (or again) what it was noted to be. Async-signal-safe. */
 bool streams_has(int fd);
