@@ -8,7 +8,7 @@
 #include "cpython/real.h"
 #include "cpython/slot.h"
 
-/* The word is at 24 in 3.12 and at 32 from 3.13 to 3.15: well within what every state has. */
+/* The word is at offset 24 in 3.12 and at 32 from 3.13 to 3.15. Every state is well longer than these words. */
 enum { WORDS = 64 / sizeof(uint32_t), TRIES = 4 };
 
 /* The word holds some ten flags and nothing else. */
@@ -24,8 +24,9 @@ static uint32_t word_of(const PyThreadState *state, int number) {
     return value;
 }
 
-/* The flag that `with` has and `without` has not, in the one word where that is the only difference and `without` and
- * `like_it` are the same (a number that counts states is not); 0: there is no such word, or several. Sets `word`. */
+/* Returns the flag that `with` has and `without` has not. It must be the only difference of its word, and `without` and
+ * `like_it` must have the same word (a number that counts states is not the same). Returns 0 if there is no such word,
+ * or several. Sets `word`. */
 static uint32_t compare(const PyThreadState *with, const PyThreadState *without, const PyThreadState *like_it) {
     uint32_t found = 0;
     int at = 0;
@@ -51,11 +52,11 @@ static void learn(PyInterpreterState *interp) {
     if (!slot_set(NULL)) {
         return;
     }
-    PyThreadState *with = real.PyThreadState_New(interp); /* an empty slot gets it at once */
+    PyThreadState *with = real.PyThreadState_New(interp); /* it goes into the empty slot at once */
     PyThreadState *without = with && slot_get() == with ? real.PyThreadState_New(interp) : NULL;
     PyThreadState *like_it = without ? real.PyThreadState_New(interp) : NULL;
     uint32_t found = like_it ? compare(with, without, like_it) : 0;
-    /* What Clear calls may want to see the slot as it was (PyGILState_Check in the debug allocator). */
+    /* What PyThreadState_Clear calls may need the slot as it was (PyGILState_Check in the debug allocator). */
     PyThreadState *const made[] = {without, like_it, with};
     slot_set(before);
     for (int i = 0; i < 3; i++) {
@@ -63,18 +64,19 @@ static void learn(PyInterpreterState *interp) {
             real.PyThreadState_Clear(made[i]);
         }
     }
-    slot_set(with); /* Delete empties the slot of a state that is in one, and asserts that it is this one */
+    slot_set(with); /* Delete empties the slot that its state is in, and asserts that this is the one */
     for (int i = 0; i < 3; i++) {
         if (made[i]) {
             real.PyThreadState_Delete(made[i]);
         }
     }
     slot_set(before);
-    __atomic_store_n(&mask, found, __ATOMIC_RELEASE); /* not before: slot_set goes by it */
+    __atomic_store_n(&mask, found, __ATOMIC_RELEASE); /* not earlier, because slot_set uses it */
 }
 
-/* From 3.12 to 3.14 its hook calls PyGILState_Ensure in every allocation, a new state's included: with an empty slot that
- * would be fatal. There is no other way to ask; a trace that it takes is taken back. */
+/* Returns true if tracemalloc is on. From 3.12 to 3.14 its hook calls PyGILState_Ensure in every allocation, including
+ * that of a new state. With an empty slot that would be fatal. The only way to ask is to make tracemalloc take a trace,
+ * which is then taken back. */
 static bool is_tracemalloc_on(void) {
     enum { DOMAIN = 0x67696c };
     if (!real.PyTraceMalloc_Track || !real.PyTraceMalloc_Untrack ||

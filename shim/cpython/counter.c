@@ -4,8 +4,8 @@
 
 #include "cpython/real.h"
 
-/* The smallest PyThreadState of any version has 168 bytes (2.7, where the counter is at 132); it is below that in all
- * of 2.7 to 3.15 (at most 160). */
+/* The smallest PyThreadState of any version has 168 bytes (2.7, where the counter is at 132). The counter is at a lower
+ * offset in all of 2.7 to 3.15 (at most 160). */
 enum { WORDS = 168 / sizeof(int32_t) };
 
 int counter_offset = -1;
@@ -18,7 +18,7 @@ void counter_learn(PyThreadState *attached) {
     int32_t after[WORDS];
     memcpy(before, attached, sizeof before);
     if (real.PyGILState_Ensure() != GILSTATE_LOCKED) {
-        return; /* not attached after all: cannot be, and the caller's Release would only make it worse */
+        return; /* not attached after all, which can't be; a Release would only make it worse */
     }
     memcpy(after, attached, sizeof after);
     int found = -1;
@@ -33,7 +33,8 @@ void counter_learn(PyThreadState *attached) {
         real.PyGILState_Release(GILSTATE_LOCKED);
         return;
     }
-    /* Taken back by hand: Release would free a state whose count was 0 (pybind11 before its inc_ref). */
+    /* The count is restored by hand, because Release would free a state whose count was 0 (pybind11 before its
+     * inc_ref). */
     memcpy((char *)attached + (size_t)found * sizeof(int32_t), &before[found], sizeof(int32_t));
     __atomic_store_n(&counter_offset, found * (int)sizeof(int32_t), __ATOMIC_RELAXED);
 }

@@ -8,7 +8,7 @@ typedef struct PyThreadState PyThreadState;
 typedef struct PyInterpreterState PyInterpreterState;
 typedef struct Py_tss_t Py_tss_t;
 
-/* Returned by value, so its class in the ABI matters (memory): the same in 3.8 to 3.15, cpython/initconfig.h. */
+/* Returned by value, so its class in the ABI matters (memory). It is the same in 3.8 to 3.15 (cpython/initconfig.h). */
 typedef struct {
     int type;
     const char *func;

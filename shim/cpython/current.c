@@ -12,17 +12,18 @@
 #include "system/thread.h"
 #include "system/tls.h"
 
-/* Up to 3.11 it is a global: exported in 2.7 and 3.6, somewhere in _PyRuntime from 3.7 on. From 3.12 on it is a
- * thread-local of libpython's or the executable's: each thread asks for its own. */
+/* Up to 3.11 the attached state is in a global: exported in 2.7 and 3.6, somewhere in _PyRuntime from 3.7 on. From 3.12
+ * on it is in a thread-local of libpython's or the executable's, and each thread asks for its own. */
 static current_place *global_place;
-static size_t module; /* whose thread-locals it is among; 0: not known */
-static size_t offset; /* in their block */
+static size_t module; /* the module whose thread-locals it is among; 0: not known */
+static size_t offset; /* its offset in that module's block */
 
-/* From the thread pointer, on every thread; 0: not known, or there is no such distance. */
+/* The distance of the place from the thread pointer, on every thread; 0: not known, or there is no such distance. */
 static ptrdiff_t distance;
 static bool was_sought;
 
-/* The same of a libpython that was opened late, for looks from outside only: it may be closed again. */
+/* The module and offset in a libpython that was opened late. They are only for looks from outside, because that
+ * libpython may be closed again. */
 static size_t late_module, late_offset;
 
 static bool is_fixed(void) {
@@ -53,7 +54,7 @@ static void learn_from_runtime(PyThreadState *attached) {
         if (runtime[i] != attached) {
             continue;
         }
-        /* Others hold the same pointer (gil.last_holder). The one that goes with Swap is it. */
+        /* Other words hold the same pointer (gil.last_holder). The right one changes with Swap. */
         real.PyThreadState_Swap(NULL);
         bool is_it = runtime[i] == NULL;
         real.PyThreadState_Swap(attached);
@@ -64,7 +65,7 @@ static void learn_from_runtime(PyThreadState *attached) {
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* From 3.15 on the gilstate slot is in the same block and holds the same pointer. */
+/* From 3.15 on, the gilstate slot is in the same block and holds the same pointer. */
 static void learn_from_tls(const PyThreadState *attached) {
     struct tls_block block = tls_block_of((const void *)real.Py_IsInitialized);
     const void *slot = slot_in_tls();
@@ -96,13 +97,13 @@ void current_learn(PyThreadState *attached) {
     }
 }
 
-/* The word is the one whose change shows in the getter's answer. On this thread nobody else reads them. Where they are not in
- * the static block the thread has no copy (and must not ask for one: malloc may be what the process hangs in). */
+/* The word is the one whose change shows in what CPython's getter returns. Nobody else reads these words on this
+ * thread. If they are not in the static block, the first call of the getter makes this thread's copy of them. */
 void current_learn_aside(void) {
     if (!interp_slot_follows || distance || late_module) {
         return;
     }
-    interp_current(); /* if the block is made at first use, it is there now */
+    interp_current(); /* if the block is made at first use, this makes it */
     struct tls_block block = tls_block_of((const void *)real.Py_IsInitialized);
     size_t known = __atomic_load_n(&module, __ATOMIC_ACQUIRE) == block.module ? offset / sizeof(uintptr_t) : SIZE_MAX;
     for (size_t i = 0; i < block.words && known == SIZE_MAX; i++) {
@@ -130,8 +131,9 @@ current_place *current_find(void) {
     return *place == attached ? place : NULL;
 }
 
-/* glibc's vector of blocks (dtv_t, sysdeps/generic/dl-dtv.h): two words for each module; in front of it, how many there
- * are. A block that the thread has not touched is -1. */
+/* Returns the address of offset `place` in a thread's block for the module `number`, or NULL if that thread has no such
+ * block. Reads glibc's vector of blocks (dtv_t, sysdeps/generic/dl-dtv.h): two words for each module, and in front of
+ * them the number of modules. A block that the thread has not touched is -1. */
 static const void *place_in_block(uintptr_t thread_pointer, size_t number, size_t place) {
 #if defined(__x86_64__)
     const uintptr_t *vector_place = (const uintptr_t *)thread_pointer + 1;
@@ -147,7 +149,7 @@ static const void *place_in_block(uintptr_t thread_pointer, size_t number, size_
     return block + 1 > 1 ? (const void *)(block + place) : NULL;
 }
 
-/* pthread_self() and the thread pointer are the same on x86-64, and lie apart by a constant elsewhere. */
+/* pthread_self() and the thread pointer are the same on x86-64, and differ by a constant elsewhere. */
 const void *current_place_of(uintptr_t pthread) {
     uintptr_t apart = (uintptr_t)tls_thread_pointer() - (uintptr_t)pthread_self();
     if (global_place || (!distance && !late_module)) {

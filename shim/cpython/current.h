@@ -1,29 +1,30 @@
-/* Where CPython keeps the attached state, found once so that the fast path can look without a call. Only a shortcut:
- * where it can't be found, interp_current() is asked. */
+/* Where CPython keeps the attached state. It is found once, so that the fast path can look without a call. This is only
+ * a shortcut: if the place can't be found, interp_current() is asked. */
 #pragma once
 
 #include <stdint.h>
 
 #include "cpython/cpython.h"
 
-/* A word that holds what interp_current() answers on the calling thread. */
+/* A word that holds what interp_current() returns on the calling thread. */
 typedef PyThreadState *const volatile current_place;
 
-/* Looks for it, once. `attached` must be attached to this thread, and in its slot: the GIL is held, and stays held. Up
- * to 3.11 CPython is made to believe for a moment, with signals blocked, that nothing is attached. */
+/* Looks for the place, once. `attached` must be attached to this thread, and be in its slot. The GIL must be held, and
+ * stays held. Up to 3.11, CPython is made to believe for a moment, with signals blocked, that nothing is attached. */
 void current_learn(PyThreadState *attached);
 
-/* The place for the calling thread, checked against interp_current(); NULL if it is not known. */
+/* Returns the place for the calling thread, or NULL if it is not known. A thread-local (3.12+) is checked against
+ * interp_current(). */
 current_place *current_find(void);
 
-/* Looks for it from a thread of our own that never uses CPython, in its own copy of CPython's thread-locals (3.12+, not opened
- * late). */
+/* Looks for the place from a thread of our own that never uses CPython, in that thread's own copy of CPython's
+ * thread-locals (3.12+). What it finds in a libpython that was opened late is only for current_place_of. */
 void current_learn_aside(void);
 
-/* The place for the thread with this pthread_self(); the global one up to 3.11. NULL if not known, or if it
- * is not in the same place on every thread. Not checked: read it as
- * memory that may be gone. */
+/* Returns the place for the thread with this pthread_self(); up to 3.11 that is the global one. Returns NULL if it is
+ * not known or not in the same place on every thread; in a libpython that was opened late, if the thread has no copy of
+ * it. The place is not checked: read it as memory that may be gone. */
 const void *current_place_of(uintptr_t pthread);
 
-/* Another CPython may have it elsewhere. */
+/* Forgets the place, because another CPython may have it elsewhere. */
 void current_forget(void);

@@ -17,7 +17,7 @@ static PyThreadState *(*current_getter)(void);
 
 uint32_t interp_next_epoch(void) {
     uint32_t epoch = __atomic_add_fetch(&interp_epoch, 1, __ATOMIC_ACQ_REL);
-    /* 0 is what a thread that never called has. */
+    /* 0 is the epoch of a thread that has never called. */
     return epoch ? epoch : __atomic_add_fetch(&interp_epoch, 1, __ATOMIC_ACQ_REL);
 }
 
@@ -61,10 +61,10 @@ bool interp_is_finalizing(void) {
     if (real._Py_Finalizing) {
         return __atomic_load_n(real._Py_Finalizing, __ATOMIC_RELAXED) != NULL;
     }
-    return !interp_is_initialized(); /* 2.7 has no flag, it says "not initialized" meanwhile */
+    return !interp_is_initialized(); /* 2.7 has no flag; it says "not initialized" while it finalizes */
 }
 
-/* ---- the end of its life ------------------------------------------------------------------------------------------- */
+/* ---- the end of its life ---------------------------------------------------------------------------------------- */
 
 void interp_watch_end(void (*ended)(void)) {
     bool expected = false;
@@ -88,12 +88,12 @@ void interp_note_import(void) {
     }
 }
 
-/* 2.7 says "not initialized" while it finalizes as well, and lets other threads run then. */
+/* 2.7 also says "not initialized" while it finalizes, and it lets other threads run then. */
 bool interp_has_ended(void) {
     return interp_may_have_ended() && !interp_is_initialized() && (interp_is_over || !interp_is_finalizing());
 }
 
-/* ---- what is alive, and which interpreter it belongs to ------------------------------------------------------------- */
+/* ---- what is alive, and which interpreter it belongs to --------------------------------------------------------- */
 
 bool interp_is_alive(const PyThreadState *state) {
     for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
@@ -107,9 +107,9 @@ bool interp_is_alive(const PyThreadState *state) {
     return false;
 }
 
-/* PyThreadState_GetInterpreter came with 3.9. Before, `interp` is one of the first three words in every version: the one
- * that is an interpreter; the others are pointers to states. Looked for once: other threads make and end interpreters, and
- * whoever has not got the GIL can't walk their list. */
+/* PyThreadState_GetInterpreter came with 3.9. Before 3.9, `interp` is one of the first three words in every version:
+ * the one that points to an interpreter. The others point to states. The word is looked for once, because other threads
+ * make and end interpreters, and a thread without the GIL can't walk their list. */
 enum { WORD_UNKNOWN = -1 };
 static int interp_word = WORD_UNKNOWN;
 static PyInterpreterState *main_interp; /* up to 3.6 */

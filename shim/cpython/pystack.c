@@ -10,9 +10,9 @@
 
 typedef void dump_function(int fd, PyThreadState *state);
 
-/* Exported by 3.6 to 3.8 and by 3.11, 3.12; hidden in 3.9, 3.10, 3.13 and 3.14, where the .symtab of the file has it
- * unless it is stripped. From 3.15 on it is public, and returns what went wrong, which nobody needs here. 2.7 has nothing of the
- * kind. */
+/* Returns the function of CPython that dumps a traceback, or NULL. 3.6 to 3.8, 3.11 and 3.12 export it. In 3.9, 3.10,
+ * 3.13 and 3.14 it is hidden: the .symtab of the file has it, unless the file is stripped. From 3.15 on it is public,
+ * and returns what went wrong, which nobody needs here. 2.7 has no such function. */
 static dump_function *find_dump(void) {
     static dump_function *found;
     static unsigned sought_in; /* generation of the binding */

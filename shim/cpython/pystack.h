@@ -1,12 +1,12 @@
-/* The Python stack of a thread state, without the GIL, for reports about an interpreter that hangs: CPython's own
- * _Py_DumpTraceback, which is made for signal handlers but may meet a state that changes under its eyes, run in a copy of
- * the process (snapshot.h). */
+/* The Python stack of a thread state, taken without the GIL, for reports about an interpreter that hangs. CPython's own
+ * _Py_DumpTraceback writes it. That function is made for signal handlers, but it may meet a state that is changing, so
+ * it runs in a copy of the process (snapshot.h). */
 #pragma once
 
 #include <stddef.h>
 
 #include "cpython/cpython.h"
 
-/* Writes the stack of `state` into `buffer`, a string of lines. Returns NULL, or why there is none. The state need not be
- * alive; the copy looks. For the watch thread. */
+/* Writes the stack of `state` into `buffer`, as a string of lines. Returns NULL, or the reason why there is no stack.
+ * The state need not be alive: the copy checks that. For the watch thread. */
 const char *pystack_take(PyThreadState *state, char *buffer, size_t capacity);

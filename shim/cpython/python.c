@@ -15,9 +15,9 @@ typedef struct PyObject PyObject;
 
 /* ---- the thread's name ------------------------------------------------------------------------------------------ */
 
-/* What is needed of CPython for it, looked up when it is needed. None of these makes an object, sets an error or calls Python
- * code for arguments of the types that they are called with here: the report may be in the midst of anything, and an
- * allocation that the collector counts may run finalizers. */
+/* What the name needs of CPython, looked up when it is needed. With arguments of the types that are used here, none of
+ * these makes an object, sets an error or calls Python code. That matters because the report may be in the midst of
+ * anything, and an allocation that the collector counts may run finalizers. */
 struct calls {
     PyObject *(*modules)(void);
     PyObject *(*module_dict)(PyObject *);
@@ -30,10 +30,10 @@ struct calls {
     void *text_type, *number_type, *module_type, *dict_type;
     /* 2.7: the bytes of its str. */
     const char *(*bytes)(PyObject *);
-    /* 3.x: a character of a str; PyUnicode_AsUTF8 would keep what it makes, and fails for a surrogate. */
+    /* 3.x: the characters of a str. PyUnicode_AsUTF8 would keep what it makes, and fails for a surrogate. */
     ssize_t (*length)(PyObject *);
     uint32_t (*character)(PyObject *, ssize_t);
-    /* 3.11 on: objects without a dictionary, which dict_of would make. */
+    /* From 3.11 on: for objects without a dictionary, which dict_of would make. */
     unsigned long (*flags)(PyObject *);
     void *(*slot)(PyObject *, int);
     PyObject *(*class_attribute)(PyObject *, PyObject *);
@@ -49,7 +49,8 @@ static void *find(const struct elf_object *cpython, const char *name) {
     return symbol ? elf_symbol_address(cpython, symbol) : NULL;
 }
 
-/* The letters of the versions that need it: 2.7, 3.x, and M for objects with managed dictionaries. */
+/* Finds the functions. Returns false if one that is needed is missing. `versions` says what needs a function: 2 for
+ * 2.7, 3 for 3.x, M for objects with managed dictionaries (these are optional). */
 static bool find_calls(struct calls *calls) {
     const struct {
         void *place;
@@ -108,7 +109,7 @@ static bool is_a(const struct calls *calls, PyObject *object, const void *type) 
     return its == type;
 }
 
-/* What is no character by itself, a surrogate, is U+FFFD. */
+/* Adds a character as UTF-8. A surrogate, which is no character by itself, becomes U+FFFD. */
 static void add_character(struct text *text, uint32_t c) {
     c = c >= 0xd800 && c < 0xe000 ? 0xfffd : c;
     if (c < 0x80) {
@@ -125,7 +126,7 @@ static void add_character(struct text *text, uint32_t c) {
     }
 }
 
-/* The text of a str, as much as there is room for: whole characters. */
+/* Copies the text of a str, as many whole characters as there is room for (in 2.7, bytes). */
 static void copy_text(const struct calls *calls, PyObject *string, char *buffer, size_t capacity) {
     if (calls->bytes) {
         strncpy(buffer, calls->bytes(string), capacity - 1);
@@ -151,7 +152,8 @@ static bool is_text(const struct calls *calls, PyObject *object, const char *exp
     return strcmp(buffer, expected) == 0;
 }
 
-/* The value under a name in a dictionary; looked for by going through it, so that no key need be made. */
+/* Returns the value under a name in a dictionary, or NULL. Looks for it by going through the dictionary, so that no key
+ * need be made. */
 static PyObject *value_of(const struct calls *calls, PyObject *dictionary, const char *name) {
     PyObject *key, *value;
     ssize_t position = 0;
@@ -163,7 +165,8 @@ static PyObject *value_of(const struct calls *calls, PyObject *dictionary, const
     return NULL;
 }
 
-/* The tuple with the names that a code object uses, by the description of its members (structmember.h, of the stable API). */
+/* Returns the tuple with the names that a code object uses, or NULL. Finds it by the description of the code object's
+ * members (structmember.h, of the stable API). */
 static PyObject *names_of(const struct calls *calls, PyObject *code) {
     const struct {
         const char *name;
@@ -182,7 +185,8 @@ static PyObject *names_of(const struct calls *calls, PyObject *code) {
     return NULL;
 }
 
-/* Whether dict_of would make a dictionary. (2.7, which has no PyType_GetFlags, uses the bit otherwise.) */
+/* Returns true if dict_of would make a dictionary. (2.7, which has no PyType_GetFlags, uses the bit for something
+ * else.) */
 static bool has_managed_dict(const struct calls *calls, PyObject *object) {
     enum { MANAGED_DICT = 1 << 4 };
     PyObject *type = calls->type(object);
@@ -190,7 +194,8 @@ static bool has_managed_dict(const struct calls *calls, PyObject *object) {
     return calls->flags && (calls->flags(type) & MANAGED_DICT);
 }
 
-/* The attribute's name as an object, which the code that sets it has: Thread.__init__. */
+/* Returns the attribute's name as an object, or NULL. The code that sets the attribute has that object:
+ * Thread.__init__. */
 static PyObject *find_key(const struct calls *calls, PyObject *threading, const char *name) {
     PyObject *class = value_of(calls, calls->module_dict(threading), "Thread");
     PyObject **dictionary = class && !has_managed_dict(calls, class) ? calls->dict_of(class) : NULL;
@@ -206,7 +211,7 @@ static PyObject *find_key(const struct calls *calls, PyObject *threading, const 
     return NULL;
 }
 
-/* Puts the name that Python knows the thread object by into `name`. */
+/* Copies the name by which Python knows the thread object into `name`. Returns false if there is none. */
 static bool name_of(const struct calls *calls, PyObject *threading, PyObject *thread, char *name, size_t capacity) {
     PyObject *type = calls->type(thread), *value = NULL, *fresh = NULL;
     if (!has_managed_dict(calls, thread)) {
@@ -218,7 +223,7 @@ static bool name_of(const struct calls *calls, PyObject *threading, PyObject *th
     } else if (calls->slot && calls->class_attribute && calls->attribute && calls->code_of && calls->tuple_size &&
                calls->tuple_item && calls->function_type && calls->code_type && calls->tuple_type) {
         PyObject *key = find_key(calls, threading, "_name");
-        /* A class may have its own idea of it: a property, in Python. */
+        /* A class may define the attribute itself, as a property written in Python. */
         bool is_plain = key && !calls->class_attribute(type, key);
         value = fresh = is_plain ? calls->attribute(thread, key, NULL, 1 /* no error if there is none */) : NULL;
     }
@@ -227,7 +232,7 @@ static bool name_of(const struct calls *calls, PyObject *threading, PyObject *th
         copy_text(calls, value, name, capacity);
     }
     if (fresh) {
-        calls->decref(fresh); /* the thread has it */
+        calls->decref(fresh); /* the thread object keeps it */
     }
     calls->decref(type);
     return is_named;
@@ -260,7 +265,8 @@ bool python_thread_name(char *name, size_t capacity) {
 
 /* ---- the Python stack ------------------------------------------------------------------------------------------- */
 
-/* Exported in some versions only (3.6 to 3.8, 3.11, 3.12), hidden in others, public from 3.15 on; not in 2.7. */
+/* Returns the function of CPython that dumps a traceback, or NULL. Some versions export it (3.6 to 3.8, 3.11, 3.12),
+ * others hide it. It is public from 3.15 on. 2.7 has none. */
 static void (*traceback_dumper(void))(int, PyThreadState *) {
     static void *found;
     static bool is_looked_up;

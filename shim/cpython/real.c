@@ -44,7 +44,8 @@ static struct cpython {
 } cpythons[CPYTHON_MAX];
 static size_t cpython_count;
 
-/* Guards binding. Leaf but for the loader's write lock: no dl* call, no call into CPython is made under it. */
+/* Guards binding. Under it, only the loader's locks are taken: the write lock, and in the constructor dlsym's, too
+ * (chain_other_preloads). No call into CPython is made under it. */
 static pthread_mutex_t binding_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t seen_load_count;
 
@@ -62,8 +63,8 @@ struct finding {
 static bool collect_cpython(const struct elf_object *object, void *argument) {
     struct finding *finding = argument;
     bool is_first = finding->position++ == 0;
-    /* Another preload that wraps the API is not a CPython: it has no Py_GetVersion. A libpython that is stripped of
-     * half its API is none either, but is still found, to be refused aloud. */
+    /* Another preload that wraps the API is not a CPython: it has no Py_GetVersion. Neither is a libpython that is
+     * stripped of half its API, but it is found all the same, so that it is refused with a message. */
     bool defines = elf_find_export(object, "PyGILState_Ensure") &&
                    (elf_find_export(object, "Py_GetVersion") || elf_find_export(object, "Py_Initialize"));
     if (defines && !is_self(object) && finding->count < CPYTHON_MAX) {
@@ -82,7 +83,7 @@ static void fill(struct real *functions, const struct elf_object *object) {
     }
 }
 
-/* What the rules can't do without, in every version. */
+/* Returns why this CPython can't be served, or NULL. Looks for what the rules can't do without, in every version. */
 static const char *refusal_of(const struct real *functions) {
     bool complete = functions->PyGILState_Release && functions->PyGILState_GetThisThreadState &&
                     functions->PyEval_SaveThread && functions->PyEval_RestoreThread &&
@@ -98,7 +99,8 @@ static const char *refusal_of(const struct real *functions) {
                           : NULL;
 }
 
-/* The next definition behind this library, where another preload wraps the same function and must stay in the chain. */
+/* Takes the next definition behind this library where another preload wraps the same function and must stay in the
+ * chain. */
 static void chain_other_preloads(const struct elf_object *object) {
     void **slot = (void **)&real;
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
@@ -116,7 +118,7 @@ static void redirect_exports(const struct cpython *cpython) {
     void **own = (void **)&cpython->functions;
     void **bound = (void **)&real;
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
-        /* Where another preload stands between, its RTLD_NEXT must go on finding the real function. */
+        /* If another preload stands between, its RTLD_NEXT must still find the real function. */
         if (own[i] && own[i] == bound[i]) {
             symbols[i] = elf_find_export(&cpython->object, real_api_names[i]);
         }
@@ -137,7 +139,8 @@ static void redirect_exports(const struct cpython *cpython) {
     redirect_end(&redirect);
 }
 
-/* The served CPython's own function of that name, if it is a wrapped one; its number in *index. */
+/* Returns the served CPython's own function of that name if it is a wrapped one, and stores its number in *index.
+ * Returns NULL otherwise. */
 static const void *own_function(const char *name, size_t *index) {
     if (name[0] != 'P' || name[1] != 'y') {
         return NULL;
@@ -163,8 +166,8 @@ static const void *wrap_bound(const char *name, const void *bound) {
     return own && own == bound ? real_wrappers[index] : NULL;
 }
 
-/* Libraries that the executable needs were bound to its functions before this constructor ran. Those loaded later go
- * by the redirected exports. */
+/* Libraries that the executable needs were bound to its functions before this constructor ran, so their imports are
+ * bound to the wrappers. Libraries that are loaded later go by the redirected exports. */
 static bool wrap_imports(const struct elf_object *object, void *argument) {
     (void)argument;
     if (!elf_is_same(object, &cpythons[0].object) && !is_self(object)) {
@@ -173,7 +176,8 @@ static bool wrap_imports(const struct elf_object *object, void *argument) {
     return false;
 }
 
-/* So that nobody who looks for a function that this version lacks finds our wrapper of it. */
+/* Withdraws our wrappers of functions that this version lacks, so that nobody who looks for such a function finds
+ * one. */
 static void withdraw_missing(void) {
     struct elf_object self;
     struct redirect redirect;
@@ -250,8 +254,8 @@ static bool is_known(const struct elf_object *object) {
     return false;
 }
 
-/* The libpython that is served may have been closed, and the same be open again, elsewhere or at the same place: then
- * its exports are its own again. */
+/* Returns true if the object is the libpython that is served. That libpython may have been closed, and the same be open
+ * again, elsewhere or at the same place. It then has its own exports again, and is not the one that is served. */
 static bool is_served_one(const struct elf_object *object) {
     if (cpython_count == 0 || object->symbols != cpythons[0].object.symbols) {
         return false;
@@ -333,6 +337,6 @@ const struct real *real_behind(void) {
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
         __atomic_store_n(&slot[i], libc_real_dlsym(RTLD_NEXT, real_api_names[i]), __ATOMIC_RELAXED);
     }
-    dlerror(); /* each that isn't there leaves a message behind */
+    dlerror(); /* clears the message that each missing name leaves */
     return &behind;
 }

@@ -1,12 +1,14 @@
 /* The real functions of the CPython in this process, and how the wrappers came in front of them.
  *
- * Three ways in, one set of wrappers:
- *   shared   libpython is linked to the program: the wrappers win by preload order; the real functions are RTLD_NEXT's.
- *   static   the executable contains CPython and comes first in every lookup: its exports are redirected.
- *   late     libpython is opened by dlopen: found at the first call of a wrapper, or when somebody asks dlsym for one
- *            of our names (dlsym_hook.S), whichever comes first.
- * In all of them libpython's exports are redirected as well, so that dlsym(handle) answers the wrapper, and its own
- * internal calls get its own functions back where they pass the PLT: one behaviour on every build, and cheaper. */
+ * There are three ways in, and one set of wrappers:
+ *   shared   libpython is linked to the program. The wrappers win by preload order. The real functions are
+ *            libpython's, or those of another preload behind us.
+ *   static   The executable contains CPython and comes first in every lookup, so its exports are redirected.
+ *   late     libpython is opened by dlopen. It is found at the first call of a wrapper, or when somebody asks dlsym for
+ *            one of our names (dlsym_hook.S), whichever comes first.
+ * In all of them, libpython's exports are redirected as well, so that dlsym(handle) returns the wrapper. libpython's
+ * own internal calls get its own functions back where they pass the PLT. Every build then behaves alike, and it is
+ * cheaper. */
 #pragma once
 
 #include <stdbool.h>
@@ -35,10 +37,10 @@ enum {
     REAL_API_COUNT
 };
 
-/* Their names, in the order of api.def. */
+/* The names of the wrapped functions, in the order of api.def. */
 extern const char *const real_api_names[REAL_API_COUNT];
 
-/* Defined by hooks.c, in the order of api.def: the wrappers' addresses as this object means them, whatever else in the
+/* Defined in hooks.c, in the order of api.def: the wrappers' addresses as this object means them, whatever else in the
  * process exports the name. */
 extern const void *const real_wrappers[REAL_API_COUNT];
 
@@ -56,9 +58,9 @@ struct real_status {
 };
 extern struct real_status real_status __attribute__((visibility("hidden")));
 
-/* Looks for a CPython and binds to it. In the constructor: `starting` true. Later: false; then it does nothing while
- * the set of loaded objects is unchanged since the last look. Takes a lock of its own, and the loader's for reading;
- * no call into CPython is made. Returns whether one is bound. */
+/* Looks for a CPython and binds to it. `starting` is true in the constructor and false later. If it is false, nothing
+ * is done while the set of loaded objects is unchanged since the last look. Takes a lock of its own and the loader's
+ * (locks.h). Makes no call into CPython. Returns true if a CPython is bound. */
 bool real_bind(bool starting);
 
 /* For fork.c alone. */
@@ -69,21 +71,24 @@ static inline bool real_is_bound(void) {
     return real_status.binding != REAL_UNBOUND;
 }
 
-/* Whether calls are to be judged at all: bound, not refused. */
+/* Returns true if calls are to be judged at all: bound, and not refused. */
 static inline bool real_is_served(void) {
     return real_status.binding != REAL_UNBOUND && real_status.binding != REAL_REFUSED;
 }
 
-/* With two libpythons in one process, preload order brings both one's modules here. The functions of the libpython that
- * the caller is linked to; `real` where that can't be told. Async-signal-safe. */
+/* For a process with two libpythons, where preload order brings the modules of both here. Returns the functions of the
+ * libpython that the caller is linked to, or `real` if that can't be told. Locks and async-signal-safety: as
+ * loader_find. */
 const struct real *real_of_caller(const void *caller);
 
-/* Without a CPython: what other objects define under our names (a stand-in, another preload), so that a call goes where
- * it would go without us. Takes the loader's lock. */
+/* For a process without a CPython. Returns what other objects define under our names (a stand-in, another preload), so
+ * that a call goes where it would go without us. Takes the loader's lock. */
 const struct real *real_behind(void);
 
-/* The file of the CPython with that number, from 0 in load order; NULL: there are not as many. Async-signal-safe. */
+/* Returns the file of the CPython with that number, from 0 in load order, or NULL if there are not as many.
+ * Async-signal-safe. */
 const char *real_path(size_t number);
 
-/* True once a second libpython has been seen: nothing is repaired from then on, calls go to the caller's own. */
+/* True once a second libpython has been seen. From then on nothing is repaired, and calls go to the caller's own, until
+ * the first one is closed. */
 extern bool real_is_ambiguous __attribute__((visibility("hidden")));

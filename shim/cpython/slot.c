@@ -10,8 +10,8 @@
 #include "cpython/real.h"
 #include "system/tls.h"
 
-/* 3.6 to 3.14 use a pthread key (number 0 is a valid one); 2.7 keeps a list of its own, keyed by (thread, int). From
- * 3.15 on the slot is a hidden thread-local: `key` is then the index of a word in CPython's block of them. */
+/* 3.6 to 3.14 use a pthread key (number 0 is a valid one). 2.7 keeps a list of its own, keyed by (thread, int). From
+ * 3.15 on, the slot is a hidden thread-local, and `key` is the index of a word in CPython's block of thread-locals. */
 enum kind { KIND_UNKNOWN, KIND_PTHREAD_KEY, KIND_PYTHON_KEY, KIND_THREAD_LOCAL };
 
 void (*slot_without_room)(void);
@@ -19,11 +19,12 @@ void (*slot_without_room)(void);
 static enum kind kind;
 static int key;
 
-/* Whose thread-locals the slot is among (3.15+). Not used for a libpython that can be closed. */
+/* The module whose thread-locals the slot is among (3.15+). It is not used for a libpython that can be closed. */
 static size_t module;
 
-/* From pthread_self() to the word with the slot's content; 0: not known, or no key. glibc has the values of the first 32 keys in the
- * thread's own descriptor, each with a number that tells whether the key was deleted since: then everybody looks anew. */
+/* The distance from pthread_self() to the word with the slot's content; 0: not known, or there is no key. glibc has the
+ * values of the first 32 keys in the thread's own descriptor. Each has a number that tells whether the key has been
+ * deleted since; if it has, every thread looks anew. */
 static ptrdiff_t distance;
 
 enum { PYTHON_KEYS_TRIED = 64 };
@@ -43,7 +44,8 @@ static bool is_fixed(void) {
     return real_status.binding == REAL_SHARED || real_status.binding == REAL_STATIC;
 }
 
-/* NULL: CPython has no thread-locals, or not yet on this thread (a libpython that was opened late). */
+/* Returns a word of CPython's block. Returns NULL if CPython has no thread-locals, or none yet on this thread (a
+ * libpython that was opened late). */
 static PyThreadState **word_of_block(int number) {
     if (module && is_fixed()) {
         return tls_address(module, (size_t)number * sizeof(uintptr_t));
@@ -78,14 +80,15 @@ static void write_raw(enum kind of, int number, PyThreadState *state) {
         }
         return;
     }
-    /* 2.7's set never overwrites (thread.c, find_key). */
+    /* In 2.7, setting a value never overwrites one (thread.c, find_key). */
     real.PyThread_delete_key_value(number);
     if (state) {
         real.PyThread_set_key_value(number, state);
     }
 }
 
-/* pybind11's own key usually holds the same pointer, so a match alone proves nothing: empty it and ask CPython. */
+/* Returns true if the candidate is the slot. pybind11's own key usually holds the same pointer, so a match alone proves
+ * nothing. The candidate is emptied for a moment, and CPython is asked. */
 static bool is_the_slot(enum kind candidate, int number, PyThreadState *state) {
     if (read_raw(candidate, number) != state) {
         return false;
@@ -111,7 +114,7 @@ static PyThreadState *volatile *at_distance(ptrdiff_t bytes) {
     return (PyThreadState *volatile *)((char *)pthread_self() + bytes);
 }
 
-/* The one that goes with the key; others hold the same pointer. */
+/* Returns the distance of the word that changes with the key, or 0. Other words hold the same pointer. */
 static ptrdiff_t find_distance(PyThreadState *state) {
     for (ptrdiff_t bytes = 0; kind == KIND_PTHREAD_KEY && bytes < DESCRIPTOR_BYTES; bytes += WORD_BYTES) {
         PyThreadState *volatile *word = at_distance(bytes);
@@ -146,7 +149,8 @@ void slot_learn(void) {
     if (!state) {
         return;
     }
-    /* faulthandler's signal handler asks for the slot: it would see an empty one, not garbage, but even so. */
+    /* Signals are blocked because faulthandler's handler asks for the slot. It would only see an empty slot, not
+     * garbage, but it is to see neither. */
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
@@ -180,7 +184,7 @@ static bool write_verified(PyThreadState *state) {
 
 bool slot_set(PyThreadState *state) {
     if (state && bound_is_clear(state)) {
-        state = NULL; /* CPython puts it there by itself at the next attach, and asserts that it is not there yet */
+        state = NULL; /* CPython itself puts it there at the next attach, and asserts that it is not there yet */
     }
     if (slot_get() == state) {
         return true;
@@ -192,7 +196,7 @@ bool slot_set(PyThreadState *state) {
         return false; /* nothing to look for on this thread; what is known may still be right */
     }
     slot_forget();
-    interp_next_epoch(); /* for those who know where it was */
+    interp_next_epoch(); /* for the threads that know where it was */
     slot_learn();
     return write_verified(state);
 }
