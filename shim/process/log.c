@@ -66,7 +66,8 @@ static void disarm(char *bytes, size_t length) {
     }
 }
 
-/* Leaves a newline at text->buffer[text->length]. */
+/* Ends the text and writes it with a newline, which it leaves at text->buffer[text->length]. Returns false if it could
+ * not be written. */
 static bool put(int fd, struct text *text) {
     text_end(text);
     if (options.log_format == LOG_TEXT) {

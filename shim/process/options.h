@@ -27,8 +27,8 @@ enum { EXITCODE_NONE = -1, EXITCODE_STRICT = 66, HISTORY_MAX = 4096, TIMELINE_MB
 struct options {
     enum mode mode;
     uint32_t repairs; /* bit 1 << enum repair */
-    int verbosity;    /* 0: only when dying; 1: each kind of repair once per calling site; 2: binding and probes too */
-    bool quiet;   /* verbosity=0 was asked for, not only left as it was: what does not end the process is not told */
+    int verbosity;    /* 0: only when dying; 1: each kind of repair once per calling site; 2: also binding and probes */
+    bool quiet;   /* verbosity=0 was asked for and is not just the default: nothing is told but what ends the process */
     bool help;    /* print the options and go on */
     bool check;   /* say what can be served, instead of running the program */
     bool keep;    /* keep the state that Ensure made for a foreign thread until the thread ends */

@@ -155,7 +155,8 @@ static bool read_entry(const uint8_t *at, struct entry *entry) {
     return true;
 }
 
-/* .eh_frame_hdr has a sorted table of all functions. */
+/* Finds the entry of the function that holds `address` in .eh_frame_hdr, which has a sorted table of all functions.
+ * Returns false if there is none. */
 static bool find_entry(const uint8_t *header, uintptr_t address, struct entry *entry) {
     enum { TABLE_ENCODING = 0x3b /* data-relative, four bytes: the only one that linkers write */ };
     struct cursor from = {header + 4, header + 64};

@@ -16,6 +16,7 @@ struct json {
     unsigned depth;
 };
 
+/* Starts an object in the caller's `buffer`. */
 struct json json_start(char *buffer, size_t capacity);
 
 /* These add a member; in an array, `key` is NULL. A NULL string becomes null. */
