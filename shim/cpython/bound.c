@@ -74,9 +74,9 @@ static void learn(PyInterpreterState *interp) {
     __atomic_store_n(&mask, found, __ATOMIC_RELEASE); /* not earlier, because slot_set uses it */
 }
 
-/* Returns true if tracemalloc is on. From 3.12 to 3.14 its hook calls PyGILState_Ensure in every allocation, including
- * that of a new state. With an empty slot that would be fatal. The only way to ask is to make tracemalloc take a trace,
- * which is then taken back. */
+/* Returns true if tracemalloc is on. From 3.12 to 3.14 its hook calls PyGILState_Ensure in every allocation, even in
+ * the one that makes a new state. With an empty slot, this would be fatal. The only way to ask is to make tracemalloc
+ * take a trace, which is then taken back. */
 static bool is_tracemalloc_on(void) {
     enum { DOMAIN = 0x67696c };
     if (!real.PyTraceMalloc_Track || !real.PyTraceMalloc_Untrack ||

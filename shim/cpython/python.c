@@ -109,7 +109,7 @@ static bool is_a(const struct calls *calls, PyObject *object, const void *type) 
     return its == type;
 }
 
-/* Adds a character as UTF-8. A surrogate, which is no character by itself, becomes U+FFFD. */
+/* Adds a character as UTF-8. A surrogate, which is not a character, becomes U+FFFD. */
 static void add_character(struct text *text, uint32_t c) {
     c = c >= 0xd800 && c < 0xe000 ? 0xfffd : c;
     if (c < 0x80) {

@@ -14,8 +14,8 @@ const char *start_before_dlsym(void *handle, const char *name);
 int libc_real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
                              void *argument);
 
-/* Calls the pthread_create that a call by name reaches: ours, or that of a library that comes before ours.
- * ThreadSanitizer's runtime is such a library, and it crashes on a thread that it has not seen created. */
+/* Calls the pthread_create that a call by name reaches: ours, or one in a library that comes before ours.
+ * ThreadSanitizer's runtime is such a library, and it crashes in code on a thread that it has not seen created. */
 int libc_first_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
                               void *argument);
 
