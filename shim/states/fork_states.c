@@ -8,8 +8,8 @@
 #include "cpython/real.h"
 #include "system/thread.h"
 
-/* From 3.6 on a state begins with the links of a list without a ring. 2.7 has only the second, elsewhere: there CPython
- * frees nothing, and this is never right about it. */
+/* From 3.6 on a state begins with the two links of a list that is no ring. 2.7 has only the second link, in another
+ * place; CPython frees nothing there, and is_linked is never true. */
 struct links {
     struct links *previous;
     struct links *next;
@@ -27,13 +27,14 @@ static struct links *head_of(PyInterpreterState *interp) {
     return (struct links *)real.PyInterpreterState_ThreadHead(interp);
 }
 
-/* Whether the links are where they are taken to be, as far as CPython can be asked. */
+/* Returns true if the links are where this file takes them to be, as far as CPython can be asked. */
 static bool is_linked(struct links *state, struct links *previous) {
     return state->previous == previous && state->next == next_of(state) && (!previous || next_of(previous) == state) &&
            (!state->next || state->next->previous == state);
 }
 
-/* Where the interpreter keeps the head of its list: the word that PyInterpreterState_ThreadHead goes by. */
+/* Sets the head of the interpreter's list, and finds it as the word that PyInterpreterState_ThreadHead reads. Returns
+ * false if there is no such word. */
 static bool set_head(PyInterpreterState *interp, struct links *from, struct links *to) {
     enum { WORDS_SOUGHT = 32768, WORDS_READ = 64 };
     struct links *words[WORDS_READ];

@@ -1,13 +1,14 @@
-/* The slot of a thread with two states, which hooks/two_states.c moves: what owner.c has to tell it, and what it has put off. */
+/* The slot of a thread with two states, which hooks/two_states.c moves: what owner.c tells it, and what it has put
+ * off. */
 #pragma once
 
 #include "states/owner.h"
 
-/* For owner_leave: the slot stands where we moved it, and nothing else is pending in the record. From now on the wrappers
- * count nested Ensures by themselves on 2.7, too (plain_counted). */
+/* For owner_leave: the slot is where we moved it, and nothing else is pending in the record. From now on the wrappers
+ * count nested Ensures on their own on 2.7, too (plain_counted). */
 void two_states_begin(struct owner *me);
 
-/* Before anybody asks for the slot: what two_states_save has put off is done. */
+/* Does what two_states_save has put off. Called before anything reads the slot. */
 static inline void two_states_move_late(void) {
     if (owner_fast.is_slot_late) {
         owner_fast.is_slot_late = false;

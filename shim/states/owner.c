@@ -23,14 +23,14 @@ void (*owner_without_record)(void);
 
 /* ---- records ---------------------------------------------------------------------------------------------------- */
 
-/* A slot that is empty. */
+/* An empty slot. */
 static PyThreadState *const volatile nothing;
 
 static pthread_key_t exit_key;
 static bool can_track;
 
-/* Runs at the end of a thread. Other libraries' destructors may still call the API after this one, so it asks to be
- * run again until the last round but one (PTHREAD_DESTRUCTOR_ITERATIONS is 4). */
+/* Runs at the end of a thread. Other libraries' destructors may still call the API after this one, so it asks to be run
+ * again until the last round but one (PTHREAD_DESTRUCTOR_ITERATIONS is 4). */
 static void thread_ends(void *argument) {
     struct owner *record = argument;
     two_states_move_late();
@@ -48,13 +48,13 @@ static void thread_ends(void *argument) {
     owner_fast.record = NULL;
     owner_fast.is_gone = true;
     owner_fast.counted = &nothing;
-    if (owner_fast.is_watched) { /* else it has never had an entry; looking goes through all of the table */
+    if (owner_fast.is_watched) { /* otherwise it never had an entry; the search goes through the whole table */
         registry_leave_owner(record, owner_number());
     }
     owner_pool_put(record);
 }
 
-/* All that a thread needs for a start, or nothing: half a record leads the rules astray. */
+/* Allocates all that a record needs, or nothing: the rules cannot work with half a record. */
 static struct owner *take_record(void) {
     struct owner *record = owner_pool_take();
     if (!record) {
@@ -85,9 +85,10 @@ static struct owner *demand_record(void) {
 
 /* ---- fork ------------------------------------------------------------------------------------------------------- */
 
-/* Only the forking thread is left. These handlers run before PyOS_AfterFork_Child: states are not freed yet. */
+/* In the child only the forking thread is left. These handlers run before PyOS_AfterFork_Child, so no state is freed
+ * yet. */
 static void after_fork_in_child(void) {
-    dead_states_forget(); /* CPython frees them with the other threads' */
+    dead_states_forget(); /* CPython frees them with the states of the other threads */
     owner_pool_put_others(owner_fast.record);
     if (owner_fast.record) {
         owner_forked(owner_fast.record);
@@ -96,18 +97,18 @@ static void after_fork_in_child(void) {
 }
 
 void owner_forked(struct owner *me) {
-    /* 2.7 frees none, and asking for the slot may wait for ever there: the lock that it is under (keymutex, thread.c) may have been
-     * another thread's at the fork, and is made anew by PyOS_AfterFork. */
+    /* 2.7 frees no state. Reading the slot there may wait for ever: the lock over the slots (keymutex, thread.c) may
+     * have been held by another thread at the fork, and PyOS_AfterFork makes it anew only later. */
     if (options.mode == MODE_REPAIR && !slot_goes_by_ident()) {
         fork_states_hide(owner_attached(me), &me->blocks, me->home);
     }
-    me->lent = NULL; /* it goes with the other threads */
+    me->lent = NULL; /* the thread that uses it is not in the child */
     me->has_forked = true;
     owner_fast.counted = &nothing;
     owner_unsettle();
 }
 
-/* two_states_move_late: not in the child, where CPython's lock on its slots may be held. */
+/* two_states_move_late runs before the fork, because in the child CPython's lock on its slots may be held. */
 bool owner_start(void) {
     can_track = pthread_key_create(&exit_key, thread_ends) == 0 &&
                 pthread_atfork(two_states_move_late, NULL, after_fork_in_child) == 0;
@@ -190,16 +191,16 @@ static bool is_news(uint32_t epoch) {
 
 uint32_t owner_tell_others(void) {
     uint32_t epoch = interp_next_epoch();
-    /* What this thread knows is right; unless others did something since it looked. */
+    /* What this thread knows is true, unless others did something since it last checked. */
     if (epoch == owner_fast.verified + 1) {
         owner_fast.verified = epoch;
     }
     return epoch;
 }
 
-/* Taken by another thread, or killed (and perhaps another one made in its place), since this thread looked last. A
- * thread that never looked cannot have lost anything: a state in its slot under an address that is known as dead or taken
- * is a later one at the same place. */
+/* Returns true if `state` was taken by another thread, or was freed (and another one perhaps made in its place), since
+ * this thread last checked. A thread that never checked cannot have lost anything: if a state in its slot has an
+ * address that is known as dead or taken, it is a later state at the same address. */
 static bool is_lost(const struct owner *me, const PyThreadState *state) {
     struct registry_entry entry;
     if (!state || !owner_fast.verified || state == me->clearing) {
@@ -210,7 +211,7 @@ static bool is_lost(const struct owner *me, const PyThreadState *state) {
     return is_anothers || (entry.owner != me && entry.died && is_news(entry.died));
 }
 
-/* What is no longer this thread's goes out of its blocks. */
+/* Takes out of the blocks every state that is no longer this thread's. */
 static void check_blocks(struct owner *me, bool (*is_gone)(const struct owner *me, const PyThreadState *state),
                          void (*drop)(struct list *blocks, const PyThreadState *state)) {
     for (uint32_t i = me->blocks.count; i-- > 0;) {
@@ -221,11 +222,11 @@ static void check_blocks(struct owner *me, bool (*is_gone)(const struct owner *m
         if (is_gone(me, block.state)) {
             drop(&me->blocks, block.state);
         }
-        i = i < me->blocks.count ? i : me->blocks.count; /* dropping takes out others, too */
+        i = i < me->blocks.count ? i : me->blocks.count; /* drop() may have removed other blocks, too */
     }
 }
 
-/* What this thread had until now: the state that stands in its slot with nothing attached, or is saved away. */
+/* Returns the state that this thread had until now: the state in its slot if nothing is attached, or a detached one. */
 static PyThreadState *own_so_far(struct owner *me, PyThreadState *in_slot) {
     if (me->override) {
         return me->home || me->override_is_guest ? me->home : me->override;
@@ -233,7 +234,7 @@ static PyThreadState *own_so_far(struct owner *me, PyThreadState *in_slot) {
     return in_slot ? in_slot : owner_last_own_saved(me);
 }
 
-/* It is lost: if it has moved to another thread, it may come back. */
+/* Called when `state` is lost. If it has moved to another thread, it may come back. */
 static void lend(struct owner *me, PyThreadState *state, const PyThreadState *in_slot) {
     struct registry_entry entry;
     bool is_alive = registry_find(state, &entry) && !entry.is_dead;
@@ -243,7 +244,8 @@ static void lend(struct owner *me, PyThreadState *state, const PyThreadState *in
     me->lent_was_home = state == (me->override ? me->home : in_slot);
 }
 
-/* The state in this thread's slot moved to another thread, which has given it up before this one looked. */
+/* Takes back the state in this thread's slot that moved to another thread, which gave it up before this thread
+ * checked. */
 static void take_back_unmissed(struct owner *me, const PyThreadState *in_slot) {
     struct registry_entry entry;
     if (in_slot && registry_find(in_slot, &entry) && entry.is_given_up) {
@@ -278,7 +280,7 @@ static void drop_lost(struct owner *me) {
     take_back_unmissed(me, slot_get());
 }
 
-/* Whether the state that this thread has lent is nobody's. If it has died, it is forgotten. */
+/* Returns true if no thread owns the state that this thread has lent. If that state has died, forgets it. */
 static bool is_lent_free(struct owner *me) {
     struct registry_entry entry;
     if (!me->lent) {
@@ -292,8 +294,8 @@ static bool is_lent_free(struct owner *me) {
     return entry.is_given_up;
 }
 
-/* A thread that has no state at all gets the one back that it had lent, once that is nobody's; without this it would
- * answer another one than CPython, whose slot names it all the time. */
+/* Gives a thread without any state the one back that it had lent, once no thread owns it. Otherwise the shim would name
+ * another state for this thread than CPython, whose slot names the lent one all the time. */
 static void take_back(struct owner *me) {
     if (!is_lent_free(me) || slot_get() || me->override || me->clearing || me->has_forked || me->exit_rounds ||
         owner_attached(me) || owner_last_own_saved(me) || interp_is_finalizing()) {
@@ -313,7 +315,7 @@ static bool is_dead_after_fork(const struct owner *me, const PyThreadState *stat
     return !interp_is_alive(state);
 }
 
-/* The first look after a fork with a state attached, that is with the GIL held: PyOS_AfterFork_Child is through, which
+/* The first check after a fork with a state attached, so with the GIL held. PyOS_AfterFork_Child is done by then; it
  * frees every state but the attached one (3.7+; 3.6 only if threading is imported, 2.7 never). */
 static void drop_dead_after_fork(struct owner *me) {
     if (me->home && !interp_is_alive(me->home)) {
@@ -329,7 +331,8 @@ static void drop_dead_after_fork(struct owner *me) {
     me->has_forked = false;
 }
 
-/* What a plain thread did has no blocks. An Ensure may have attached the state that a SaveThread had detached. */
+/* Makes blocks of what a plain thread did, which has none. An Ensure may have attached the state that a SaveThread
+ * detached. */
 static void unpark(struct owner *me) {
     PyThreadState *parked = owner_fast.parked;
     owner_fast.own = owner_fast.parked = NULL;
@@ -344,7 +347,7 @@ static void unpark(struct owner *me) {
     }
 }
 
-/* Where the wrappers look on this thread. */
+/* Finds the places where the wrappers look on this thread. */
 static void find_places(const PyThreadState *in_slot) {
     slot_place *slot = slot_find(in_slot);
     owner_fast.current = current_find();
@@ -353,9 +356,10 @@ static void find_places(const PyThreadState *in_slot) {
     owner_fast.counted = can_count ? slot : &nothing;
 }
 
-/* The thread comes from a former life of the interpreter. Up to 3.14 its slot went with the key; from 3.15 on it is a thread-local
- * that CPython leaves as it is, and names a state that has been freed: Ensure would attach that one. Who initialized this life was
- * here at once, with its state attached. */
+/* Empties the slot of a thread that comes from a former life of the interpreter. Up to 3.14 the slot went with the key.
+ * From 3.15 on the slot is a thread-local that CPython leaves as it is: it names a state that has been freed, and
+ * Ensure would attach it. The slot of the thread that initialized this life is right: it entered here at once, with its
+ * state attached. */
 static void empty_slot_of_former_life(void) {
     if (interp_is_over || !options_repairs(REPAIR_finalize)) {
         return;
@@ -366,7 +370,8 @@ static void empty_slot_of_former_life(void) {
     }
 }
 
-/* CPython may have put another one there, and noted that in the one that it took out. */
+/* Forgets the override if CPython has put another state into the slot; CPython has then noted that in the one it took
+ * out. */
 static void drop_replaced_override(struct owner *me) {
     PyThreadState *in_slot = slot_get();
     if (in_slot && in_slot != me->override) {
@@ -374,7 +379,7 @@ static void drop_replaced_override(struct owner *me) {
     }
 }
 
-/* Until that is so no thread is plain: the wrappers' short way would not notice the end. */
+/* While this returns true no thread is plain: the wrappers' short way would not notice the end of the interpreter. */
 static bool is_end_to_be_watched(void) {
     return !interp_end_is_watched && owner_interpreter_ended;
 }
@@ -420,7 +425,7 @@ struct owner *owner_enter(void) {
         fork_states_show();
         drop_dead_after_fork(me);
     }
-    /* Recorded calls are not counted by the wrappers, and need the places once an epoch. */
+    /* The wrappers do not count recorded calls, so a thread with such calls needs the places only once an epoch. */
     bool may_count = owner_fast.counted == &nothing && !owner_is_recorded;
     if ((is_new_epoch || may_count) && !me->has_forked) {
         find_places(slot_get());
@@ -428,7 +433,7 @@ struct owner *owner_enter(void) {
     return me;
 }
 
-/* Something is to be done at the next visit, or is being done. */
+/* Returns true if something is to be done at the next visit, or is being done now. */
 static bool is_busy(struct owner *me) {
     return me->clearing || me->loan || me->untaken || taken_is_without_state(me) || me->has_forked || me->exit_rounds ||
            interp_is_over || is_end_to_be_watched() || is_lent_free(me) || dead_states_is_there();
@@ -455,7 +460,7 @@ void owner_leave(struct owner *me) {
     me->attached = NULL;
     if (own && interp_current() == own && !interp_is_finalizing()) {
         current_learn(own);
-        counter_learn(own); /* what ends a block is guessed without it */
+        counter_learn(own); /* if it is not known, the end of a block is guessed */
         interp_learn_from(own);
     }
     if (owner_fast.counted == &nothing || *owner_fast.counted != own) {

@@ -4,7 +4,7 @@
 #include "cpython/slot.h"
 #include "states/registry.h"
 
-/* The registry has, or gets, an entry of `state` as this thread's. */
+/* Called when the registry has, or gets, an entry that says `state` is this thread's. */
 static void note_taken(struct owner *me, const PyThreadState *state) {
     owner_fast.is_watched = true;
     if (me->lent == state) {
@@ -21,10 +21,11 @@ uint32_t owner_number(void) {
     return number;
 }
 
-/* Whether other threads may use it in turn with this one. */
+/* Returns true if other threads may use the state in turn with this one. */
 static bool is_shared(const struct registry_entry *entry) {
     if (interp_slot_follows) {
-        /* One that was handed over once is the thread's own: its slot does not name it from 3.12 on. */
+        /* A state handed over once belongs to the thread that has it: from 3.12 on that thread's slot does not name
+         * it. */
         return entry->moves >= 2;
     }
     return entry->has_moved || (entry->maker && entry->maker != owner_number());
@@ -33,7 +34,7 @@ static bool is_shared(const struct registry_entry *entry) {
 bool owner_is_guest(struct owner *me, const PyThreadState *state) {
     struct registry_entry entry;
     if (interp_slot_follows && blocks_find(&me->blocks, BLOCK_OVER, state)) {
-        return false; /* another one of this thread's is set aside beneath, and could not be gone on with meanwhile */
+        return false; /* another state is set aside beneath, and the thread cannot go on with that one instead */
     }
     if (me->override == state) {
         return me->override_is_guest;
@@ -53,13 +54,13 @@ bool owner_take(struct owner *me, PyThreadState *state) {
     if (is_known && entry.owner == me) {
         return is_shared(&entry);
     }
-    /* Made here or by a thread that had a state of its own already, and never attached: it is in nobody's slot. */
+    /* A state that was made and never attached, by this thread or by one that already had a state, is in no slot. */
     bool is_fresh = is_known && !entry.owner && !entry.has_moved && !entry.is_dead;
     bool has_moved = !is_fresh && slot_get() != state;
     uint32_t epoch = has_moved ? owner_tell_others() : __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);
     registry_take(state, me, epoch, has_moved);
     if (has_moved) {
-        registry_find(state, &entry); /* as it is now */
+        registry_find(state, &entry); /* the entry as it is now */
     }
     return is_shared(&entry);
 }
@@ -93,7 +94,7 @@ void owner_state_appeared(PyThreadState *state) {
     if (!me || !state || (!registry_find(state, &entry) && !entry.died) || entry.owner == me) {
         return;
     }
-    owner_state_made(state, true); /* what was known of another one at this address is history */
+    owner_state_made(state, true); /* what was known of another state at this address is out of date */
 }
 
 static void forget(struct owner *me, const PyThreadState *state) {
@@ -122,7 +123,7 @@ void owner_state_ends(struct owner *me, PyThreadState *state, bool may_be_elsewh
 
 void owner_state_ended(struct owner *me, PyThreadState *state) {
     me->clearing = NULL;
-    /* Whether a Release would free it could not be told before. */
+    /* Before the Release it could not be told whether it would free the state. */
     if (!registry_remove_unmoved_of(state, me)) {
         registry_bury(state, interp_next_epoch());
     }

@@ -6,8 +6,8 @@
 
 #include "process/locks.h"
 
-/* Open addressing, linear probing, at most half full; grows by doubling. In pages of its own: malloc may be what the
- * caller is inside of. */
+/* Open addressing, linear probing, at most half full; grows by doubling. The table has pages of its own, because the
+ * caller may be inside malloc. */
 enum { FIRST_CAPACITY = 128 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -20,7 +20,7 @@ static uint32_t home_of(const void *state) {
     return (uint32_t)(((uintptr_t)state >> 4) * 2654435761u >> 7) & (capacity - 1);
 }
 
-/* The entry of `state`, or the free place where it belongs. There must be a table. */
+/* Returns the entry of `state`, or the free place for it. The table must exist. */
 static struct registry_entry *probe(const void *state) {
     uint32_t at = home_of(state);
     while (table[at].state && table[at].state != state) {
@@ -29,7 +29,7 @@ static struct registry_entry *probe(const void *state) {
     return &table[at];
 }
 
-/* The same; NULL if there is no table. */
+/* Like probe, but returns NULL if there is no table. */
 static struct registry_entry *place_of(const void *state) {
     return table ? probe(state) : NULL;
 }
@@ -55,7 +55,7 @@ static bool grow(void) {
     return true;
 }
 
-/* The entry of `state`, made if there is none; NULL without memory. */
+/* Returns the entry of `state`, made if there is none, or NULL without memory. */
 static struct registry_entry *demand(const void *state) {
     struct registry_entry *entry = place_of(state);
     if (entry && entry->state) {
@@ -72,7 +72,7 @@ static struct registry_entry *demand(const void *state) {
     return entry;
 }
 
-/* Empties a place and moves up what was displaced by it. */
+/* Empties a place and moves up the entries that it had displaced. */
 static void vacate(struct registry_entry *entry) {
     uint32_t hole = (uint32_t)(entry - table);
     used--;
@@ -87,8 +87,8 @@ static void vacate(struct registry_entry *entry) {
     table[hole] = (struct registry_entry){.state = NULL};
 }
 
-/* Some thread may not have noticed yet that its state died here; a later state that came and went in between says nothing
- * about that. Otherwise the place is free. */
+/* Removes an entry. If a state died at this address, some thread may not have noticed yet, so `died` stays; a later
+ * state that came and went says nothing about that. Otherwise the place becomes free. */
 static void remove_entry(struct registry_entry *entry) {
     if (entry->died) {
         *entry = (struct registry_entry){.state = entry->state, .died = entry->died, .is_history = true};
@@ -147,9 +147,9 @@ bool registry_take(const void *state, const void *owner, uint32_t epoch, bool ha
     struct registry_entry *entry = demand(state);
     if (entry) {
         if (entry->is_dead) {
-            entry->birth = 0; /* it is a later one */
+            entry->birth = 0; /* this is a later state */
         }
-        /* Whoever had it before and has it back, as after a hand-over in a block, takes no turn. */
+        /* A thread that had the state before and has it back, as after a hand-over in a block, takes no turn. */
         entry->moves += has_moved && !entry->is_filed && entry->before != owner && entry->moves < 2;
         entry->before = entry->owner ? entry->owner : entry->before;
         entry->owner = owner;
@@ -195,7 +195,8 @@ void registry_bury(const void *state, uint32_t epoch) {
     locks_give(&lock);
 }
 
-/* `owner`: only if it is that one's; NULL: whoever's. False: it has moved, and is kept. */
+/* Removes the entry. `owner`: only if that thread owns it; NULL: whoever owns it. Returns false if the entry has moved
+ * and was kept. */
 static bool part_with(const void *state, const void *owner, bool keeps_moved) {
     locks_take(&lock);
     struct registry_entry *entry = place_of(state);
@@ -220,11 +221,11 @@ bool registry_remove_unmoved_of(const void *state, const void *owner) {
     return part_with(state, owner, true);
 }
 
-/* `maker`: number of the thread of that owner; 0: nothing is kept. */
+/* `maker`: the number of that owner's thread; 0: no entry is kept. */
 static void part_with_owner(const void *owner, uint32_t maker) {
     locks_take(&lock);
     for (uint32_t i = 0; i < capacity; i++) {
-        /* Vacating may move another entry into this place: look at it again. */
+        /* Vacating may move another entry into this place, so look at it again. */
         while (table[i].state && table[i].owner == owner) {
             bool is_anothers = table[i].has_moved || (table[i].maker && table[i].maker != maker);
             if (maker && is_anothers) {

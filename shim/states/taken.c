@@ -8,7 +8,7 @@ bool taken_here(struct owner *me, const PyThreadState *current) {
 
 bool taken_without_state(struct owner *me) {
     if (taken_is_without_state(me) && interp_current()) {
-        taken_is_over(me); /* somebody else holds it, or we have a state again */
+        taken_is_over(me); /* another thread holds it, or we have a state again */
     }
     return taken_is_without_state(me);
 }
