@@ -2,9 +2,9 @@
 
 #include "journal/journal_store.h"
 
-enum { TRIES = 100 }; /* a thread writes for some nanoseconds at a time, unless it was stopped in the midst of it */
+enum { TRIES = 100 }; /* a write takes some nanoseconds, unless the thread was stopped in the middle of it */
 
-/* By words: memcpy is watched by sanitizers. */
+/* Copies word by word: sanitizers watch memcpy. */
 NO_TSAN static void copy(void *to, const void *from, size_t size) {
     for (size_t i = 0; i < size / sizeof(uint64_t); i++) {
         ((uint64_t *)to)[i] = ((const volatile uint64_t *)from)[i];
@@ -57,7 +57,7 @@ NO_TSAN int journal_find(pid_t tid) {
     return -1;
 }
 
-/* The event with that number; false: it is being overwritten, or was. */
+/* Reads the event with this number. Returns false if it was overwritten or is being overwritten. */
 NO_TSAN static bool read_event(const struct journal_record *record, uint64_t number, struct journal_event *event) {
     const struct journal_event *place = &record->ring[number & (record->ring_size - 1)];
     if (__atomic_load_n(&place->number, __ATOMIC_ACQUIRE) != number) {

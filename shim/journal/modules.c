@@ -8,15 +8,15 @@
 #include "system/text.h"
 
 static struct module {
-    uint64_t identity; /* of its file's name; 0: free */
-    uintptr_t start;   /* where it was when it was seen last */
+    uint64_t identity; /* hash of its file's name; 0: free */
+    uintptr_t start;   /* where it was loaded when last seen */
     bool is_named;
     char name[MODULE_NAME];
     struct journal_totals totals;
 } modules[MODULE_COUNT];
 
-/* Addresses that were seen. Two words that fit each other and the number of closings: half an entry, of two threads or a
- * signal handler, is none. */
+/* Addresses that were seen. An entry is two words that must fit each other and the number of closings. An entry that is
+ * half written by one thread and half by another, or by a signal handler, does not fit and counts as none. */
 enum { SEEN_COUNT = 1024 };
 static struct seen {
     uintptr_t entry; /* caller << 8 | module */
