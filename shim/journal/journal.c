@@ -15,7 +15,8 @@
 
 enum { KEPT_ENDED = 64, EVENTS_MAX = 65536, EVENTS_MIN = 16 };
 
-/* What all rings together may have, and which part of the rest one of them: more of smaller parts where the rings are long. */
+/* memory: what all rings may take together. share: one ring may take 1/share of what is left. Long rings may take more
+ * in all, but smaller parts of it. */
 static struct { size_t memory, share; } rings = {64 << 20, 16};
 
 struct journal_store journal_store = {.ring_size = EVENTS_MIN};
@@ -23,7 +24,7 @@ bool journal_is_on;
 void (*journal_before_end)(bool is_last);
 void (*journal_filled_quarter)(void);
 
-static unsigned reuse_from; /* where to look for an ended record: round about, so that the oldest go first, roughly */
+static unsigned reuse_from; /* where the search for an ended record starts; it goes round, so about the oldest goes */
 static unsigned ended_count;
 static pthread_key_t exit_key;
 static bool can_record;
@@ -31,12 +32,12 @@ static bool keeps_names;
 
 static __thread struct {
     struct journal_record *record;
-    bool is_gone; /* the thread's record was given up, or it can have none */
+    bool is_gone; /* the thread has given up its record, or can have none */
 } self __attribute__((tls_model("initial-exec")));
 
 /* ---- records ---------------------------------------------------------------------------------------------------- */
 
-/* A new record behind the last; NULL: no room or no memory. */
+/* Adds a record after the last one. Returns NULL if there is no room or no memory. */
 static struct journal_record *add_record(void) {
     unsigned index = __atomic_load_n(&journal_store.record_count, __ATOMIC_RELAXED);
     do {
@@ -59,7 +60,7 @@ static struct journal_record *add_record(void) {
     return journal_record_at(index);
 }
 
-/* One whose thread has ended. */
+/* Returns a record whose thread has ended, or NULL. */
 static struct journal_record *reuse_record(void) {
     unsigned count = __atomic_load_n(&journal_store.record_count, __ATOMIC_ACQUIRE);
     unsigned from = __atomic_load_n(&reuse_from, __ATOMIC_RELAXED);
@@ -84,14 +85,14 @@ NO_TSAN static inline void begin_writing(struct journal_record *record) {
     __atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
-/* Looks at the number again: a signal handler may have written in between. */
+/* Reads the sequence number again: a signal handler may have written since begin_writing. */
 NO_TSAN static inline void end_writing(struct journal_record *record) {
     uint32_t sequence = __atomic_load_n(&record->sequence, __ATOMIC_RELAXED);
     __atomic_store_n(&record->sequence, (sequence | 1) + 1, __ATOMIC_RELEASE);
 }
 
-/* A ring for a new record; false: no memory. Where threads are many, the later ones have shorter rings: each may have its
- * share of what is left, and sixteen events in any case. */
+/* Makes a ring for a new record. Returns false without memory. If there are many threads, the later ones have shorter
+ * rings: each may take its share of what is left, but has at least EVENTS_MIN events. */
 static bool make_ring(struct journal_record *record) {
     size_t taken = __atomic_load_n(&journal_store.rings_memory, __ATOMIC_RELAXED);
     size_t share = taken < rings.memory ? (rings.memory - taken) / rings.share : 0;
@@ -101,7 +102,7 @@ static bool make_ring(struct journal_record *record) {
     }
     struct journal_event *ring = list_map_pages(size * sizeof *ring);
     while (!ring && size > EVENTS_MIN) {
-        size /= 2; /* the program has a limit (RLIMIT_AS) */
+        size /= 2; /* the program may have a limit (RLIMIT_AS) */
         ring = list_map_pages(size * sizeof *ring);
     }
     if (ring) {
@@ -112,7 +113,8 @@ static bool make_ring(struct journal_record *record) {
     return ring != NULL;
 }
 
-/* The events of an earlier thread, whose pages go back to the kernel: they are touched again as they are needed. */
+/* Removes the events of an earlier thread. The pages go back to the kernel, which maps them again when they are
+ * written. */
 static void empty_ring(struct journal_record *record) {
     size_t size = record->ring_size * sizeof *record->ring;
     if (record->ring_size == EVENTS_MIN || madvise(record->ring, size, MADV_DONTNEED) != 0) {
@@ -165,7 +167,8 @@ static void end_record(struct journal_record *record) {
     __atomic_store_n(&record->status, JOURNAL_ENDED, __ATOMIC_RELEASE);
 }
 
-/* Other libraries' destructors may still call the API after this one: it is the last of its round but one, as owner's. */
+/* Other libraries' destructors may still call the API after this one, so it runs until the last round but one, as in
+ * owner.c. */
 static void thread_ends(void *argument) {
     struct journal_record *record = argument;
     if (journal_before_end && record->exit_rounds == 0) {
@@ -195,7 +198,7 @@ static __attribute__((noinline, cold)) struct journal_record *first_event(void) 
     if (self.is_gone || !can_record) {
         return NULL;
     }
-    self.is_gone = true; /* a signal handler that comes in between goes without */
+    self.is_gone = true; /* a signal handler that comes in here does without a record */
     struct journal_record *record = take_record();
     if (record && pthread_setspecific(exit_key, record) != 0) {
         end_record(record);
@@ -216,7 +219,7 @@ static inline struct journal_record *my_record(void) {
     return __builtin_expect(record != NULL, 1) ? record : first_event();
 }
 
-/* The other threads are not in this process; counting begins anew. */
+/* The other threads are not in this process, and the counts start anew. */
 static void after_fork_in_child(void) {
     struct journal_record *mine = self.record;
     ended_count = 0;
@@ -264,7 +267,7 @@ NO_TSAN static inline void write_event(struct journal_record *record, enum journ
                                        uint8_t detail, const void *state, const void *interp, const void *caller,
                                        uint64_t time, uint64_t waited, bool is_later) {
     uint64_t number = record->next;
-    /* First: a signal handler that comes in between has the next place. */
+    /* This comes first, so that a signal handler that comes in takes the next place. */
     __atomic_store_n(&record->next, number + 1, __ATOMIC_RELAXED);
     struct journal_event *event = &record->ring[number & (record->ring_size - 1)];
     __atomic_store_n(&event->number, 0, __ATOMIC_RELAXED);
@@ -302,7 +305,7 @@ NO_TSAN void journal_note_later(enum journal_kind kind, uint16_t call, uint8_t d
     uint64_t number = record->next;
     const struct journal_event *before = &record->ring[(number - 1) & mask];
     bool is_whole = __atomic_load_n(&before->number, __ATOMIC_RELAXED) == number - 1 && before->time;
-    if (!is_whole) { /* the first, or in a signal handler that came into the writing of one */
+    if (!is_whole) { /* the first event, or a signal handler came in while one was written */
         journal_note(kind, call, detail, state, caller);
         return;
     }

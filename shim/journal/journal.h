@@ -104,8 +104,7 @@ extern void (*journal_filled_quarter)(void);
 /* Called when the calling thread is about to end without running any more of its code. Marks its record as ended. */
 void journal_thread_vanishes(void);
 
-/* ---- writing: for the calling thread. Async-signal-safe but for a thread's first event, which may map pages.
- * -------- */
+/* ---- writing: for the calling thread. Async-signal-safe but for a thread's first event, which may map pages. -------- */
 
 /* Writes an event that does not change what is attached. */
 void journal_note(enum journal_kind kind, uint16_t call, uint8_t detail, const void *state, const void *caller);
