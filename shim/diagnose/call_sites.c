@@ -8,22 +8,23 @@ enum { SITE_COUNT = 1024, KIND_COUNT = 64 };
 
 static struct entry {
     uintptr_t key;      /* place << 6 | kind (modules_place), and the highest bit; 0: free */
-    const void *caller; /* where the place was when it was counted last */
+    const void *caller; /* the address of the place when it was last counted */
     uint32_t count;
-    uint32_t verdict; /* of suppressions; 0: nobody has asked */
+    uint32_t verdict; /* of suppressions; 0: not set */
 } entries[SITE_COUNT];
 
 static uint32_t totals[KIND_COUNT];
 
-/* The one that this thread counted last: a repair that is part of every call is at the same site again and again. One word,
- * so that a signal handler that counts finds it whole. */
+/* The entry that this thread counted last: a repair that is part of every call is at the same site again and again. It
+ * is one word, so that a signal handler that counts never sees it half written. */
 static __thread struct entry *last_counted __attribute__((tls_model("initial-exec")));
 
 static inline uintptr_t key_of(unsigned kind, const void *caller) {
     return (modules_place(caller) << 6) | (kind & (KIND_COUNT - 1)) | (uintptr_t)1 << 63;
 }
 
-/* The site's entry, made if there is none and `is_new` is given; NULL: none, or no room. */
+/* Returns the entry of the site. If there is none, makes one if `is_new` is given. Returns NULL if there is none or no
+ * room. */
 static struct entry *entry_of(unsigned kind, const void *caller, bool *is_new) {
     uintptr_t key = key_of(kind, caller);
     unsigned at = (unsigned)((key >> 6) * 31 + kind) % SITE_COUNT;
@@ -45,8 +46,8 @@ static struct entry *entry_of(unsigned kind, const void *caller, bool *is_new) {
     return NULL;
 }
 
-/* Not locked: a repair may be part of every call, and two threads that count at the same moment cost a number, not a
- * report. */
+/* Not an atomic addition: a repair may be part of every call. Two threads that count at the same moment lose a count,
+ * but no report. */
 static void count(uint32_t *number) {
     __atomic_store_n(number, __atomic_load_n(number, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
 }

@@ -1,23 +1,25 @@
-/* What the calling thread has attached, for those who only look: no lock is taken and nothing is changed. */
+/* What the calling thread has attached, for code that only reads: takes no lock and changes nothing. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "cpython/cpython.h"
 
-/* The state attached on this thread; NULL: none, or (up to 3.11) one that can't be told from another thread's.
- * Async-signal-safe. */
+/* Returns the state attached on this thread. Returns NULL if there is none, or (up to 3.11) if it cannot be told from
+ * another thread's. Async-signal-safe. */
 PyThreadState *current_thread_attached(void);
 
-/* Certainly none: also where another thread's state can't be told from ours, false. */
+/* Returns true if certainly no state is attached on this thread. Returns false also if the attached state cannot be
+ * told from another thread's. */
 bool current_thread_is_detached(void);
 
-/* Notes, at its first call, whether this thread is one of CPython's own: whether it had a state attached already, which
- * nobody saw. */
+/* At its first call on a thread, notes whether CPython made the thread: it then has a state attached, and that attach
+ * was not seen. */
 void current_thread_note_call(void);
 
-/* Whether it is not one of those, as far as it has made a call. */
+/* Returns true if current_thread_note_call has found that CPython did not make this thread. */
 bool current_thread_is_foreign(void);
 
-/* Attached, in the gilstate slot, and the interpreter in the midst of its life: CPython's getters may be used. */
+/* Returns true if CPython's getters may be used: the attached state is in the gilstate slot, and the interpreter is
+ * initialized and not finalizing. */
 bool current_thread_can_ask(void);

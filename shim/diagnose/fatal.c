@@ -1,7 +1,8 @@
-/* abort(3), seen: who led CPython into its fatal error. Exported under the name; always ends in the real one.
+/* abort(3), exported under that name: reports which module led CPython into its fatal error. Always ends in the real
+ * abort.
  *
- * It may be called in a signal handler and with any lock held, so nothing here allocates, loads or waits. What glibc
- * itself aborts for (a failed assert, a corrupt heap) does not come by here. */
+ * It may be called in a signal handler and with any lock held, so nothing here allocates, loads or waits. Aborts by
+ * glibc itself (a failed assert, a corrupt heap) do not come through this function. */
 #include <dlfcn.h>
 #include <signal.h>
 #include <stdint.h>
@@ -57,8 +58,9 @@ static bool is_one_of(const char *name, const char *const *names, size_t count) 
 
 #define IS_ONE_OF(name, names) is_one_of(name, names, sizeof(names) / sizeof *(names))
 
-/* The name of the function that was called where `address` is the return address, by the call instruction and the PLT
- * or GOT slot that it goes through: compilers put the end of a function far from its name. NULL: it can't be told. */
+/* Returns the name of the function that was called where `address` is the return address. Finds it from the call
+ * instruction and the PLT or GOT slot that the call goes through, because compilers may put the end of a function far
+ * from its name. Returns NULL if it cannot be told. */
 static const char *called_at(const void *address) {
 #if defined(__x86_64__)
     uint8_t code[6], stub[16];
@@ -104,21 +106,21 @@ static const char *called_at(const void *address) {
 #endif
 }
 
-/* Where the stack leads from the program into CPython's end. */
+/* How the stack leads from the program into the end of CPython. */
 struct course {
-    bool is_fatal;       /* by Py_FatalError and its like */
-    bool is_terminate;   /* by std::terminate */
-    bool has_entry;      /* a frame of CPython */
+    bool is_fatal;       /* through Py_FatalError or a related function */
+    bool is_terminate;   /* through std::terminate */
+    bool has_entry;      /* there is a frame of CPython */
     const void *culprit; /* the innermost frame outside CPython and libc; NULL: none */
-    const char *entry;   /* the function of CPython that it called; NULL: not known */
+    const char *entry;   /* the function of CPython that `culprit` called; NULL: not known */
 };
 
-/* In a guessed stack, addresses that earlier calls left behind stand between those that are real, often of the same
- * function. The real one made the call that the frame inside it shows. */
+/* In a guessed stack, return addresses left by earlier calls stand between the real ones, often in the same function.
+ * The real one made the call to the function of the frame inside it. */
 enum { GUESSES = 4 };
 
 static void follow(void *const *frames, size_t count, bool is_guess, struct course *course) {
-    const char *inside = NULL; /* CPython's frame that was met last */
+    const char *inside = NULL; /* the last frame of CPython that was found */
     unsigned guesses = is_guess ? GUESSES : 0;
     static const char *const fatal[] = {"Py_FatalError", "_Py_FatalErrorFunc", "_Py_FatalErrorFormat",
                                         "_Py_FatalError_TstateNULL", "_Py_FatalRefcountErrorFunc"};
@@ -152,18 +154,19 @@ static void follow(void *const *frames, size_t count, bool is_guess, struct cour
             guesses = called && inside && strcmp(called, inside) != 0 ? guesses : 0;
         }
     }
-    /* 3.13 exports less of Py_FatalError's family. */
+    /* 3.13 exports fewer functions of Py_FatalError's family. */
     course->is_fatal =
         course->is_fatal || (course->culprit && is_one_of(course->entry, real_api_names, REAL_API_COUNT));
     static const char *const mains[] = {"Py_Main", "Py_BytesMain", "Py_RunMain"};
-    /* The interpreter's own program is no culprit; nor is, unless asked, a module that calls Py_FatalError: it means to. */
+    /* The interpreter's own program is no culprit. Nor, unless more is asked for, is a module that calls Py_FatalError
+     * on purpose. */
     bool is_asked = journal_is_on || options.verbosity >= 1;
     if (IS_ONE_OF(course->entry, mains) || (IS_ONE_OF(course->entry, fatal) && !is_asked)) {
         course->culprit = NULL;
     }
 }
 
-/* `frame`: abort's. */
+/* `frame`: the frame address of abort. */
 static void tell_end(void *frame) {
     void *frames[40];
     bool is_guess;
@@ -185,7 +188,7 @@ _Noreturn __attribute__((visibility("default"))) void abort(void) {
     static bool is_ending;
     if (real_is_served() && options.mode != MODE_OFF && !__atomic_exchange_n(&is_ending, true, __ATOMIC_RELAXED)) {
         report_call = (struct report_call){NULL, JOURNAL_NO_CALL, __builtin_frame_address(0)};
-        aside_run(tell_end, __builtin_frame_address(0)); /* the stack may be what has come to its end */
+        aside_run(tell_end, __builtin_frame_address(0)); /* the stack may have run out */
         process_exit_now();
     }
     if (real_abort) {

@@ -1,5 +1,5 @@
-/* The exported abort: a fatal error of CPython is told, with who led to it, before the process dies of it. */
+/* The exported abort: reports a fatal error of CPython, and which module led to it, before the process ends. */
 #pragma once
 
-/* Constructor: looks for the real one, since a lock may be held when it is needed. */
+/* For the constructor: finds the real abort, because a lock may be held when it is needed. */
 void fatal_start(void);

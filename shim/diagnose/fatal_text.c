@@ -9,10 +9,10 @@
 #include "system/elf.h"
 #include "system/thread.h"
 
-/* How much of the stack the functions of CPython's end take: one or two. */
+/* STACK_WORDS: how much of the stack the one or two functions of CPython's end take. */
 enum { STACK_WORDS = 32, TEXT_MAX = 240 };
 
-/* Where a text may lie: in CPython, or in the module that called Py_FatalError itself. */
+/* Where a text may be: in CPython, or in the module that called Py_FatalError itself. */
 struct places {
     struct elf_object objects[2];
     size_t count;
@@ -29,7 +29,8 @@ static bool is_constant(const struct elf_object *object, uintptr_t address) {
     return false;
 }
 
-/* The string that begins at `address`, if it can be a message: words, from where another string has ended. */
+/* Returns the string at `address` if it can be a message: several words that begin where another string has ended. Else
+ * NULL. */
 static const char *message_at(const struct places *places, uintptr_t address) {
     bool is_inside = false;
     for (size_t i = 0; i < places->count; i++) {
@@ -50,8 +51,9 @@ static const char *message_at(const struct places *places, uintptr_t address) {
     return length >= 8 && strchr(text, ' ') && strncmp(text, heading, sizeof heading - 1) != 0 ? text : NULL;
 }
 
-/* The registers that a function must leave as they were, and what it has put aside: fatal_error still needs the text. Our own
- * frames on the host's stack, which have those registers by now, end at `frame`. */
+/* Searches what the functions of CPython's end have saved on the stack, and the registers that a function must
+ * preserve: fatal_error still needs the text. Our own frames on the host's stack end at `frame`, and by now have those
+ * registers. */
 static const char *find_on_stack(const struct places *places, const void *frame) {
     uintptr_t above[STACK_WORDS];
     size_t count = thread_read_memory(frame, above, sizeof above) ? STACK_WORDS : 0;
@@ -67,8 +69,8 @@ static const char *find_on_stack(const struct places *places, const void *frame)
 }
 
 #if defined(__x86_64__)
-/* What an instruction that loads %rdi or %rsi loads: lea text(%rip),%rdi; in programs that are not position-independent, too,
- * mov $text,%edi. 0: it is no such instruction. */
+/* Returns what an instruction loads into %rdi or %rsi: lea text(%rip),%rdi, or, in programs that are not
+ * position-independent, mov $text,%edi. Returns 0 if it is no such instruction. */
 static uintptr_t loaded_by(const uint8_t *code, uintptr_t at, const uint8_t *end) {
     int32_t number;
     if (end - code >= 7 && code[0] == 0x48 && code[1] == 0x8d && (code[2] == 0x3d || code[2] == 0x35)) {
@@ -83,7 +85,7 @@ static uintptr_t loaded_by(const uint8_t *code, uintptr_t at, const uint8_t *end
 }
 #endif
 
-/* Before 3.10 the text is no more needed once it is written. It was loaded in front of the call of Py_FatalError or
+/* Before 3.10 the text is not needed any more once it is written. It was loaded before the call of Py_FatalError or
  * _Py_FatalErrorFunc. */
 static const char *find_at_call(const struct places *places, const void *returns_to) {
     const char *text = NULL;
@@ -92,7 +94,7 @@ static const char *find_at_call(const struct places *places, const void *returns
     uint8_t code[BEFORE];
     uintptr_t start = (uintptr_t)returns_to - sizeof code;
     size_t size = thread_read_memory((const void *)start, code, sizeof code) ? sizeof code - CALL : 0;
-    for (size_t i = size; i-- > 0 && !text;) { /* the last one in front of it */
+    for (size_t i = size; i-- > 0 && !text;) { /* the last such instruction before the call */
         uintptr_t loaded = loaded_by(code + i, start + i, code + size);
         text = loaded ? message_at(places, loaded) : NULL;
     }

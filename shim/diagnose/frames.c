@@ -56,7 +56,7 @@ __attribute__((noinline)) size_t frames_here(void **frames, size_t capacity, con
     struct unwinder unwinder = {NULL, NULL};
     *is_guess = !elf_visit(find_unwinder, &unwinder);
     if (!*is_guess) {
-        struct walk walk = {&unwinder, frames, capacity, 0, 1}; /* this function's own frame */
+        struct walk walk = {&unwinder, frames, capacity, 0, 1}; /* skip 1: the frame of this function */
         unwinder.backtrace(visit, &walk);
         return walk.count;
     }
@@ -64,7 +64,7 @@ __attribute__((noinline)) size_t frames_here(void **frames, size_t capacity, con
     memset(&stack, 0, sizeof stack);
     frame = frame ? frame : aside_host_stack();
     struct thread_look look = {.stack = (uintptr_t)(frame ? frame : __builtin_frame_address(0))};
-    stacks_guess(&look, &stack); /* the first is look.pc */
+    stacks_guess(&look, &stack); /* the first frame is look.pc */
     stack.count -= stack.count > 0;
     memmove(stack.frames, stack.frames + 1, stack.count * sizeof stack.frames[0]);
     size_t count = stack.count < capacity ? stack.count : capacity;

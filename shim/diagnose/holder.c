@@ -14,7 +14,8 @@
 
 enum { TCB_WORDS = 512, STATE_WORDS = 24 /* it is at 144 to 176 bytes */, FOUND_MAX = 512 };
 
-/* Where glibc's thread descriptor keeps the tid: looked up in this thread's own. 0: not found. */
+/* Returns the offset of the tid in glibc's thread descriptor, found in the descriptor of this thread, or 0 if it is not
+ * found. */
 static size_t find_tid_offset(void) {
     int words[TCB_WORDS];
     int me = (int)syscall(SYS_gettid);
@@ -25,7 +26,7 @@ static size_t find_tid_offset(void) {
     for (size_t i = 0; i < TCB_WORDS; i++) {
         if (words[i] == me) {
             if (found) {
-                return 0; /* in two places: which is it? */
+                return 0; /* found in two places: either may be the tid */
             }
             found = i * sizeof words[0];
         }
@@ -47,8 +48,8 @@ pid_t holder_tid_of(uintptr_t pthread) {
     return tid;
 }
 
-/* A state has the pthread_self() of the thread that made it somewhere in its first words, in every version. It is the one
- * that is a thread's descriptor: on x86-64 such a thing begins with its own address (the psABI's thread control
+/* In every version a state has the pthread_self() of the thread that made it in its first words. It is the word that
+ * points to a thread descriptor: on x86-64 a thread descriptor begins with its own address (the psABI's thread control
  * block). */
 static uintptr_t creator_of(const PyThreadState *state) {
     uintptr_t words[STATE_WORDS];
@@ -64,8 +65,9 @@ static uintptr_t creator_of(const PyThreadState *state) {
     return 0;
 }
 
-/* The thread that says it has this state attached; NULL: that it holds the GIL with none. The last one to say so, for it is not
- * noted where that was handed over. */
+/* Returns the thread whose record says that it has this state attached (NULL: that it holds the GIL without a state).
+ * If there are several, returns the last one to attach it, because a hand-over is not noted by the thread that hands
+ * over. */
 static pid_t attacher_of(const PyThreadState *state) {
     struct journal_thread thread;
     uint64_t since = 0;
@@ -99,14 +101,14 @@ static bool is_swapping(const struct journal_thread *thread) {
     return thread->now.phase == JOURNAL_WAITS && thread->now.call == REAL_INDEX_PyThreadState_Swap;
 }
 
-/* What the thread has attached, by its thread-local. NULL: nothing, or that can't be read. */
+/* Returns what the thread has attached, read from its thread-local. NULL: nothing, or it cannot be read. */
 static PyThreadState *attached_by(uintptr_t pthread) {
     PyThreadState *state = NULL;
     const void *place = current_place_of(pthread);
     return place && thread_read_memory(place, &state, sizeof(PyThreadState *)) ? state : NULL;
 }
 
-/* Threads whose thread-local can be read. Returns whether the holder is among them. */
+/* Searches the threads whose thread-local can be read. Returns true if the holder is among them. */
 static bool find_by_place(pid_t waiter, struct holder *holder) {
     struct journal_thread thread;
     for (unsigned i = 0; i < journal_count(); i++) {
@@ -123,8 +125,8 @@ static bool find_by_place(pid_t waiter, struct holder *holder) {
     return holder->kind == HOLDER_THREAD && holder->tid != waiter;
 }
 
-/* In a copy of the process: of the threads that made the states there are, those that have one attached. That of the holder
- * may be behind thousands of states of threads that wait. */
+/* Runs in a copy of the process. Of the threads that made a state, writes those that have one attached. The holder's
+ * state may be behind thousands of states of waiting threads. */
 static void write_attachers(int fd, void *unused) {
     (void)unused;
     for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
@@ -138,7 +140,7 @@ static void write_attachers(int fd, void *unused) {
     }
 }
 
-/* Python threads that the shim has not met: found by the states they have made. */
+/* Finds Python threads that the shim has not seen, by the states that they made. */
 static void find_by_states(pid_t waiter, struct holder *holder) {
     static uintptr_t found[FOUND_MAX];
     if (!current_place_of((uintptr_t)pthread_self())) {

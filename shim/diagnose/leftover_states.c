@@ -18,7 +18,7 @@
 
 enum status { NOBODYS, MADE, TAKEN, LEFT };
 
-/* What is not found within so many places of its own is not known. */
+/* A state is searched only in the first NEAR places from its hash. */
 enum { PLACES = 2048, NEAR = 16 };
 static struct left {
     const void *state; /* NULL: a free place */
@@ -26,16 +26,17 @@ static struct left {
     pid_t maker;
     uint16_t call;
     uint8_t status;
-    char name[32]; /* the maker's, when it has ended */
+    char name[32]; /* the maker's name, set when it has ended */
 } table[PLACES];
 
 unsigned leftover_count;
 bool leftover_is_on;
 
-/* States that this thread has made, and seen no end of. A thread that has made none need not look through the table. */
+/* Number of states that this thread made and whose end was not seen. If it is 0 the thread need not search the
+ * table. */
 static __thread unsigned made_here __attribute__((tls_model("initial-exec")));
 
-/* Asked of the kernel once: a state made, attached and freed is three questions. */
+/* gettid is called once, because making, attaching and freeing a state ask for it three times. */
 static __thread pid_t tid_here __attribute__((tls_model("initial-exec")));
 
 static pid_t this_thread(void) {
@@ -88,7 +89,7 @@ void leftover_add(const void *state, const void *caller) {
     if (!state) {
         return;
     }
-    leftover_drop(state); /* an earlier one at its address, whose end was not seen */
+    leftover_drop(state); /* an earlier state at this address, whose end was not seen */
     add(state, REAL_INDEX_PyThreadState_New, caller);
 }
 
@@ -122,12 +123,13 @@ static void after_fork_in_child(void) {
 
 /* ---- a thread ends ---------------------------------------------------------------------------------------------- */
 
-/* The state in its slot: made by an Ensure that no Release ended. That of a thread of CPython's own is gone by now. */
+/* Adds the state in the thread's slot: an Ensure made it, and no Release ended it. CPython has already freed the state
+ * of a thread of its own. */
 static void add_own(void) {
     const PyThreadState *own = slot_get();
     struct journal_now now = journal_now();
     bool is_known = now.state == own;
-    bool may_be_left = options_look_on() && slot_goes_by_ident(); /* by an earlier thread: nobody has emptied it */
+    bool may_be_left = options_look_on() && slot_goes_by_ident(); /* by an earlier thread: such a slot is not emptied */
     if (own && !find(own) && (is_known || !may_be_left)) {
         add(own, is_known ? now.call : (uint16_t)JOURNAL_NO_CALL, is_known ? now.caller : NULL);
     }
@@ -161,8 +163,9 @@ void leftover_thread_ends(bool is_last) {
     }
 }
 
-/* What the thread holds as its end begins. Of a state that is not in its slot, notes tell, which may be out of date for a
- * thread of CPython's own: CPython frees its state unseen, and the address may be another thread's state by now. */
+/* Returns the state that the thread holds as its end begins. If the state is not in the slot, only notes tell, and they
+ * may be out of date for a thread of CPython's own: CPython frees its state unseen, and another thread's state may be
+ * at that address by now. */
 static PyThreadState *held_now(void) {
     PyThreadState *current = interp_current();
     return current == slot_get() || current_thread_is_foreign() ? current_thread_attached() : NULL;
@@ -192,7 +195,7 @@ void leftover_thread_ends_observed(bool is_last) {
     if (current || holds_gil_only(&now)) {
         report_tell(REPORT_DEADLOCK_FOLLOWS, REPORT_ends_with_gil, now.phase == JOURNAL_HOLDS ? now.caller : NULL,
                     current, NULL);
-        leftover_died(current); /* it is told */
+        leftover_died(current); /* it is reported already */
     }
 }
 
