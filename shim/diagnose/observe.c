@@ -16,7 +16,7 @@
 #include "system/elf.h"
 #include "system/loader.h"
 
-/* What this thread has attached: by the rules' own record where they are at work. */
+/* Returns what this thread has attached, from the rules' own record if rules are in use. */
 static PyThreadState *attached(void) {
     struct owner *me = options_look_on() ? NULL : owner_self();
     return me && me->life == owner_life ? owner_attached(me) : current_thread_attached();
@@ -50,8 +50,9 @@ static bool holds_gil_only(const struct journal_now *now) {
 
 /* ---- the gilstate family ---------------------------------------------------------------------------------------- */
 
-/* An attach that the slot does not name goes well by itself, and so does all that does not ask PyGILState_*: it is told of at
- * the call that would go wrong. Whether there has been one: then a slot may name what another thread uses by now. */
+/* True if there has been an attach that the slot does not name. Such an attach does no harm itself, nor does anything
+ * that does not use PyGILState_*, so it is reported at the call that would go wrong. But since then a slot may name a
+ * state that another thread uses. */
 static bool has_slot_missed;
 
 static bool is_used_elsewhere(const PyThreadState *state) {
@@ -63,7 +64,8 @@ static bool is_used_elsewhere(const PyThreadState *state) {
            thread.tid != (pid_t)syscall(SYS_gettid);
 }
 
-/* Up to 3.11 debug builds look at each attach whether the slot names another state of the interpreter. */
+/* Called at an attach that the slot does not name. Up to 3.11 debug builds check at each attach whether the slot names
+ * another state of the same interpreter. */
 static void slot_misses(PyThreadState *state, PyThreadState *in_slot, const void *caller) {
     __atomic_store_n(&has_slot_missed, true, __ATOMIC_RELAXED);
     if (interp_is_debug && !interp_slot_follows && in_slot && interp_of(in_slot) == interp_of(state)) {
@@ -71,7 +73,8 @@ static void slot_misses(PyThreadState *state, PyThreadState *in_slot, const void
     }
 }
 
-/* Nothing is attached. Where the thread saved another state than the slot names, Ensure goes by the slot. */
+/* For an Ensure with nothing attached: if the thread detached another state than the slot names, Ensure uses the
+ * slot's. */
 static void observe_ensure_detached(const struct journal_now *now, const void *caller) {
     PyThreadState *in_slot = slot_get(), *saved = (PyThreadState *)now->state;
     bool has_saved = now->phase == JOURNAL_OUTSIDE && saved &&
@@ -87,11 +90,12 @@ static void observe_ensure_detached(const struct journal_now *now, const void *c
     }
 }
 
-/* Who is inside Py_Finalize; 0: nobody that was seen to call it. */
+/* The thread that is inside Py_Finalize; 0: none that was seen to call it. */
 static pid_t finalizer;
 
-/* Up to 3.13 CPython ends the thread, later it parks it. For threads of its own (daemons) that is how they are meant to
- * end; where one is ended amid C++ code, that is told when it comes to it. */
+/* Reports an attach while the interpreter finalizes. Up to 3.13 CPython ends such a thread, later it parks it. Threads
+ * of CPython's own (daemons) are meant to end like that. If a thread is ended inside C++ code, that is reported when it
+ * happens. */
 static __attribute__((noinline, cold)) void look_out(const void *caller, PyThreadState *state, bool attaches) {
     current_thread_note_call();
     if (!attaches || !interp_is_finalizing() || !current_thread_is_foreign()) {
@@ -103,7 +107,7 @@ static __attribute__((noinline, cold)) void look_out(const void *caller, PyThrea
     }
 }
 
-/* Not where the repair sees to it. */
+/* Does nothing if the repair handles it. */
 static inline void observe_late(const void *caller, PyThreadState *state, bool attaches) {
     if (options.mode != MODE_REPAIR || !options_repairs(REPAIR_finalize)) {
         look_out(caller, state, attaches);
@@ -200,7 +204,7 @@ void observe_release_thread(PyThreadState *state, const void *caller) {
     }
 }
 
-/* From 3.0 and from 3.9 on they look into the state that is not there. */
+/* They access the attached state, which is missing here: AcquireLock from 3.0 on, ReleaseLock from 3.9 on. */
 void observe_acquire_lock(const void *caller) {
     if (options_look_on() && real.Py_FinalizeEx && !interp_current()) {
         foretell_repair(REPORT_FATAL_FOLLOWS, REPAIR_oldlock, caller, NULL, NULL);
@@ -257,7 +261,7 @@ void observe_finalize(const void *caller) {
 
 /* ---- what libraries file ---------------------------------------------------------------------------------------- */
 
-/* The states that died last, as far as their address has not been used again. */
+/* The states that died last. An entry is removed when its address is used again. */
 enum { DEAD_COUNT = 64 };
 static const void *dead[DEAD_COUNT];
 static unsigned dead_next;
@@ -277,10 +281,11 @@ void observe_made(const PyThreadState *state) {
     }
 }
 
-/* Where a library has just found nothing under its key. */
+/* The module that has just found nothing under its key; 0: none. */
 static __thread uintptr_t empty_handed __attribute__((tls_model("initial-exec")));
 
-/* pybind11 from 2.3 on asks CPython, then: what it makes later is something else. */
+/* Returns the module if it makes a second state when it finds nothing. pybind11 from 2.3 on asks CPython first, so a
+ * state that it makes later is another matter: returns 0. */
 static uintptr_t object_that_makes_second(const void *caller) {
     struct elf_object object;
     bool asks = elf_find_by_address(caller, &object) && elf_imports(&object, "PyGILState_GetThisThreadState");
@@ -299,7 +304,7 @@ void observe_key_answers(const void *value, const void *caller) {
     }
 }
 
-/* It makes a state, then, though the thread has one: pybind11 up to 2.2. */
+/* A library that has found nothing under its key makes a state although the thread has one: pybind11 up to 2.2. */
 void observe_new(const void *caller) {
     PyThreadState *own = options_look_on() && empty_handed ? slot_get() : NULL;
     if (own && empty_handed == loader_object_of(caller)) {

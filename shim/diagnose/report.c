@@ -63,15 +63,15 @@ unsigned report_count(void) {
     return __atomic_load_n(&counted, __ATOMIC_RELAXED);
 }
 
-/* A report that meets another on its own thread (a signal handler, or CPython dying while it prints) is cut to nothing
- * but its place in the counts. */
+/* A report during another one on the same thread (in a signal handler, or when CPython dies while it prints) is only
+ * counted. */
 static __thread bool is_reporting __attribute__((tls_model("initial-exec")));
 
 /* What only some reports have. */
 struct subject {
     pid_t tid; /* 0: the calling thread */
     const char *name;
-    const char *said; /* by CPython, of its fatal error; NULL */
+    const char *said; /* CPython's words in its fatal error; NULL: none */
 };
 
 static void name_thread(struct report *report) {
@@ -88,7 +88,7 @@ static void name_thread(struct report *report) {
     }
 }
 
-/* The shim's own frames on top say nothing. */
+/* Removes the shim's own frames from the top of the stack. */
 static void drop_own_frames(struct report *report) {
     struct elf_object self, object;
     size_t own = 0;
@@ -109,7 +109,8 @@ static bool ends_process(enum report_grade grade) {
            (options.mode == MODE_OBSERVE && grade == REPORT_DEADLOCK_FOLLOWS && options.exitcode != EXITCODE_NONE);
 }
 
-/* A library that calls PyGILState_Ensure as it should may meet what another one has attached: that one is named. */
+/* A library that calls PyGILState_Ensure correctly may meet a state that another library attached. The report then
+ * names that one. */
 static void find_culprit(struct report *report) {
     struct journal_event event;
     unsigned index;
@@ -125,10 +126,10 @@ static void find_culprit(struct report *report) {
     }
 }
 
-/* The calling place of the misuse that was foretold last. */
+/* The calling site of the last report on this thread if it foretold a fatal error; else NULL. */
 static __thread const void *foretold __attribute__((tls_model("initial-exec")));
 
-/* What is to be told, for those who tell it aside (aside.h). */
+/* What is to be told, as an argument for aside_run (aside.h). */
 struct news {
     enum report_grade grade;
     enum report_kind kind;
@@ -235,7 +236,7 @@ static bool is_suppressed(enum report_kind kind, const void *caller) {
 
 /* ---- telling ---------------------------------------------------------------------------------------------------- */
 
-/* `is_wanted`: whether it is to be told at all. */
+/* `is_wanted`: false: it is not to be told. */
 static void tell(enum report_grade grade, enum report_kind kind, const struct report_call *call,
                  const PyThreadState *state, const PyThreadState *other, struct subject subject, bool is_wanted) {
     bool is_first = call_sites_count(kind, call->caller);
@@ -253,7 +254,7 @@ static void tell(enum report_grade grade, enum report_kind kind, const struct re
     }
 }
 
-/* Exported and a call of its own, so that a debugger finds it in a stripped library, too. */
+/* Exported and not inlined, so that a debugger finds it in a stripped library, too. */
 __attribute__((visibility("default"), noinline)) void gilshim_first_report(const char *line) {
     __asm__ volatile("" : : "r"(line) : "memory");
 }

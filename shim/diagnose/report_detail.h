@@ -1,4 +1,4 @@
-/* What is known when a report is written; for report*.c. */
+/* What is known when a report is written. For report*.c. */
 #pragma once
 
 #include <stddef.h>
@@ -16,36 +16,36 @@ struct report {
     const void *caller;
     const char *call; /* name of the API function; NULL: not known */
     const PyThreadState *state, *other;
-    const void *culprit;   /* where in the library that brought it about: the caller, or who attached `state` before */
-    uint16_t culprit_call; /* by which call, if it is not the caller */
-    uint64_t culprit_time; /* ... and when; ticks */
-    const char *said;      /* by CPython, of its fatal error; "" */
+    const void *culprit;   /* place in the library that caused it: the caller, or who attached `state` before */
+    uint16_t culprit_call; /* the call made there, if it is not the caller */
+    uint64_t culprit_time; /* ... and when, in ticks */
+    const char *said;      /* CPython's words in its fatal error, or "" */
     pid_t tid;
-    char thread_name[32];        /* its Python name, or the OS's; "" */
-    bool is_whole;               /* all that is known, not only the first line */
+    char thread_name[32];        /* the thread's Python name, else the OS's, else "" */
+    bool is_whole;               /* write all that is known, not only the first line */
     uint64_t now;                /* ticks */
-    PyThreadState *python_state; /* whose Python stack can be had; NULL: nobody's */
+    PyThreadState *python_state; /* the state whose Python stack can be printed; NULL: none */
     size_t frame_count;
     bool are_frames_guessed;
     void *frames[REPORT_FRAMES];
 };
 
-/* Both take some 40 KiB of stack: for aside_run. */
+/* Write a report. Both take some 40 KiB of stack: call them through aside_run. */
 void report_write_text(const struct report *report);
 void report_write_json(const struct report *report);
 
-/* The first words: "repaired held", "FATAL would follow". */
+/* Adds the first words: "repaired held", "FATAL would follow". */
 void report_add_heading(struct text *text, const struct report *report);
 
-/* The name of a thread that was recorded: Python's, or the OS's, "" if neither is known. Opens a file of
- * /proc where names are not kept (journal_start). Async-signal-safe. */
+/* Copies the name of a recorded thread: Python's, else the OS's, else "". Opens a file of /proc if names are not kept
+ * (journal_start). Async-signal-safe. */
 void report_name_of(const struct journal_thread *thread, char name[32]);
 
-/* "4711 "worker"" */
+/* Adds a thread: 4711 "worker" */
 void report_add_thread(struct text *text, pid_t tid, const char *name);
 
-/* Its name in the API, "" for none. */
+/* Returns the name of an API function, or "" for JOURNAL_NO_CALL. */
 const char *report_call_name(uint16_t call);
 
-/* Writes the line of a report; the first one of a process is shown to a debugger, from `prefix` on. */
+/* Writes the line of a report. Shows the first one of a process to a debugger, from `prefix` on. */
 void report_put(struct text *text, size_t prefix);

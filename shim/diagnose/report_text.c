@@ -61,7 +61,8 @@ static void add_who(struct text *text, const struct report *report) {
     report_add_thread(text, report->tid, report->thread_name);
 }
 
-/* It is beneath another on this thread, whose events are all there, and none of them attached it. */
+/* Returns true if CPython itself attached the state: it is beneath another one on this thread, and the ring still has
+ * all events of this thread (add_origin found none that attached it). */
 static bool was_attached_unseen(const struct report *report, const PyThreadState *state) {
     struct journal_thread thread;
     int index = journal_find(report->tid);
@@ -69,12 +70,12 @@ static bool was_attached_unseen(const struct report *report, const PyThreadState
            journal_read_thread((unsigned)index, &thread) && thread.events <= thread.kept;
 }
 
-/* Who attached the state, where, and how long ago. */
+/* Adds which thread attached the state, at which place, and how long ago. */
 static void add_origin(struct text *text, const struct report *report, const PyThreadState *state) {
     struct journal_event event;
     struct journal_thread thread;
     unsigned index;
-    /* Of a state that has moved, whose it was; that this thread has attached it is no news. */
+    /* For a state that has moved, name the thread that had it before, not this one. */
     bool is_moved = (int)report->kind == REPAIR_moved && state == report->state;
     bool is_found = is_moved ? journal_find_attach_by_others(report->tid, state, &event, &index)
                              : journal_find_attach(state, &event, &index);
@@ -105,7 +106,7 @@ static void add_states(struct text *text, const struct report *report) {
     }
 }
 
-/* Whose fault it is, in front of all else, where it is not the calling library's. */
+/* Adds the culprit, before all else, if it is another library than the calling one. */
 static void add_culprit(struct text *text, const struct report *report) {
     struct glimpse culprit, caller; /* the culprit may have been closed */
     bool is_other = report->culprit != report->caller && report->caller &&
@@ -274,7 +275,7 @@ static void put_events_of(const struct report *report, unsigned index) {
     }
 }
 
-/* The threads that attached the states concerned, besides the reporting one. */
+/* Writes the last events of the reporting thread, and of the threads that attached the states concerned. */
 static void put_events(const struct report *report) {
     int own = journal_find(report->tid);
     int shown = own;

@@ -12,7 +12,7 @@
 
 /* ---- what looks like return addresses ---------------------------------------------------------------------------- */
 
-/* Whether the bytes before `address` can be a call instruction. */
+/* Returns true if the bytes before `address` can be a call instruction. */
 static bool is_after_call(uintptr_t address) {
 #if defined(__x86_64__)
     unsigned char code[7]; /* the 7 bytes before it */
@@ -50,7 +50,7 @@ static bool is_code(uintptr_t address) {
     return false;
 }
 
-/* Words on the stack that point behind a call instruction. */
+/* Takes the words on the stack that point right after a call instruction. */
 void stacks_guess(const struct thread_look *look, struct stack *stack) {
     uintptr_t words[256];
     if (!look->stack) {
@@ -75,7 +75,7 @@ void stacks_guess(const struct thread_look *look, struct stack *stack) {
 
 /* ---- code, and who calls whom ----------------------------------------------------------------------------------- */
 
-/* The executable segments, as they were at the last look. */
+/* The executable segments when they were last read. */
 static struct {
     struct range {
         uintptr_t start, end;
@@ -115,8 +115,8 @@ static bool is_return_address(uintptr_t word) {
     return false;
 }
 
-/* The function that is called right before the return address, through the procedure linkage table, too; 0: that is decided
- * when it is called. */
+/* Returns the function that the call before the return address calls, also if it goes through the procedure linkage
+ * table. Returns 0 if it is only known at run time. */
 static uintptr_t callee_of(uintptr_t address) {
 #if defined(__x86_64__)
     unsigned char before[6], stub[12];
@@ -156,7 +156,7 @@ static uintptr_t callee_of(uintptr_t address) {
 #endif
 }
 
-/* The page of the stack that was read last. */
+/* The page of the stack that was last read. */
 static struct {
     uintptr_t start;
     uintptr_t words[512];
@@ -179,8 +179,8 @@ static bool read_word(uintptr_t address, uintptr_t *word) {
 
 /* ---- from a system call outwards -------------------------------------------------------------------------------- */
 
-/* Where the frame can't be told: the next return address above it, behind a call of this very function if there is
- * one. False: none. */
+/* Used where the extent of the frame cannot be told: finds the next return address above, preferably one after a call
+ * of this very function. Returns false if there is none. */
 static bool find_caller(struct cfi_frame *frame, uintptr_t function, bool *is_sure) {
     enum { WORDS = 2048 };
     uintptr_t stack = frame->values[CFI_STACK], found = 0, back = 0, word;
@@ -231,7 +231,7 @@ enum { FRAME_WORDS = 8192 /* the largest frame that is looked into */, DEEPEST =
 
 extern void *__libc_stack_end __attribute__((weak)); // NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
 
-/* Above all frames of the thread; 0: not known. */
+/* Returns an address above all frames of the thread, or 0 if it is not known. */
 static uintptr_t top_of(pid_t tid) {
     struct journal_thread thread;
     int index = journal_find(tid);
@@ -241,12 +241,12 @@ static uintptr_t top_of(pid_t tid) {
     return index >= 0 && journal_read_thread((unsigned)index, &thread) ? thread.pthread : 0;
 }
 
-/* A return address that was found on the stack, in a frame that ends where the one above it begins. */
+/* A return address found on the stack, in a frame that ends where the frame above it begins. */
 struct site {
     uintptr_t place, address;
 };
 
-/* The function that called nobody's callee: it began the thread. */
+/* Finds the outermost frame, in the function that began the thread. */
 static bool find_start(uintptr_t top, struct site *site) {
     uintptr_t word;
     for (uintptr_t at = (top & ~(uintptr_t)7) + 16 * sizeof word; at > top - FRAME_WORDS * sizeof word;
@@ -260,7 +260,8 @@ static bool find_start(uintptr_t top, struct site *site) {
     return false;
 }
 
-/* Whether `address` at `place` may be a call made by what was called at `outer`. */
+/* Returns true if the function that was called at `outer` may have made the call that returns to `address`, saved at
+ * `place`. */
 static bool fits(const struct site *outer, uintptr_t callee, uintptr_t place, uintptr_t address) {
     uintptr_t end = outer->place + sizeof end, below;
     struct cfi_shape shape;
@@ -270,7 +271,7 @@ static bool fits(const struct site *outer, uintptr_t callee, uintptr_t place, ui
     if (shape.is_by_stack) {
         return place + sizeof end + shape.size == end;
     }
-    /* By a frame pointer: whoever is called next saves it first of all. */
+    /* The frame is found by a frame pointer: the next function called saves it before all else. */
     return (callee && shape.function == callee) ||
            (read_word(place - sizeof below, &below) && below == end - 2 * sizeof below);
 }
@@ -288,7 +289,7 @@ static bool find_inner(const struct site *outer, uintptr_t callee, struct site *
 }
 
 static void follow(pid_t tid, struct stack *stack) {
-    static void *frames[STACK_FRAMES]; /* a ring: the innermost ones are what counts */
+    static void *frames[STACK_FRAMES]; /* a ring: the innermost frames matter most */
     struct site site;
     size_t count = 0;
     uintptr_t top = top_of(tid), callee = 0;
@@ -300,7 +301,7 @@ static void follow(pid_t tid, struct stack *stack) {
         callee = callee_of(site.address);
     } while (count < DEEPEST && find_inner(&site, callee, &site));
     if (callee) {
-        frames[count++ % STACK_FRAMES] = (void *)(callee + 1); /* as a return address: behind its first byte */
+        frames[count++ % STACK_FRAMES] = (void *)(callee + 1); /* as a return address: past its first byte */
     }
     stack->source = STACK_GUESSED;
     while (count && stack->count < STACK_FRAMES) {
@@ -332,7 +333,7 @@ void stacks_prepare(void) {
     elf_visit(find_unwinder, NULL);
 }
 
-/* A thread that runs may be met in a system call by and by, and then all can be told. */
+/* Looks again for some time: a running thread may enter a system call, and then its whole stack can be told. */
 static struct thread_look look_again(const struct thread_look *look) {
     struct thread_look fresh = *look;
     for (int i = 0; i < 10 && fresh.call < 0 && !fresh.is_hidden; i++) {

@@ -1,11 +1,12 @@
-/* The native stack of another thread of this process, for reports about a process that hangs. The thread is not disturbed:
- * no signal is sent to it, so that no call of its own fails with EINTR, and nothing runs on its stack.
+/* The native stack of another thread of this process, for reports about a process that hangs. The thread is not
+ * disturbed: no signal is sent to it, so none of its calls fails with EINTR, and nothing runs on its stack.
  *
- * Of a thread that sleeps in a system call the kernel tells the stack pointer, and call frame information leads on from
- * there. Of one that runs nobody knows how deep its stack is just now: what can be told is followed from the thread's start
- * inwards, by call sites and sizes of frames that fit together; the innermost ones may be calls that have returned.
+ * If the thread sleeps in a system call, the kernel reports its stack pointer, and call frame information leads
+ * outwards from there. If it runs, the present depth of its stack is not known. Its stack is then followed from the
+ * thread's start inwards, by call sites and frame sizes that fit together; the innermost frames may be calls that have
+ * returned.
  *
- * All functions are for one thread at a time, the watch thread, but for stacks_guess. */
+ * All functions but stacks_guess are for one thread at a time, the watch thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,21 +21,22 @@ enum stack_source { STACK_NONE, STACK_TAKEN, STACK_GUESSED };
 
 struct stack {
     enum stack_source source;
-    const char *reason; /* not STACK_TAKEN: why it is not sure */
+    const char *reason; /* if not STACK_TAKEN: why it is not certain */
     size_t count;
-    size_t sure;                /* of these, the innermost ones that are certain */
-    void *frames[STACK_FRAMES]; /* innermost first: where the thread stands, then return addresses */
+    size_t sure;                /* number of the innermost frames that are certain */
+    void *frames[STACK_FRAMES]; /* innermost first: the thread's pc, then return addresses */
 };
 
-/* Loads what reports need (libgcc_s). May allocate and wait for the loader: before anything hangs. */
+/* Loads what reports need (libgcc_s). May allocate and wait for the loader, so call it before anything hangs. */
 void stacks_prepare(void);
 
 /* Takes the stack of a thread. `look`: a fresh look at the thread. */
 void stacks_take(const struct thread_look *look, struct stack *stack);
 
-/* Searches the stack from look->stack upwards for what looks like return addresses, behind look->pc. Disturbs nobody. */
+/* Searches the stack from look->stack upwards for what looks like return addresses, and adds them after look->pc. Does
+ * not disturb the thread. */
 void stacks_guess(const struct thread_look *look, struct stack *stack);
 
-/* Where the function begins that holds the return address, by the unwinder's tables, which stripped files have too;
- * NULL if it can't be told. */
+/* Returns the start of the function that contains the return address, from the unwinder's tables, which stripped files
+ * have too. Returns NULL if it cannot be told. */
 void *stacks_function_of(void *address);

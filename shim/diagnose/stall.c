@@ -23,19 +23,19 @@ enum { WAITERS = 64, REST = 192 /* of whom one may be the partner of a deadlock 
 static const uint64_t shortest_period = 5000000;
 static const uint64_t longest_period = 250000000;
 
-/* A stall: from the first thread that has waited too long until none has. */
+/* A stall lasts from the first thread that has waited too long until there is none. */
 static struct {
     bool is_told;
     struct waiter first;
-    uint64_t next; /* when it is told again */
-    /* What was told last: the same once more needs no more than a line. */
+    uint64_t next; /* when it is to be told again */
+    /* What was told last. If it is told again unchanged, one line is enough. */
     enum wait_graph_kind kind;
     struct holder holder;
     uintptr_t stack;
     uintptr_t pc;
 } stall;
 
-/* A libpython that was opened late may have been closed again. */
+/* Returns true if CPython is still loaded: a libpython that was opened late may have been closed again. */
 static bool is_loaded(void) {
     static uint64_t load_count;
     static const void *found;
@@ -49,7 +49,7 @@ static bool is_loaded(void) {
     return found != NULL;
 }
 
-/* Threads that wait while the interpreter finalizes are parked for good, by CPython or by us. */
+/* Returns false while the interpreter finalizes: threads that wait then are parked for good, by CPython or by us. */
 static bool is_time_to_watch(void) {
     return real_is_served() && is_loaded() && interp_is_initialized() && !interp_is_finalizing();
 }
@@ -66,7 +66,7 @@ static void tell(struct waiter *waiters, size_t count, uint64_t now) {
     size_t rest = stall_watch_rest(waiters, kept, WAITERS + REST, now);
     wait_graph_take(&picture, waiters, kept, count, rest);
     if (!stall_watch_waits_still(&waiters[0])) {
-        return; /* it has just got it */
+        return; /* the thread has just got the GIL */
     }
     if (!stall.is_told) {
         stall.first = waiters[0];
