@@ -33,7 +33,7 @@ enum report_kind {
 enum report_grade {
     REPORT_REPAIRED,         /* no harm: it was repaired */
     REPORT_WOULD_REPAIR,     /* mode=observe, strict: no harm now, but a later call goes wrong */
-    REPORT_DEADLOCK_FOLLOWS, /* mode=observe, strict: this very call would wait for ever */
+    REPORT_DEADLOCK_FOLLOWS, /* this very call would wait for ever, or the other threads after it */
     REPORT_FATAL_FOLLOWS,    /* this call ends the process */
     REPORT_FATAL,            /* the process is being ended */
     REPORT_WARNING,

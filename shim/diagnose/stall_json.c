@@ -39,7 +39,7 @@ static void add_stack(struct json *json, const struct stack *stack) {
     }
 }
 
-/* Each line of CPython's dump. */
+/* Adds each line of CPython's dump. */
 static void add_python_stack(struct json *json, PyThreadState *state) {
     static char dump[8192];
     const char *reason = pystack_take(state, dump, sizeof dump);

@@ -6,5 +6,5 @@
 
 #include "diagnose/wait_graph.h"
 
-/* Writes one object of type "stall". Arguments as for stall_report; repeated ones have no stacks. */
+/* Writes one object of type "stall". Arguments as for stall_report. A repeated one has no stacks. */
 void stall_json(const struct picture *picture, uint64_t now, bool is_repeated);

@@ -81,7 +81,7 @@ static void add_place_of_holder(struct text *text, const struct picture *picture
     text_add(text, ")");
 }
 
-/* After "holds it": how it came to hold it with no state attached, if that is so. */
+/* After "holds it": adds how the holder came to hold the GIL with no state attached, if that is so. */
 static void add_without_state(struct text *text, const struct picture *picture) {
     if (picture->holder.state) {
         return;
@@ -98,7 +98,7 @@ static void add_without_state(struct text *text, const struct picture *picture) 
 
 /* ---- the first line --------------------------------------------------------------------------------------------- */
 
-/* "between liba.so and libb.so", "in liba.so"; with the one where both met: ", inside libc.so". */
+/* Adds "between liba.so and libb.so" or "in liba.so"; if they met in a third library, also ", inside libc.so". */
 static void add_libraries(struct text *text, const void *one, const void *other, const void *inside) {
     char buffers[3][400];
     const char *names[3];
@@ -123,7 +123,8 @@ static void add_libraries(struct text *text, const void *one, const void *other,
     }
 }
 
-/* Where the two came from: what they met in is a third one, if neither is its own. */
+/* Adds the libraries from which the two threads came. If they met in a library that is neither's own, it is the
+ * third. */
 static void add_both(struct text *text, const struct picture *picture) {
     const void *waiter = wait_graph_place_of_waiter(picture, (size_t)picture->partner);
     const void *holder = wait_graph_place_of_holder(picture);
@@ -326,7 +327,7 @@ static void tell_holder(const struct picture *picture, uint64_t now) {
     tell_stack(&picture->holding.stack, "the holder");
 }
 
-/* Each line of CPython's dump as one of ours. */
+/* Reports each line of CPython's dump as a line of ours. */
 static void tell_python_stack(PyThreadState *state, const char *whose) {
     static char dump[8192];
     char buffer[1600];

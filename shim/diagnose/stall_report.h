@@ -1,4 +1,5 @@
-/* A stall in words. Lines go through report_line; the first alone says who stops whom. For the watch thread. */
+/* A stall as text. Lines go through report_line; the first line alone says which thread blocks which. For the watch
+ * thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -7,9 +8,9 @@
 
 #include "diagnose/wait_graph.h"
 
-/* Tells the picture. `now`: ns of CLOCK_MONOTONIC. `is_repeated`: the same was told before, and the holder has not moved:
- * one line is enough. */
+/* Reports the picture. `now`: ns of CLOCK_MONOTONIC. `is_repeated`: the same was reported before and the holder has not
+ * moved; then writes one line only. */
 void stall_report(const struct picture *picture, uint64_t now, bool is_repeated);
 
-/* The stall that began with this waiter is over. */
+/* Reports that the stall that began with this waiter is over. `lasted`: its duration in ns. */
 void stall_report_end(const struct waiter *waiter, uint64_t lasted);

@@ -50,7 +50,7 @@ static void look_at_journal(struct waiter *waiters, size_t capacity, size_t *cou
 
 enum { THREADS_MAX = 16384, SUSPECTS_MAX = 512, LOOKS_AT_LEAST = 4, REST_MAX = 256 };
 
-/* A thread that was found waiting in CPython's own loop at the last look, and at those before. */
+/* A thread that was found waiting in CPython's own loop at the last look, and at earlier ones. */
 static struct suspect {
     pid_t tid;
     unsigned looks;
@@ -69,7 +69,8 @@ static struct suspect *find_suspect(pid_t tid) {
     return NULL;
 }
 
-/* A thread that had the GIL in between had CPU time too. One that only wakes up every 5 ms to ask for it has little. */
+/* Returns true if the thread had the GIL in between: it then used CPU time. A thread that only wakes up every 5 ms to
+ * ask for the GIL uses little. */
 static bool has_worked(const struct suspect *suspect, uint64_t cpu_time, uint64_t now) {
     return cpu_time > suspect->cpu_time + 2000000 + (now - suspect->since) / 50;
 }
@@ -78,7 +79,7 @@ static void suspect_thread(pid_t tid, unsigned round, uint64_t now) {
     struct thread_look look;
     struct suspect *suspect = find_suspect(tid);
     if (!thread_look_at_call(tid, &look) || !(wait_graph_waits_in_python(&look) || (suspect && look.call < 0))) {
-        return; /* not carried on to this round: forgotten */
+        return; /* not carried over to this round, so forgotten */
     }
     uint64_t cpu_time = thread_cpu_time(tid);
     if (!suspect && suspect_count < SUSPECTS_MAX) {
@@ -101,7 +102,8 @@ static bool waits_seen(pid_t tid) {
     return index >= 0 && journal_read_thread((unsigned)index, &thread) && thread.now.phase == JOURNAL_WAITS;
 }
 
-/* At most a hundredth of the time goes into this, by the CPU time that it takes: on a busy machine the clock goes on without it. */
+/* Takes at most a hundredth of the time. This is measured in CPU time: on a busy machine the clock advances while the
+ * watch thread does not run. */
 static void look_at_threads(uint64_t now) {
     static uint64_t next;
     static unsigned round;

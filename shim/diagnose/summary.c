@@ -49,7 +49,8 @@ static void put(struct line *line) {
     log_text(&line->text);
 }
 
-/* Adds a piece, on a line of its own below if there is no room behind what is from `column` on. */
+/* Adds a piece. Starts a new line, indented to `column`, if the piece does not fit after what is there from `column`
+ * on. */
 static void add_piece(struct line *line, const char *piece, size_t length, size_t column) {
     if (line->text.length + length > COLUMNS && line->text.length > column) {
         line->text.length -= line->buffer[line->text.length - 1] == ' ';
@@ -60,8 +61,8 @@ static void add_piece(struct line *line, const char *piece, size_t length, size_
     text_add_span(&line->text, piece, length);
 }
 
-/* What does not fit goes on in lines below, all of it: broken behind spaces, and what is longer than a line before any of
- * `breaks`. */
+/* Writes all of the string, in more lines if needed. Breaks it after spaces, and breaks a word that is longer than a
+ * line before any of `breaks`. */
 static void put_wrapped(struct line *line, const char *string, const char *breaks) {
     size_t column = line->text.length;
     while (*string) {
@@ -104,7 +105,7 @@ static void add_count(struct text *text, uint64_t number, size_t width) {
     add_right(text, text_end(&digits), width);
 }
 
-/* In at most six characters: 12ns, 3.4us, 120ms, 12.5s, 4000s. */
+/* Adds a time in at most six characters: 12ns, 3.4us, 120ms, 12.5s, 4000s. */
 static void add_time(struct text *text, uint64_t ns, size_t width) {
     static const struct {
         uint64_t unit;
@@ -150,7 +151,7 @@ static void put_interpreter(void) {
     put(&line);
 }
 
-/* Its library may be closed, and another one be where it was. */
+/* Adds the place of a site. Its library may have been closed, and another one may be at its address. */
 static void add_site(struct text *text, const struct site *site) {
     const char *module = modules_name((unsigned)(site->place >> MODULE_PLACE_BITS));
     if (!module || modules_place(site->caller) == site->place) {
@@ -204,7 +205,8 @@ static void put_kinds(void) {
     }
 }
 
-/* With what goes on as the summary is made: a library that never lets go of the GIL has held it all the time. */
+/* Returns the totals including the waits and holds that still go on: a library that never releases the GIL has held it
+ * all the time. */
 static struct journal_totals totals_now(unsigned module) {
     struct journal_totals totals = *modules_totals(module);
     uint64_t now = ticks_now();
@@ -246,7 +248,7 @@ static void put_modules(void) {
         start(&line, "");
         size_t begin = line.text.length;
         text_add(&line.text, name);
-        if (line.text.length > begin + 15) { /* whole, on a line of its own */
+        if (line.text.length > begin + 15) { /* the whole name, on a line of its own */
             put(&line);
             start(&line, "");
             begin = line.text.length;

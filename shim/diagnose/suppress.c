@@ -15,8 +15,8 @@ static struct rule {
 unsigned suppress_rule_count;
 static char content[CONTENT_MAX];
 
-/* Whether the pattern from `pattern` to `end` (with * for anything) fits `string`: all of it, or with `is_open` its
- * beginning. */
+/* Returns true if the pattern from `pattern` to `end`, where * stands for anything, matches all of `string`; with
+ * `is_open`, a beginning of it. */
 static bool fits(const char *pattern, const char *end, const char *string, bool is_open) {
     const char *star = NULL, *resume = NULL;
     for (;;) {

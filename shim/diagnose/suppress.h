@@ -12,34 +12,36 @@
 
 #include "system/text.h"
 
-/* Told each fault: one line without newline. */
+/* Called for each error in the file, with one line without newline. */
 typedef void suppress_complaint(const char *text);
 
-/* Reads the file; a line that is no suppression is complained of, and the rest counts. False: it can't be read. Once,
- * before reports are made. */
+/* Reads the file. Complains of a line that is no suppression, and uses the others. Returns false if the file cannot be
+ * read. To be called once, before any report. */
 bool suppress_read(const char *path, suppress_complaint *complain);
 
-/* As that, from memory. */
+/* Like suppress_read, from memory. */
 void suppress_parse(const char *string, suppress_complaint *complain);
 
-/* What suppress_find has found, for those who remember it: a number from SUPPRESS_RULE on stands for a line of the file. */
+/* The result of suppress_find, which callers may keep. A number from SUPPRESS_RULE on stands for a line of the file. */
 enum { SUPPRESS_UNKNOWN, SUPPRESS_NONE, SUPPRESS_RULE };
 
-/* Whether there is any suppression. */
+/* Returns true if there is any suppression. */
 static inline bool suppress_is_any(void) {
     extern unsigned suppress_rule_count __attribute__((visibility("hidden")));
     return suppress_rule_count != 0;
 }
 
-/* Which suppression leaves out a report of that name from that caller; SUPPRESS_NONE: none does. Names the caller, which
- * may mean to read its file: takes long, and 1.5 KiB of stack. Not async-signal-safe. */
+/* Returns the suppression that leaves out a report of that name from that caller, or SUPPRESS_NONE. Finds the name of
+ * the caller, which may read its file: takes long, and 1.5 KiB of stack. Not async-signal-safe. */
 unsigned suppress_find(const char *name, const void *caller);
 
-/* Counts one more that was left out by what suppress_find answered. False: it is none. Async-signal-safe. */
+/* Counts one more report that the result of suppress_find left out. Returns false if it is no suppression.
+ * Async-signal-safe. */
 bool suppress_count(unsigned verdict);
 
-/* As suppress_find, with the caller named already: "module!function" and "module". */
+/* Like suppress_find, for a caller whose "module!function" and "module" are known. */
 unsigned suppress_find_names(const char *name, const char *place, const char *module);
 
-/* The suppressions that matched: "3 held:libfoo.so". `index` from 0; false behind the last. */
+/* Goes through the suppressions that matched, and adds each as "3 held:libfoo.so". `index` starts from 0. Returns false
+ * after the last one. */
 bool suppress_next_matched(unsigned *index, struct text *text);

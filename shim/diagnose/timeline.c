@@ -22,15 +22,15 @@
 bool timeline_is_due;
 
 enum { TRACKS_MAX = 16384, MILLISECOND = 1000000, LONGEST_PAUSE = 50 * MILLISECOND, SHORTEST_PAUSE = MILLISECOND };
-enum { EVENTS_ALONE = 1024 }; /* a program with one thread has the writer from then on */
+enum { EVENTS_ALONE = 1024 }; /* a program with one thread gets the writer after so many */
 
 static struct timeline_track *tracks; /* one for each record of the journal */
-static struct journal_event *events;  /* room for those of one thread */
+static struct journal_event *events;  /* room for the events of one thread */
 static bool is_finished;
 static bool is_writing;           /* the writer runs */
 static uint64_t written, dropped; /* events */
 
-/* Who drains: the thread's tid. Both may: the writer, and a thread that ends the process. */
+/* The tid of the thread that drains; 0: none. The writer drains, and so does a thread that ends the process. */
 static pid_t drainer;
 
 static bool take_turn(uint64_t patience) {
@@ -42,7 +42,7 @@ static bool take_turn(uint64_t patience) {
             return true;
         }
         if (nobody == me || ticks_monotonic() >= end) {
-            return false; /* in the midst of it: a crash or a signal there */
+            return false; /* this thread is draining, and a crash or a signal came in */
         }
         background_sleep(MILLISECOND / 10);
     }
@@ -54,7 +54,7 @@ static void give_turn(void) {
 
 /* ---- draining --------------------------------------------------------------------------------------------------- */
 
-/* Another thread has the record now. */
+/* Called when another thread has the record now. */
 static void begin_track(struct timeline_track *track, const struct journal_thread *thread) {
     timeline_track_end(track, ticks_to_ns(thread->started));
     memset(track, 0, sizeof *track);
@@ -63,7 +63,7 @@ static void begin_track(struct timeline_track *track, const struct journal_threa
     track->last_time = ticks_to_ns(thread->started);
 }
 
-/* Returns which part of the ring was filled since the last look, in hundredths. */
+/* Writes the new events of a thread. Returns how much of the ring they fill, in percent. */
 static unsigned drain_thread(unsigned index, struct timeline_track *track) {
     struct journal_thread thread;
     if (!journal_read_thread(index, &thread)) {
@@ -96,7 +96,7 @@ static unsigned drain_thread(unsigned index, struct timeline_track *track) {
     return thread.kept ? (unsigned)((fresh < thread.kept ? fresh : thread.kept) * 100 / thread.kept) : 0;
 }
 
-/* The fullest of the rings, in hundredths. */
+/* Drains all rings. Returns how much of the fullest one was new, in percent. */
 static unsigned drain(void) {
     unsigned fullest = 0;
     unsigned count = journal_count();
@@ -108,7 +108,7 @@ static unsigned drain(void) {
     return fullest;
 }
 
-/* What the thread is in the midst of. */
+/* Writes what the thread is doing as the process ends. */
 static void end_track(unsigned index, uint64_t now) {
     struct journal_thread thread;
     struct timeline_track *track = &tracks[index];
@@ -192,7 +192,7 @@ void timeline_start(void) {
     errno = saved_errno;
 }
 
-/* timeline_wait=1, on a thread that has filled another quarter of its ring. No cancellation point. */
+/* timeline_wait=1: called on a thread that has filled another quarter of its ring. No cancellation point. */
 static void wait_for_writer(void) {
     int saved_errno = errno;
     struct journal_thread me;
@@ -216,7 +216,7 @@ static void wait_for_writer(void) {
     errno = saved_errno;
 }
 
-/* What was lost is in the file as well. */
+/* Warns of lost events. The file shows where they are missing. */
 static void tell_dropped(void) {
     char buffer[200];
     struct text text = text_start(buffer, sizeof buffer);
@@ -248,7 +248,7 @@ void timeline_finish(void) {
     errno = saved_errno;
 }
 
-/* The parent's file is the parent's. */
+/* The child leaves the parent's file to the parent. */
 static void after_fork_in_child(void) {
     if (options.timeline[0]) {
         timeline_file_forget();

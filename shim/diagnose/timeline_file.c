@@ -18,16 +18,16 @@ enum { CAPACITY = 64 * 1024 };
 static struct {
     char path[1200];
     pid_t pid;
-    uint64_t size;         /* written so far: whole lines */
+    uint64_t size;         /* bytes written so far, in whole lines */
     uint64_t half;         /* half of the limit */
-    struct descriptor old; /* FILE.1, once it is ours: not to be used, only to be known again */
-    bool is_first;         /* no line in it yet: the next needs no comma in front */
+    struct descriptor old; /* FILE.1, once it is ours; never used, only compared */
+    bool is_first;         /* no line in it yet: the next one needs no comma before it */
     bool can_seek;         /* the bracket can be overwritten */
     size_t length;
     char buffer[CAPACITY + sizeof CLOSING];
 } file;
 static struct output_patience patience;
-static struct descriptor out = {.fd = -1}; /* apart from the buffer, which else would be data of the library's file */
+static struct descriptor out = {.fd = -1}; /* not in `file`, whose buffer would then be stored in the library's .data */
 
 static void complain(const char *what, int error) {
     static char buffer[sizeof file.path + 100]; /* too large for a host's stack */
@@ -41,7 +41,7 @@ static void complain(const char *what, int error) {
     report_line(text_end(&text));
 }
 
-/* How much of the buffer's first `size` bytes is whole lines that can be followed by the closing bracket within them. */
+/* Returns how many of the first `size` bytes of the buffer are whole lines that leave room for the closing bracket. */
 static size_t whole_lines(const char *bytes, size_t size) {
     size_t length = size > strlen(CLOSING) ? size - strlen(CLOSING) : 0;
     while (length && memcmp(bytes + length, ",\n", 2) != 0) {
@@ -50,7 +50,7 @@ static size_t whole_lines(const char *bytes, size_t size) {
     return length;
 }
 
-/* Writes a piece. Of one that did not fit, the whole lines are kept, and it was the last. */
+/* Writes a piece. If it does not fit, keeps its whole lines, and it is the last piece. */
 static bool write_out(const char *bytes, size_t size) {
     if (!descriptor_is_ours(&out) && !(file.can_seek && descriptor_open_again(&out, file.path))) {
         complain("the program has closed the file of", errno);
@@ -65,7 +65,7 @@ static bool write_out(const char *bytes, size_t size) {
     }
     complain("can't write any more of", errno);
     size_t kept = file.size + whole_lines(bytes, done);
-    /* Over bytes that the file has already, of this piece or the last bracket: no room is needed for it. */
+    /* This goes over bytes that the file has already, of this piece or of the last bracket, so it needs no room. */
     if (file.can_seek && file.size) {
         output_write_at(out.fd, CLOSING, strlen(CLOSING), (off_t)kept);
         if (ftruncate(out.fd, (off_t)(kept + strlen(CLOSING))) != 0) {
@@ -76,7 +76,7 @@ static bool write_out(const char *bytes, size_t size) {
     return false;
 }
 
-/* Writes what is in the buffer, with the closing bracket behind it, as one piece. */
+/* Writes the contents of the buffer and the closing bracket as one piece. */
 static bool put_buffer(bool is_last) {
     size_t size = file.length;
     if (file.can_seek || is_last) {
@@ -91,7 +91,7 @@ static bool put_buffer(bool is_last) {
 
 enum { NAMES_MAX = 1000 };
 
-/* FILE.1 */
+/* Returns the name FILE.1. */
 static const char *name_of_old(void) {
     static char name[sizeof file.path + 8]; /* too large for a host's stack */
     struct text text = text_start(name, sizeof name);
@@ -105,8 +105,9 @@ static bool is_there(const char *path) {
     return lstat(path, &status) == 0;
 }
 
-/* The first of FILE, FILE-2, FILE-3, ... that is free, and whose predecessor's name (FILE.1) is: an earlier timeline of this
- * process's, from before an exec, or that of a process in another container is not to be destroyed. */
+/* Creates the first of FILE, FILE-2, FILE-3, ... that does not exist and whose predecessor's name (FILE.1) does not
+ * exist either. Otherwise it could destroy an earlier timeline of this process, from before an exec, or one of a
+ * process in another container. */
 static bool create(void) {
     size_t length = strlen(file.path);
     for (unsigned number = 1; number <= NAMES_MAX; number++) {
@@ -179,7 +180,7 @@ void timeline_file_forget(void) {
     file.length = 0;
 }
 
-/* Makes the file FILE.1. What is there may be replaced if it is our own, from the last time. */
+/* Renames the file to FILE.1. An existing FILE.1 may be replaced only if it is ours, from the last time. */
 static bool rename_file(const struct descriptor *from) {
     struct stat status;
     const char *old = name_of_old();
@@ -205,10 +206,10 @@ static void rotate(void) {
     begin();
 }
 
-/* The comma stands in front of a line, so that the last needs none: the array can be closed at any time. */
+/* The comma is before a line, so that the last line needs none: the array can be closed at any time. */
 bool timeline_file_add(const struct text *event) {
     if (out.fd < 0 || event->length >= event->capacity) {
-        return true; /* cut: half an object would spoil the file */
+        return true; /* the line was cut: half an object would make the file invalid */
     }
     if (file.length + event->length + 2 > CAPACITY) {
         timeline_file_flush();
@@ -229,7 +230,7 @@ bool timeline_file_add(const struct text *event) {
 
 /* ---- JSON ------------------------------------------------------------------------------------------------------- */
 
-/* Length of the UTF-8 character at `c`; 0: it is none. */
+/* Returns the length of the UTF-8 character at `c`, or 0 if there is none. */
 static size_t character(const unsigned char *c) {
     size_t length = c[0] < 0x80                   ? 1
                     : c[0] >= 0xc2 && c[0] < 0xe0 ? 2
@@ -242,7 +243,7 @@ static size_t character(const unsigned char *c) {
         }
     }
     bool is_wrong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xed && c[1] >= 0xa0) || (c[0] == 0xf0 && c[1] < 0x90) ||
-                    (c[0] == 0xf4 && c[1] >= 0x90); /* too long, half a pair, too large */
+                    (c[0] == 0xf4 && c[1] >= 0x90); /* overlong, a surrogate, beyond U+10FFFF */
     return is_wrong ? 0 : length;
 }
 

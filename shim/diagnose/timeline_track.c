@@ -9,12 +9,12 @@
 #include "system/symbol.h"
 #include "system/ticks.h"
 
-/* Counts the files that have been begun. */
+/* Number of the current file, counted from 1. */
 static unsigned current_file = 1;
 
 /* ---- pieces of a line ------------------------------------------------------------------------------------------- */
 
-/* Looking a caller's name up takes long, and there are few callers. */
+/* Returns the name of a caller. Finding it takes long, and there are few callers, so the names are kept. */
 static const char *name_of(const void *caller) {
     enum { NAMES = 512 };
     static struct {
@@ -71,7 +71,7 @@ static const char *call_name(uint16_t call) {
     return call < REAL_API_COUNT ? real_api_names[call] : "?";
 }
 
-/* ,"args":{"call":"PyGILState_Ensure","by":"libfoo.so!bar+0x12","state":"0x.."} */
+/* Adds ,"args":{"call":"PyGILState_Ensure","by":"libfoo.so!bar+0x12","state":"0x.."} */
 static void add_arguments(struct text *text, uint16_t call, const void *caller, const void *state) {
     text_add(text, ",\"args\":{\"call\":");
     timeline_add_string(text, call_name(call));
@@ -87,7 +87,7 @@ static void add_arguments(struct text *text, uint16_t call, const void *caller, 
     text_add(text, "}");
 }
 
-/* Each file has the names of the threads that are in it. */
+/* Writes the name of the track, once in each file. */
 static void add_name(struct timeline_track *track) {
     char buffer[TIMELINE_LINE];
     struct text text = text_start(buffer, sizeof buffer);
@@ -129,7 +129,8 @@ static void add_instant(struct timeline_track *track, const char *name, uint64_t
     end_line(&text);
 }
 
-/* Inside the hold by a nanosecond on each side: viewers take that for nested whatever the order of lines. */
+/* The span lies inside the hold by a nanosecond on each side: viewers then show it as nested, whatever the order of
+ * lines. */
 static void close_state(struct timeline_track *track, uint64_t time) {
     uint64_t from = track->state_since + 1;
     uint64_t to = time > from ? time - 1 : time;
@@ -168,8 +169,8 @@ static void attach(struct timeline_track *track, const struct journal_event *eve
     track->state_since = time;
 }
 
-/* Whether the thread gives the GIL away with it. PyThreadState_Delete is noted as PyThreadState_DeleteCurrent is, but
- * detaches nothing. */
+/* Returns true if the thread releases the GIL with this event. PyThreadState_Delete is noted like
+ * PyThreadState_DeleteCurrent, but detaches nothing. */
 static bool detaches(const struct journal_event *event) {
     switch ((enum journal_kind)event->kind) {
     case JOURNAL_DETACH:
@@ -244,7 +245,7 @@ void timeline_track_waits(struct timeline_track *track, const struct journal_now
         }
         return;
     }
-    close_hold(track, from); /* the thread gave it away in CPython's own loop */
+    close_hold(track, from); /* the thread released it in CPython's own loop */
     add_span(track, "waits for the GIL, to the end", from, time, now->call, now->caller, now->state);
     track->last_time = time;
 }

@@ -16,8 +16,8 @@ static bool python_object(struct elf_object *object) {
     return elf_find_by_address((const void *)real.Py_IsInitialized, object);
 }
 
-/* From 3.7 on the GIL is inside _PyRuntime: the main interpreter's and what shares it. In 3.6 it is some static data. CPython
- * always waits for it with a time limit, and asks for it when that is over. */
+/* From 3.7 on the GIL is in _PyRuntime: the main interpreter's, and the interpreters' that share it. In 3.6 it is in
+ * static data. CPython always waits for the GIL with a time limit, and asks for it when that has passed. */
 bool wait_graph_waits_in_python(const struct thread_look *look) {
     struct elf_object python;
     uintptr_t address = look->arguments[0];
@@ -53,7 +53,7 @@ bool wait_graph_is_unseen_waiter(pid_t tid) {
     return false;
 }
 
-/* Libraries that nobody suspects. */
+/* Libraries that are never named as the culprit. */
 static bool is_system(const struct elf_object *object, const struct elf_object *python) {
     static const char *const names[] = {"libc.so",  "libc-",    "ld-linux",   "libpthread", "libstdc++",
                                         "libm.so",  "libgcc_s", "linux-vdso", "libgilshim", "libffi",
@@ -81,7 +81,7 @@ static const void *find_culprit(const struct stack *stack) {
         const char *address = stack->frames[i];
         if (address && elf_find_by_address(address - 1, &object) && !is_system(&object, &python)) {
             if (!object.name[0] && strncmp(program_invocation_short_name, "python", 6) == 0) {
-                return NULL; /* the interpreter's main(): nothing but CPython is in between */
+                return NULL; /* the interpreter's main(): only CPython is in between */
             }
             return address;
         }
@@ -108,7 +108,7 @@ static void swap_waiters(struct picture *picture, size_t one, size_t other) {
     picture->waiters[other] = waiter;
 }
 
-/* Makes one of all of them one that is told of, with its stack; returns where it is then. */
+/* Makes any of the waiters one that is reported, with its stack. Returns its new index. */
 static int bring_forward(struct picture *picture, size_t index) {
     if (index >= picture->waiter_count) {
         swap_waiters(picture, index, picture->waiter_count);
@@ -136,7 +136,7 @@ static int find_waiter(struct picture *picture, pid_t tid) {
     return -1;
 }
 
-/* The same; a thread that waits in CPython's own loop is added. */
+/* Like find_waiter, but adds a thread that waits in CPython's own loop. */
 static int find_or_add_waiter(struct picture *picture, pid_t tid) {
     int found = find_waiter(picture, tid);
     if (found >= 0 || tid == picture->holder.tid || !wait_graph_is_unseen_waiter(tid)) {
@@ -155,7 +155,7 @@ static int find_or_add_waiter(struct picture *picture, pid_t tid) {
     return bring_forward(picture, index);
 }
 
-/* The first of all waiters of whose stack that is so. */
+/* Finds the first of all waiters whose stack satisfies `is_so`. */
 static int find_by_stack(struct picture *picture, bool (*is_so)(const struct stack *stack, const void *what),
                          const void *what) {
     static struct party further;
@@ -169,8 +169,8 @@ static int find_by_stack(struct picture *picture, bool (*is_so)(const struct sta
     return -1;
 }
 
-/* From the mutex that the holder waits for, by its owner, who may wait for another mutex, to a thread that waits for the
- * GIL. */
+/* Follows the mutex that the holder waits for to its owner, which may wait for another mutex, and so on to a thread
+ * that waits for the GIL. */
 static bool is_lock_order(struct picture *picture) {
     enum { LONGEST = 8 };
     pid_t owner = picture->holding.awaited;
@@ -191,7 +191,7 @@ static bool is_lock_order(struct picture *picture) {
     return false;
 }
 
-/* The frame whose function the call to __cxa_guard_acquire is in; NULL: there is none. */
+/* Returns the function that calls __cxa_guard_acquire, or NULL if there is none. */
 static void *guarded_function(const struct stack *stack) {
     for (size_t i = 0; i + 1 < stack->sure && i < 6; i++) {
         if (symbol_is(stack->frames[i], "__cxa_guard_acquire")) {
@@ -201,7 +201,7 @@ static void *guarded_function(const struct stack *stack) {
     return NULL;
 }
 
-/* Whether the thread is inside the function, but not by its innermost frames, which wait for the GIL. */
+/* Returns true if the thread is inside the function, not counting its innermost frames, which wait for the GIL. */
 static bool is_in_function(const struct stack *stack, const void *function) {
     for (size_t frame = 2; frame < stack->sure; frame++) {
         if (stacks_function_of(stack->frames[frame]) == function) {
@@ -217,7 +217,8 @@ static bool is_guard(struct picture *picture) {
     return picture->partner >= 0;
 }
 
-/* glibc's pthread_once sleeps in the same function that runs the initialization, further down another's stack. */
+/* pthread_once of glibc sleeps in the function that also runs the initialization, which is further out on the other's
+ * stack. */
 static bool is_once(struct picture *picture) {
     struct elf_object object;
     const struct stack *stack = &picture->holding.stack;
@@ -242,8 +243,9 @@ static bool is_in_library(const struct stack *stack, const void *what) {
     return false;
 }
 
-/* A lock whose owner can't be told: a library's own, Rust's, a condition variable. The library whose function sleeps in it
- * is on the waiter's stack, too, and not as its caller alone: HDF5's global lock, std::sync::Once. */
+/* A lock whose owner cannot be told: a library's own, Rust's, a condition variable (HDF5's global lock,
+ * std::sync::Once). The library whose function sleeps in it is anywhere on the waiter's stack, not only as its
+ * caller. */
 static bool is_inside_same(struct picture *picture) {
     struct elf_object library;
     const void *culprit = picture->holding.culprit;
