@@ -51,7 +51,7 @@ enum {
 struct picture {
     enum wait_graph_kind kind;
     struct holder holder;
-    bool has_holder_look; /*  is filled */
+    bool has_holder_look; /* true if `holding` is filled */
     struct party holding;
     bool has_record;
     struct journal_thread record; /* the holder's, if has_record */
