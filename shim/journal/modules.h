@@ -1,6 +1,6 @@
-/* Which module a call came from, and what each module did with the GIL. Lock-free. Names are kept: a module that has
- * been closed since keeps its name, and a module that is opened again at any address is the same one (by its file's
- * name).
+/* Which module a call came from, and what each module did with the GIL. Takes no lock of its own. Names are kept: a module
+ * that has been closed since keeps its name, and a module that is opened again at any address is the same one (by its
+ * file's name).
  *
  * Totals are written with the GIL held, without atomic additions. Where each interpreter has its own GIL (3.12+),
  * additions made at the same moment may be lost. */

@@ -295,7 +295,7 @@ static bool is_lent_free(struct owner *me) {
 }
 
 /* Gives a thread without any state the one back that it had lent, once no thread owns it. Otherwise the shim would name
- * another state for this thread than CPython, whose slot names the lent one all the time. */
+ * another state for this thread than CPython on its own, whose slot names the lent one all the time. */
 static void take_back(struct owner *me) {
     if (!is_lent_free(me) || slot_get() || me->override || me->clearing || me->has_forked || me->exit_rounds ||
         owner_attached(me) || owner_last_own_saved(me) || interp_is_finalizing()) {

@@ -38,11 +38,11 @@ struct owner_filed {
  * death of a state (owner_states.c) and the end of the thread (owner_pool.c) clear fields of any group. */
 struct owner {
     /* What is attached. Written by every rule that attaches or detaches. */
-    PyThreadState *attached;    /* attached last on this thread, as far as seen; a hint, used up to 3.11 */
+    PyThreadState *attached;    /* attached last on this thread, as far as seen; a hint for owner_attached up to 3.11 */
     PyThreadState *untaken;     /* the thread's state, attached under a GIL that the thread did not take (taken.h) */
     PyThreadState *initialized; /* attached by Py_Initialize, which leaves the GIL with the host, not the thread */
     PyThreadState *loan;     /* attached by us for a finalization that is about to run; until the next attach */
-    PyThreadState *alias;    /* freed by finalization; the finalizing state stands for it until life.c is called */
+    PyThreadState *alias;    /* freed by finalization; the finalizing state stands for it until life.c is told */
     PyThreadState *clearing; /* while PyThreadState_Clear of it, or what frees it, runs: its counter may be 0 */
 
     /* The gilstate slot. Written by settle.c and two_states.c; the last two fields by gilstate.c and lifecycle.c. */
@@ -92,8 +92,8 @@ struct owner_fast {
     PyThreadState *own;     /* plain: the state in the slot, as long as it cannot have been freed */
     uint32_t second;      /* epoch at which the record was left with only the slot moved (two_states.h) */
     int saved_count;      /* second: the counter of `saved` */
-    PyThreadState *saved; /* second: the state saved since, for which the slot is to be moved again */
-    PyThreadState *home;  /* second: what the slot holds while `saved` is saved ... */
+    PyThreadState *saved; /* second: the state detached since, for which the slot is to be moved again */
+    PyThreadState *home;  /* second: what the slot holds while `saved` is detached ... */
     bool is_slot_late;    /* ... or will hold as soon as a rule is asked (2.7) */
     uint32_t aside;       /* epoch at which the thread was settled, if no rule was asked since (lifecycle.h); or 0 */
     struct owner *record;

@@ -54,7 +54,7 @@ bool owner_take(struct owner *me, PyThreadState *state) {
     if (is_known && entry.owner == me) {
         return is_shared(&entry);
     }
-    /* A state that was made and never attached, by this thread or by one that already had a state, is in no slot. */
+    /* A state is in no slot if it was made here or by a thread that already had a state, and was never attached. */
     bool is_fresh = is_known && !entry.owner && !entry.has_moved && !entry.is_dead;
     bool has_moved = !is_fresh && slot_get() != state;
     uint32_t epoch = has_moved ? owner_tell_others() : __atomic_load_n(&interp_epoch, __ATOMIC_ACQUIRE);

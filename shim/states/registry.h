@@ -25,7 +25,7 @@ struct registry_entry {
     bool has_moved;   /* taken from another or an unknown owner: another thread may have it in its slot */
 };
 
-/* Returns true if something is known of `state`. *entry is set to a copy of it, or to all 0 if there is no entry. If
+/* Returns true if something is known of `state`. *entry is set to a copy of its entry, or to all 0 if there is none. If
  * some thread may still have a dead state at this address in its slot, `died` is set even where the result is false. */
 bool registry_find(const void *state, struct registry_entry *entry);
 
