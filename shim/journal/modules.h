@@ -1,6 +1,6 @@
-/* Which module a call came from, and what each module did with the GIL. Takes no lock of its own. Names are kept: a module
- * that has been closed since keeps its name, and a module that is opened again at any address is the same one (by its
- * file's name).
+/* Which module a call came from, and what each module did with the GIL. Takes no lock of its own. Names are kept: a
+ * module that has been closed since keeps its name, and a module that is opened again at any address is the same one
+ * (by its file's name).
  *
  * Totals are written with the GIL held, without atomic additions. Where each interpreter has its own GIL (3.12+),
  * additions made at the same moment may be lost. */
@@ -14,8 +14,8 @@
 enum { MODULE_OTHERS = 0, MODULE_COUNT = 128, MODULE_NAME = 256 };
 
 /* Returns the number of the module that contains the return address `caller`, or MODULE_OTHERS if it is not known or
- * there are too many modules. Takes a few nanoseconds for an address that was seen before; takes the loader's lock for
- * reading otherwise. */
+ * there are too many modules. Takes a few nanoseconds for an address that was seen before; otherwise as slow as
+ * loader_find, and with its locks. */
 unsigned modules_of(const void *caller);
 
 /* Returns where a return address is, independent of load addresses: the module's number << 48 plus the offset in the
