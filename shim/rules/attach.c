@@ -17,8 +17,9 @@ static void real_attach(PyThreadState *state, enum block_by by) {
     }
 }
 
-/* Up to 3.11 an exchange under the held GIL: nobody can come in between, and it never meets finalization. From 3.12 on
- * it gives one interpreter's GIL back and takes the other's, also where both are the same. */
+/* Replaces the attached state with `state`. Up to 3.11 this is an exchange under the held GIL: no other thread can run
+ * in between, and it never meets finalization. From 3.12 on it gives one interpreter's GIL back and takes the other's,
+ * even where both are the same. */
 static void exchange(struct owner *me, PyThreadState *state, const void *caller) {
     taken_is_over(me);
     settle_take(me, state, caller);
@@ -52,7 +53,7 @@ bool reconcile_resume_beneath(struct owner *me, const struct block *over, const 
     if (ended.beneath && ended.beneath != ended.state) {
         if (interp_slot_follows) {
             settle_detach(
-                me, ended.state); /* CPython takes out of the slot what stands there, and notes it in that state */
+                me, ended.state); /* CPython takes the slot's state out of the slot, and notes that in the state */
         }
         exchange(me, ended.beneath, caller);
     } else if (!ended.beneath) {
@@ -64,7 +65,8 @@ bool reconcile_resume_beneath(struct owner *me, const struct block *over, const 
     return true;
 }
 
-/* Who runs under another thread's GIL gives that back and takes it for the other one: a release block of its. */
+/* Returns true if `state` is in a release block of a thread that runs under another thread's GIL. Such a thread gives
+ * that GIL back and takes it again for the other thread. */
 static bool is_borrowed(struct owner *me, const PyThreadState *state) {
     const struct block *detached = blocks_find(&me->blocks, BLOCK_DETACH, state);
     return detached && detached->is_borrowed;
@@ -79,8 +81,9 @@ static void note_borrowed(struct owner *me, const PyThreadState *state) {
     taken_by_another();
 }
 
-/* `state` is about to be attached with nothing attached that was taken. One that another thread has attached, as far as can be
- * known, is not noted as ours: who takes the GIL later, for itself, must not find that it has it. */
+/* Begins the attach of `state` on a thread that has nothing attached under a GIL it took itself. A state that, as far
+ * as can be known, another thread has attached is not noted as this thread's: a later call that takes the GIL for this
+ * thread must not find that the thread has it already. */
 static void begin(struct owner *me, PyThreadState *state, enum block_by by, const void *caller) {
     bool is_anothers = is_borrowed(me, state);
     settle_before_attach(me, state, caller);
@@ -93,7 +96,8 @@ static void begin(struct owner *me, PyThreadState *state, enum block_by by, cons
     }
 }
 
-/* A state that was attached unseen: a sub-interpreter's, run by CPython itself over the thread's own, or another thread's. */
+/* Tells two kinds of unseen attach apart. Returns true if `state` is a sub-interpreter's that CPython itself runs over
+ * the thread's own state, and false if it is another thread's. */
 static bool is_run_by_cpython(struct owner *me, const PyThreadState *state) {
     const PyThreadState *own = slot_get();
     return own && state && !blocks_find(&me->blocks, BLOCK_DETACH, own) && interp_of(own) != interp_of(state);
@@ -107,7 +111,7 @@ void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller
     }
     PyThreadState *current = owner_attached(me);
     if (current && me->loan == state && current == state) {
-        me->loan = NULL; /* attached already, on account of this very call */
+        me->loan = NULL; /* already attached, in anticipation of this very call */
         owner_leave(me);
         return;
     }
@@ -122,7 +126,7 @@ void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller
         return;
     }
     if (taken_here(me, current)) {
-        /* Without a GIL there is nothing to wait for, and RestoreThread just changes the state: legal up to 3.6. */
+        /* Without a GIL there is nothing to wait for, and RestoreThread just replaces the state: legal up to 3.6. */
         if (options_repairs(REPAIR_held) && (by == BLOCK_BY_ACQUIRE || interp_has_gil())) {
             reconcile_attach_over(me, state, current, by, caller);
             return;
@@ -130,7 +134,7 @@ void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller
         me->attached = state;
     } else {
         if (current) {
-            settle_detach(me, current); /* it takes the GIL, and changes the state */
+            settle_detach(me, current); /* the attach takes the GIL and replaces the state */
         }
         begin(me, state, by, caller);
     }
@@ -161,7 +165,7 @@ PyThreadState *reconcile_save(const void *caller) {
     }
     PyThreadState *current = owner_attached(me);
     if (!current) {
-        /* Misuse, and CPython says so; or a state that was attached unseen. */
+        /* This is misuse, which CPython reports, or the state was attached unseen. */
         bool is_anothers = !interp_slot_follows && interp_has_gil() && !is_run_by_cpython(me, interp_current());
         PyThreadState *state = real.PyEval_SaveThread();
         me = owner_self();
@@ -212,8 +216,8 @@ void reconcile_release_thread(PyThreadState *state, const void *caller) {
     real.PyEval_ReleaseThread(state);
 }
 
-/* Up to 3.11 it takes no GIL. Whose it is that this thread runs under then, nobody can know; and what is found there may be in
- * use, and comes back. */
+/* PyThreadState_Swap on a thread that has not taken the GIL. Up to 3.11 Swap does not take it either. Nobody can know
+ * under whose GIL the thread runs then. The state that it finds attached may be in use, and comes back. */
 static PyThreadState *swap_untaken(struct owner *me, PyThreadState *current, PyThreadState *state) {
     if (state != current) {
         nesting_swap(me, current, state);

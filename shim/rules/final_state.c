@@ -10,9 +10,9 @@
 #include "rules/tell.h"
 #include "states/taken.h"
 
-/* Thread that is inside Py_Finalize, as far as seen; 0: none. */
+/* The thread that is inside Py_Finalize, as far as seen; 0 if there is none. */
 static pid_t finalizing_thread;
-static PyThreadState *finalizing_state; /* attached when it was called */
+static PyThreadState *finalizing_state; /* the state attached when Py_Finalize was called */
 
 static pid_t this_thread(void) {
     return (pid_t)syscall(SYS_gettid);
@@ -35,7 +35,7 @@ bool final_is_seen_here(void) {
     return this_thread() == __atomic_load_n(&finalizing_thread, __ATOMIC_RELAXED);
 }
 
-/* The state that the interpreter began with: new ones are put in front. */
+/* Returns the state that the interpreter began with. CPython puts new states in front of its list. */
 static const PyThreadState *oldest_state(void) {
     const PyInterpreterState *interp = interp_main();
     PyThreadState *state = interp ? real.PyInterpreterState_ThreadHead((PyInterpreterState *)interp) : NULL;
@@ -45,9 +45,10 @@ static const PyThreadState *oldest_state(void) {
     return state;
 }
 
-/* The state that finalizes, if the calling thread is the one; NULL otherwise. Where Py_Finalize was called unseen, by
- * Py_RunMain, it is the first thread's, and the state the one that it began with, or else what it has saved away first: it
- * may have saved others before, which their libraries keep. */
+/* Returns the finalizing state if the calling thread is the finalizing one, or NULL. Where Py_Finalize was called
+ * unseen, by Py_RunMain, the first thread finalizes. Its finalizing state is the one that the interpreter began with,
+ * if the thread has saved that away: it may have saved other states before, which their libraries keep. Otherwise it is
+ * the state that the thread saved away first, or `current`. */
 static PyThreadState *final_state(struct owner *me, PyThreadState *current) {
     pid_t thread = __atomic_load_n(&finalizing_thread, __ATOMIC_RELAXED);
     if (thread) {
@@ -83,7 +84,7 @@ enum final_attach final_attach(struct owner *me, PyThreadState *state, PyThreadS
         me->alias = state;
         return FINAL_OVER_ITSELF;
     }
-    real.PyEval_RestoreThread(final); /* this one may */
+    real.PyEval_RestoreThread(final); /* finalization lets this state through */
     me = owner_self();
     const PyThreadState *wanted = state;
     bool is_alive = interp_is_alive(state);

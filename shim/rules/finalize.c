@@ -1,4 +1,4 @@
-/* Py_Finalize, and what comes before it: the thread that calls it has a state attached. */
+/* Py_Finalize, and the calls before it for which the calling thread must have a state attached. */
 #include "cpython/real.h"
 #include "process/options.h"
 #include "rules/final_state.h"
@@ -7,7 +7,8 @@
 #include "rules/tell.h"
 #include "states/taken.h"
 
-/* Attaches this thread's own state where the caller goes on as if it were attached. */
+/* Attaches this thread's own state, because the caller goes on as if it were attached, and returns it. If the thread
+ * has none, PyGILState_Ensure makes one and NULL is returned. */
 static PyThreadState *attach_own_state(struct owner *me, const void *caller) {
     PyThreadState *own = settle_own_state(me);
     PyThreadState *state = own ? own : owner_last_saved(me);
@@ -20,7 +21,8 @@ static PyThreadState *attach_own_state(struct owner *me, const void *caller) {
     return state;
 }
 
-/* Up to 3.11 a thread that has no state may run under another one's, which waits meanwhile. */
+/* Returns true if this thread may run under another thread's state. Up to 3.11 a thread that has no state may do so
+ * while the other thread waits. */
 static bool may_borrow(struct owner *me) {
     return !interp_slot_follows && interp_current() && !settle_own_state(me) && !owner_last_saved(me);
 }
@@ -45,7 +47,7 @@ void reconcile_after_finalize(void) {
     final_is_over();
     interp_is_over = !interp_is_initialized();
     interp_unwatch_end();
-    reconcile_forget_interpreter(); /* moves the epoch on: every thread looks anew */
+    reconcile_forget_interpreter(); /* moves the epoch on, so that every thread looks anew */
 }
 
 void reconcile_before_state_is_needed(const void *caller) {

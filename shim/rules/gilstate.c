@@ -8,8 +8,8 @@
 #include "rules/tell.h"
 #include "states/taken.h"
 
-/* Ensure where the GIL is held with no state attached (up to 3.11: after PyThreadState_Swap(NULL) or
- * Py_EndInterpreter): CPython would wait for the GIL that this thread holds. */
+/* PyGILState_Ensure where the GIL is held with no state attached (up to 3.11: after PyThreadState_Swap(NULL) or
+ * Py_EndInterpreter). CPython would wait for the GIL that this thread holds. */
 static int ensure_over_bare_gil(struct owner *me, const void *caller) {
     PyThreadState *state = settle_own_state(me);
     bool is_new = !state;
@@ -24,7 +24,7 @@ static int ensure_over_bare_gil(struct owner *me, const void *caller) {
     reconcile_attach_over(me, state, NULL, BLOCK_BY_ENSURE, caller);
     counter_learn(state);
     if (is_new) {
-        counter_add(state, -1); /* what CPython's own Ensure does with a state that it made */
+        counter_add(state, -1); /* as CPython's own Ensure does with a state that it made */
     }
     real.PyGILState_Ensure();
     return GILSTATE_UNLOCKED;
@@ -62,7 +62,7 @@ int reconcile_ensure(const void *caller) {
             counter_learn(current);
         } else if (options_repairs(REPAIR_duplicate) && options_repairs(REPAIR_subinterp) &&
                    options_repairs(REPAIR_moved) && counter_add(current, 1)) {
-            return GILSTATE_LOCKED; /* the slot can't be written: the same effect without it */
+            return GILSTATE_LOCKED; /* the slot cannot be written: this has the same effect */
         }
         owner_leave(me);
         return real.PyGILState_Ensure();
@@ -76,7 +76,7 @@ int reconcile_ensure(const void *caller) {
     }
     if (!state || state == slot_get()) {
         if (state && state == me->override) {
-            /* CPython has detached it itself (PyOS_Readline), and is to find the slot as it left it. */
+            /* CPython has detached the state itself (PyOS_Readline), and must find the slot as it left it. */
             me->unseen = state;
             me->unseen_count = counter_read(state);
         }
@@ -96,7 +96,7 @@ int reconcile_ensure(const void *caller) {
         reconcile_free_legacy();
         return ensured;
     }
-    /* From 3.12 on the slot is not ours to write. Attach the state by hand; then Ensure finds it attached and only
+    /* From 3.12 on the slot is not ours to write. The state is attached by hand; then Ensure finds it attached and only
      * counts. The caller is told UNLOCKED, so that its Release counts down and detaches. */
     settle_take(me, state, caller);
     real.PyEval_RestoreThread(state);
@@ -105,7 +105,7 @@ int reconcile_ensure(const void *caller) {
     return GILSTATE_UNLOCKED;
 }
 
-/* The slot could not be made to name the attached state: CPython's Release would abort. */
+/* PyGILState_Release where the slot could not be made to name the attached state: CPython's own Release would abort. */
 static void release_without_slot(PyThreadState *state, int gilstate) {
     int count = counter_read(state);
     if (count == COUNTER_UNKNOWN) {
@@ -140,8 +140,9 @@ void reconcile_release(int gilstate, const void *caller) {
     int count = counter_read(current);
     if (gilstate == GILSTATE_LOCKED) {
         owner_leave(me);
-        /* The Ensure found a state attached, so this Release can't be the one that frees it; but it would, where the
-         * count was 0 before: pybind11 in its dec_ref (issue #5827), or with another state attached than at Ensure. */
+        /* The Ensure found a state attached, so this Release cannot be the one that frees it. CPython's would free it
+         * where the count was 0 before: in pybind11's dec_ref (issue #5827), or where another state is attached than at
+         * the Ensure. */
         if (count == COUNTER_UNKNOWN || count > 1 || !options_repairs(REPAIR_freed)) {
             is_settled ? real.PyGILState_Release(gilstate) : release_without_slot(current, gilstate);
         } else {
@@ -170,9 +171,9 @@ void reconcile_release(int gilstate, const void *caller) {
         me->unseen = NULL;
         return;
     }
-    /* Still the state that the thread was in last, though the slot does not name it, or from 3.12 on will cease to when
-     * another one is attached. One with no count but its maker's is left to CPython, which attaches unseen what it detached
-     * unseen (PyOS_Readline). */
+    /* This is still the state that the thread was in last, although the slot does not name it or, from 3.12 on, will
+     * cease to when another state is attached. A state that only its maker counts in is left to CPython, which attaches
+     * unseen what it detached unseen (PyOS_Readline). */
     bool may_leave_slot = me->override == current
                               ? !blocks_find(&me->blocks, BLOCK_DETACH, current)
                               : interp_slot_follows && count > 2 && !blocks_last_of(&me->blocks, current);
@@ -183,13 +184,13 @@ void reconcile_release(int gilstate, const void *caller) {
     owner_leave(me);
 }
 
-/* Whether `current` is attached to this thread, as far as that can be told without changing anything. */
+/* Returns true if `current` is attached to this thread, as far as that can be told without changing anything. */
 static bool is_mine(const struct owner *me, const PyThreadState *current, const PyThreadState *in_slot) {
     return current && (interp_slot_follows || current == me->attached || current == in_slot);
 }
 
-/* Called in signal handlers, perhaps while this thread is inside a rule: only an answer. What the slot lacks is put right by
- * the next call of another kind. */
+/* Called in signal handlers, perhaps while this thread is inside a rule, so it only answers. The next call of another
+ * kind puts the slot right. */
 int reconcile_check(void) {
     struct owner *me = owner_self();
     bool is_repaired =
@@ -200,7 +201,7 @@ int reconcile_check(void) {
     return real.PyGILState_Check ? real.PyGILState_Check() : 0;
 }
 
-/* Called in signal handlers (faulthandler), so it takes no lock and changes nothing but a hint. */
+/* Called in signal handlers (faulthandler), so it takes no lock of the shim's and changes nothing but a hint. */
 PyThreadState *reconcile_this_thread_state(void) {
     PyThreadState *in_slot = owner_fast.is_slot_late ? owner_fast.home : slot_get();
     struct owner *me = owner_self();
@@ -211,7 +212,8 @@ PyThreadState *reconcile_this_thread_state(void) {
     if (is_mine(me, current, in_slot)) {
         return current;
     }
-    /* What other threads did since this one looked last is not known here; its next call of another kind looks. */
+    /* What other threads have done since this thread looked last is not known here. Its next call of another kind
+     * looks. */
     PyThreadState *own = settle_choose(in_slot, me->blocks.count ? owner_last_own_saved(me) : owner_fast.parked);
     owner_note_answer(me, own);
     return own;

@@ -10,17 +10,17 @@
 #include "states/dead_states.h"
 #include "states/registry.h"
 
-/* keep=1. A foreign thread that calls in again and again pays for a new thread state each time, and for its end. The state
- * that Ensure made is freed by the Release that counts it down to 0; with one more of its count held, that Release saves it
- * away, and the next Ensure finds it in the slot: as if another Ensure were open around them all (which is also how pybind11
- * keeps one alive). */
+/* keep=1. A foreign thread that calls in repeatedly pays for a new thread state each time, and for its end: the Release
+ * that counts the state made by Ensure down to 0 frees it. With one more count held here, that Release saves the state
+ * away, and the next Ensure finds it in the slot, as if another Ensure were open around them all. pybind11 keeps a
+ * state alive in the same way. */
 
-enum { KEPT_COUNT = 1 }; /* ours */
+enum { KEPT_COUNT = 1 }; /* the one held here */
 
 void reconcile_keep(void) {
     struct owner *me = options.keep ? owner_enter() : NULL;
     PyThreadState *state = me ? owner_attached(me) : NULL;
-    /* Whoever enters Python while the thread ends would leave its state behind. */
+    /* A thread that enters Python while it ends would leave the kept state behind. */
     if (state && state == slot_get() && !me->kept && !me->exit_rounds && !me->has_forked && !interp_is_finalizing()) {
         counter_learn(state);
         if (counter_read(state) == 1 && counter_add(state, 1)) {
@@ -30,32 +30,32 @@ void reconcile_keep(void) {
     owner_leave(me);
 }
 
-/* The end of a thread never waits for the GIL: the host may hold it, and join the thread. A state in which others count
- * besides us is left in the middle of a block; somebody may go on with it. */
+/* A thread that ends never waits for the GIL: the host may hold it and join the thread. A state with more counts than
+ * the one held here was left in the middle of a block; another thread may go on with it. */
 void reconcile_leave_kept(struct owner *me) {
     PyThreadState *state = me->kept;
     me->kept = NULL;
     bool can_be_freed =
         state && interp_is_initialized() && !interp_is_finalizing() && counter_read(state) == KEPT_COUNT;
     if (can_be_freed && owner_attached(me) != state && dead_states_add(state)) {
-        tell_freed(state);   /* it will be */
-        interp_next_epoch(); /* every thread comes by, once */
+        tell_freed(state);   /* it will be freed */
+        interp_next_epoch(); /* each thread takes the long way once */
     }
 }
 
-/* Clear runs what the destructors of a thread's objects are. Who comes here has just taken the GIL, so that other threads
- * might have run anything meanwhile. */
+/* PyThreadState_Clear runs the destructors of a thread's objects. That can be done here: the calling thread has just
+ * taken the GIL, and other threads might have run any code while it waited. */
 void reconcile_free_legacy(void) {
     struct owner *me = dead_states_is_there() ? owner_enter() : NULL;
     PyThreadState *current = me ? owner_attached(me) : NULL;
     bool may_run = current && !me->clearing && !me->exit_rounds && !me->has_forked && !interp_is_finalizing() &&
                    interp_of(current) == interp_main();
-    int error = errno; /* RestoreThread keeps it */
+    int error = errno; /* PyEval_RestoreThread preserves it */
     for (PyThreadState *state = may_run ? dead_states_take() : NULL; state; state = me ? dead_states_take() : NULL) {
         me->clearing = state;
         registry_remove(state);
         real.PyThreadState_Clear(state);
-        settle_delete(state, interp_slot_follows); /* it was in that of its thread */
+        settle_delete(state, interp_slot_follows); /* it was in its thread's slot */
         me = owner_enter();
         if (me) {
             me->clearing = NULL;

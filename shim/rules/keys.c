@@ -12,34 +12,35 @@
 #include "states/registry.h"
 #include "system/elf.h"
 
-/* A library like pybind11 files "this thread's state" under a key of its own, beside CPython's slot, and believes what
- * it finds there. Two rules follow: a key must not name a dead state (`cached`), and where it is empty although the
- * thread has a state, it answers that state (`share`), as pybind11 from 2.3 on does for itself by asking
- * PyGILState_GetThisThreadState. A key that was emptied on purpose (dissociation) answers nothing. */
+/* A library such as pybind11 files "this thread's state" under a key of its own, beside CPython's slot, and trusts what
+ * it finds there. Two rules follow. A key must not name a dead state (`cached`). A key that is empty although the
+ * thread has a state answers that state (`share`), as pybind11 from 2.3 on does for itself by asking
+ * PyGILState_GetThisThreadState. A key that its library emptied on purpose (dissociation) answers nothing. */
 
-/* Keys under which a thread state was filed. Few: one per pybind11 generation. */
+/* The keys under which a thread state was filed. There are few: one per pybind11 generation. */
 enum { KEYS_MAX = 64 };
 enum { ASKS_UNKNOWN, ASKS_NOBODY, ASKS_CPYTHON };
 static struct known_key {
     const void *key;
-    bool holds_saved_states; /* used as "what PyEval_SaveThread gave me, or nothing": not to be answered for */
-    bool is_cut;             /* emptied while the state lived, once at least: its library hands states over */
-    unsigned char asks;      /* what its library does where it finds nothing; any thread that finds it out writes it */
+    bool holds_saved_states; /* holds "what PyEval_SaveThread returned, or nothing": it is not answered for */
+    bool is_cut;             /* emptied at least once while the state lived: its library hands states over */
+    unsigned char asks;      /* what its library does when it finds nothing; written by any thread that finds out */
 } known_keys[KEYS_MAX];
 static unsigned known_count;
 
-/* The last key that was emptied before any state had been filed under it. It may be anybody's and hold anything, so that it is not
- * answered for; but if states come under it later, its first gil_scoped_release(true) was that. */
+/* The last key that was emptied before any state had been filed under it. It may belong to anybody and hold anything,
+ * so it is not answered for. If states are filed under it later, the emptying was its library's first
+ * gil_scoped_release(true). */
 static const void *emptied_unknown;
 
-/* What programs hold by value since 3.7 (Include/pythread.h), and so may copy: pybind11 from 2.11 on, before 3.0, has its
- * gil_scoped_release(true) empty and fill the key through a copy on the stack (from Python 3.12 on). */
+/* Since 3.7 programs hold this struct by value (Include/pythread.h), and so may copy it. pybind11 from 2.11 on, before
+ * 3.0, does: from Python 3.12 on its gil_scoped_release(true) empties and fills the key through a copy on the stack. */
 struct Py_tss_t {
     int is_initialized;
     pthread_key_t number;
 };
 
-/* A name is the number and, in its last two bits, the kind. Never NULL. */
+/* A name consists of the key's number and, in its last two bits, the key's kind. It is never NULL. */
 enum { NAMES_NUMBER = 1, NAMES_TSS = 3 };
 
 static const void *name_of(unsigned number, unsigned kind) {
@@ -132,24 +133,26 @@ void keys_forget_all(void) {
     }
 }
 
-/* Pointers are compared, not followed: the value may be anything. */
+/* Returns true if `value` is known to be a thread state. Pointers are compared, not followed: the value may be
+ * anything. */
 static bool is_thread_state(struct owner *me, const void *value) {
     struct registry_entry entry;
     return value == owner_attached(me) || value == slot_get() || (registry_find(value, &entry) && !entry.is_dead) ||
            blocks_find(&me->blocks, BLOCK_DETACH, value);
 }
 
-/* What is to be filed, and that was attached, was detached and is to be attached again, or neither: fresh from its
- * making. */
+/* How the state to be filed was found: attached; saved away, to be attached again; or neither, which means just
+ * made. */
 enum found { FOUND_FRESH, FOUND_ATTACHED, FOUND_SAVED };
 
 static void file(struct owner *me, const void *key, PyThreadState *state, enum found found) {
     struct registry_entry entry;
     struct known_key *known = learn(key);
-    /* Made by the library; or attached here at the end of a gil_scoped_release(true) that began on another thread. */
+    /* The library made the state, or attached it here at the end of a gil_scoped_release(true) that began on another
+     * thread. */
     bool is_librarys = found == FOUND_FRESH || (found == FOUND_ATTACHED && known && is_ever_cut(known));
     bool is_found = is_librarys ? registry_find_filed(state, &entry) : registry_find(state, &entry);
-    bool is_registered = is_found && !entry.is_dead; /* a dead one was another */
+    bool is_registered = is_found && !entry.is_dead; /* a dead entry is of an earlier state */
     if (is_librarys && found == FOUND_ATTACHED) {
         owner_was_filed(me, state);
     }
@@ -160,9 +163,9 @@ static void file(struct owner *me, const void *key, PyThreadState *state, enum f
     uint32_t count = me->filed.count;
     struct owner_filed *filed = known ? owner_demand_filed(me, key) : NULL;
     if (filed) {
-        /* A library files what it has made before it attaches it, and again at the end of a gil_scoped_release(true). That
-         * files whatever was attached, also what is not of its making. On a thread where nothing was seen under the key it
-         * may have come from another one. */
+        /* A library files a state that it has made before it attaches it, and again at the end of a
+         * gil_scoped_release(true). The latter files whatever was attached, including states that the library did not
+         * make. Where nothing was seen under the key on this thread, the state may have come from another thread. */
         uint32_t birth = is_registered ? entry.birth : 0;
         bool is_made = found == FOUND_FRESH || me->filed.count != count;
         uint32_t made = is_made ? birth : filed->made;
@@ -176,7 +179,8 @@ static void unfile(struct owner *me, const void *key) {
     if (!filed) {
         return;
     }
-    /* pybind11's dec_ref empties its key after the state has died; its gil_scoped_release(true) while the state lives. */
+    /* pybind11's dec_ref empties the key after the state has died. Its gil_scoped_release(true) empties it while the
+     * state lives. */
     filed->is_cut = !filed->is_emptied;
     struct known_key *known = filed->is_cut ? find_known(key) : NULL;
     if (known && !is_ever_cut(known)) {
@@ -190,12 +194,14 @@ static void unfile(struct owner *me, const void *key) {
     }
 }
 
-/* Where a thread that needs no rule has its slot, if that and what is attached can be seen; NULL. */
+/* Returns the place of the slot of a thread that needs no rule. Returns NULL if the thread needs one, or if the slot or
+ * what is attached cannot be seen. */
 static slot_place *settled_slot(void) {
     return settled_can_see() ? plain_slot() : NULL;
 }
 
-/* What a library sets on such a thread: the thread's own state, or its key back to nothing after that has died. */
+/* Handles what a library sets on such a thread: the thread's own state, or NULL after that state has died. Returns
+ * false if the rules have to be asked. */
 static bool set_on_settled(const void *key, PyThreadState *value) {
     slot_place *slot = settled_slot();
     struct owner *me = owner_fast.record;
@@ -228,7 +234,7 @@ static void note_emptied(const void *key) {
 int keys_set(const void *key, void *value) {
     int result = real_set(key, value);
     if (is_tss(key) ? result != 0 : real_get(key) != value) {
-        return result; /* no memory; or 2.7, which keeps what is there, and takes no NULL */
+        return result; /* no memory; or 2.7, which keeps the old value and takes no NULL */
     }
     if (set_on_settled(key, value)) {
         return result;
@@ -243,7 +249,7 @@ int keys_set(const void *key, void *value) {
         bool is_attached = value == owner_attached(me);
         file(me, key, value, is_attached ? FOUND_ATTACHED : is_saved_away ? FOUND_SAVED : FOUND_FRESH);
     } else if (me) {
-        keys_gone(key); /* the library keeps something else under it */
+        keys_gone(key); /* the library uses the key for something else */
     }
     owner_leave(me);
     return result;
@@ -254,7 +260,7 @@ void keys_empty(const void *key) {
     real_empty(key);
 }
 
-/* Whether what is filed is the state it was: not dead, and not a later one at the same address. */
+/* Returns true if what is filed is no longer the state that it was: it has died, or a later state is at its address. */
 static bool is_stale(const struct owner_filed *filed) {
     struct registry_entry entry;
     if (filed->is_lost) {
@@ -264,8 +270,9 @@ static bool is_stale(const struct owner_filed *filed) {
     return entry.died != filed->buried || (is_known && entry.birth > filed->birth);
 }
 
-/* The key names one state of this thread while another is attached: the library would attach the one over the other. It
- * may as well use the attached one; unless it made the filed one itself, and counts in it to keep it alive. */
+/* If the key names one state of this thread while another is attached, the library would attach the one over the other.
+ * Returns the attached state, which the library may use as well. Returns NULL if there is no such state, or if the
+ * library made the filed state itself and counts in it to keep it alive. */
 static PyThreadState *attached_instead_of(struct owner *me, const struct owner_filed *filed, const void *value) {
     PyThreadState *attached = owner_attached(me);
     bool was_made_by_library = !filed || filed->state != value || (filed->birth && filed->birth == filed->made);
@@ -280,15 +287,16 @@ static __attribute__((noinline, cold)) unsigned char find_out(struct known_key *
     return asks;
 }
 
-/* Whether the library that finds nothing under its key would make a second state, as pybind11 up to 2.2. Later ones ask
- * CPython for the thread's own state, and come to what the key answers them: nothing is repaired. */
+/* Returns true if a library that finds nothing under its key would make a second state, as pybind11 up to 2.2 does.
+ * Later versions ask CPython for the thread's own state and arrive at what the key answers: nothing is repaired. */
 static bool makes_second(struct known_key *known, const void *caller) {
     unsigned char asks = __atomic_load_n(&known->asks, __ATOMIC_RELAXED);
     return (asks == ASKS_UNKNOWN ? find_out(known, caller) : asks) == ASKS_NOBODY;
 }
 
-/* The key is empty on a thread that needs no rule: what the rules below come to then is what its slot says, its own state or
- * none. Each gil_scoped_acquire of pybind11's on a thread of Python's own is such a case. */
+/* Answers an empty key on a thread that needs no rule. The rules below would arrive at what the slot names, which is
+ * the thread's own state or none. Each gil_scoped_acquire of pybind11 on a thread of Python's own is such a case.
+ * Returns false if the rules have to be asked. */
 static bool answer_from_slot(struct known_key *known, const void *caller, PyThreadState **answer) {
     slot_place *slot = settled_slot();
     if (!slot || holds_saved_states(known) || options.verbosity >= 1 || !options_repairs(REPAIR_share)) {
@@ -299,7 +307,7 @@ static bool answer_from_slot(struct known_key *known, const void *caller, PyThre
     PyThreadState *current = interp_slot_follows ? *owner_fast.current : NULL;
     const struct owner_filed *filed = owner_find_filed(me, known->key);
     bool is_pending = filed && (filed->is_cut || filed->is_emptied);
-    bool is_event = own && owner_is_recorded; /* each repair is one */
+    bool is_event = own && owner_is_recorded; /* each repair is an event of the journal */
     if (is_event || is_pending || (current && current != own) || (owner_fast.parked && owner_fast.parked != own)) {
         return false;
     }
@@ -315,7 +323,7 @@ void *keys_get(const void *key, const void *caller) {
     void *value = real_get(key);
     struct known_key *known = find_known(key);
     if (!known || (owner_is_settled() && plain_is_own(value))) {
-        return value; /* a plain thread can have another one in its key: Swap and Py_NewInterpreter are no blocks */
+        return value; /* a plain thread may file another: Swap and Py_NewInterpreter open no block */
     }
     PyThreadState *answer;
     if (!value && answer_from_slot(known, caller, &answer)) {
@@ -335,7 +343,7 @@ void *keys_get(const void *key, const void *caller) {
     if (filed && filed->is_emptied) {
         filed->is_emptied = false;
         if (!value && options_repairs(REPAIR_cached)) {
-            /* not where it was emptied: pybind11 does so itself, right after */
+            /* not told when it was emptied: pybind11 empties it itself right after */
             tell_repaired(REPAIR_cached, caller, filed->died, NULL);
         }
     }
@@ -371,9 +379,9 @@ void keys_state_died(struct owner *me, const PyThreadState *state) {
     }
 }
 
-/* 2.7 keeps values in a list by thread ident, where they outlive the thread and meet the next one of the same ident; the
- * state of a Python thread is freed by CPython before this, unseen. One that is still in the slot lives on,
- * unless it is to go with the thread (keep=1). */
+/* 2.7 keeps values in a list by thread ident, where they outlive the thread and meet the next thread of the same ident.
+ * CPython frees the state of a Python thread before this function runs, unseen. A state that is still in the slot lives
+ * on, unless it is to go with the thread (keep=1). */
 void keys_thread_ends(struct owner *me) {
     const struct owner_filed *filed = me->filed.items;
     for (uint32_t i = 0; i < me->filed.count; i++) {

@@ -1,4 +1,4 @@
-/* Threads that come too late: they call into an interpreter that has ended, or CPython ends them meanwhile (`finalize`). */
+/* Threads that come too late: they call into an interpreter that has ended, or CPython ends them (`finalize`). */
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,11 +12,12 @@
 #include "system/elf.h"
 #include "system/unwinding.h"
 
-/* Ends the calling thread, and runs no more of its code: no C++ destructor, no clean-up handler, no key's destructor. What
- * it holds and what is on its stack stay as they are until somebody joins it. Who does goes on, since the kernel itself wakes
- * the joiner (CLONE_CHILD_CLEARTID). glibc goes on counting the thread, and does not free the stack of a detached one; it
- * looks at the kernel's id of a thread, which is 0 now, before it signals one (setuid, pthread_kill). Python 3.14 parks such
- * threads for good instead, so that a C++ static's destructor that joins one never ends (pybind11 #1446). */
+/* Ends the calling thread and runs none of its code: no C++ destructor, no clean-up handler, no key's destructor. What
+ * the thread holds and what is on its stack stay as they are until it is joined. The joining thread goes on, since the
+ * kernel itself wakes it (CLONE_CHILD_CLEARTID). glibc still counts the ended thread, and does not free the stack of a
+ * detached one; before it signals a thread (setuid, pthread_kill) it looks at the thread's kernel id, which is 0 now.
+ * Python 3.14 parks such threads for good instead, so that a C++ static's destructor that joins one never ends
+ * (pybind11 #1446). */
 static _Noreturn void end_without_unwinding(const void *caller) {
     tell_repaired(REPAIR_finalize, caller, NULL, NULL);
     tell_vanishes();
@@ -41,11 +42,12 @@ static bool is_inside(const void *address) {
            (elf_find_by_address(address, &object) && elf_find_export(&object, "gilshim_version"));
 }
 
-/* CPython's only call of it, in PyThread_exit_thread. A program that contains CPython may have others of its own. */
+/* Returns true if `caller` is CPython's only call of pthread_exit, in PyThread_exit_thread. A program that contains
+ * CPython may have other calls of its own. */
 static bool is_thread_exit_of_cpython(const void *caller) {
     struct elf_object object;
     size_t offset;
-    const void *call = (const char *)caller - 1; /* it does not return: behind it may be another function */
+    const void *call = (const char *)caller - 1; /* the call does not return: another function may follow it */
     if (!interp_contains(call) || !elf_find_by_address(call, &object)) {
         return false;
     }
@@ -60,9 +62,9 @@ static void unless_it_can_be_unwound(const void *caller) {
     }
 }
 
-/* Up to 3.8 every Python thread ends by pthread_exit; one that meets finalization does up to 3.13. A thread that can be
- * unwound is let go: the host may join it. The first thread is never ended so, since its end
- * may be what the process waits for, nor is the one that finalizes. */
+/* Up to 3.8 every Python thread ends by pthread_exit; up to 3.13 a thread that meets finalization does. A thread that
+ * can be unwound is let go: the host may join it. The first thread is never ended this way, since the process may be
+ * waiting for its end. Nor is the finalizing thread. */
 void reconcile_before_pthread_exit(const void *caller) {
     const void *outside = NULL;
     bool is_at_end = interp_is_finalizing() || !interp_is_initialized();

@@ -21,12 +21,12 @@ PyThreadState *reconcile_new(PyInterpreterState *interp) {
 }
 
 void reconcile_made(PyThreadState *state) {
-    /* A thread without a state gets the new one into its slot at once, whoever it was made for. */
+    /* CPython puts the new state into the slot of a thread without one at once, whichever thread it was made for. */
     bool is_in_slot = slot_get() == state;
     bool is_ours = owner_state_made(state, is_in_slot);
     struct owner *me = owner_enter();
     if (me) {
-        blocks_forget(&me->blocks, state); /* an earlier one at the same address, whose end was not seen */
+        blocks_forget(&me->blocks, state); /* of an earlier state at the same address, whose end was not seen */
         if (is_in_slot && !is_ours) {
             owner_take(me, state);
         }
@@ -34,12 +34,13 @@ void reconcile_made(PyThreadState *state) {
     }
 }
 
-/* Clear runs arbitrary destructors, and pybind11 calls it with a count of 0: no plain Ensure/Release meanwhile. */
+/* PyThreadState_Clear runs arbitrary destructors, and pybind11 calls it with a count of 0. Ensure and Release must not
+ * take the plain way while it runs. */
 void reconcile_clear(PyThreadState *state) {
     struct owner *me = owner_enter();
-    PyThreadState *outer = me ? me->clearing : NULL; /* Clear may be called by destructors in a Clear */
+    PyThreadState *outer = me ? me->clearing : NULL; /* a destructor that Clear runs may call Clear */
     if (me && state && state == me->alias) {
-        return; /* it is cleared, and freed */
+        return; /* already cleared and freed */
     }
     if (me && owner_attached(me) == state) {
         me->clearing = state;
@@ -56,7 +57,7 @@ void reconcile_cleared(PyThreadState *outer) {
     }
 }
 
-/* Whether another thread may have the state in its slot. */
+/* Returns true if another thread may have the state in its slot. */
 static bool is_known_elsewhere(struct owner *me, const PyThreadState *state, bool is_in_our_slot) {
     struct registry_entry entry;
     if (is_in_our_slot) {
@@ -84,7 +85,7 @@ void reconcile_state_ended(PyThreadState *state) {
     }
 }
 
-/* Whether the slot had to be put right. */
+/* Deletes `state`. Returns true if the slot had to be put right. */
 static bool delete_state(PyThreadState *state) {
     if (options_repairs(REPAIR_moved)) {
         return settle_delete(state, bound_is_set(state));
@@ -119,7 +120,7 @@ void reconcile_delete_current(const void *caller) {
         return;
     }
     if (me->alias) {
-        reconcile_save(caller); /* the one that stands for it goes on living */
+        reconcile_save(caller); /* the state that stands for it lives on */
         return;
     }
     const struct block *block = blocks_last_of(&me->blocks, current);
@@ -164,7 +165,7 @@ void reconcile_after_new_interpreter(struct beneath_interpreter beneath, PyThrea
     owner_take(me, state);
     if (beneath.attached) {
         nesting_swap(me, beneath.attached,
-                     state); /* who swaps back to it and in again has not left the block beneath */
+                     state); /* a thread that swaps back to it and in again has not left the block */
     }
     me->attached = state;
     settle_after_attach(state, caller);
@@ -193,7 +194,7 @@ void reconcile_forget_interpreter(void) {
 }
 
 void reconcile_before_initialize(void) {
-    /* The end of a former life need not have been seen: Py_RunMain ends it inside CPython. */
+    /* The end of the former life may not have been seen: Py_RunMain ends it inside CPython. */
     if (!interp_is_initialized()) {
         reconcile_forget_interpreter();
     }
@@ -214,7 +215,7 @@ void reconcile_after_initialize(void) {
 }
 
 void reconcile_before_fork(void) {
-    struct owner *me = owner_enter(); /* before it: bound_learn */
+    struct owner *me = owner_enter(); /* first, since it may make states (bound_learn) */
     if (me) {
         me->is_forking = true;
         owner_leave(me);
@@ -228,7 +229,7 @@ void reconcile_after_fork(void) {
     }
 }
 
-/* Not on 2.7: see owner_forked. */
+/* Does nothing on 2.7: see owner_forked. */
 void reconcile_before_freeing_others(void) {
     struct owner *me = slot_goes_by_ident() ? NULL : owner_enter();
     if (me) {

@@ -4,7 +4,8 @@
 #include "rules/reconcile.h"
 #include "system/loader.h"
 
-/* pybind11's acquire has asked its key just now, or has made a state and filed it. A hand-made AcquireThread has not. */
+/* Returns BLOCK_BY_LIBRARY if a library makes this AcquireThread, or else `by`. pybind11's acquire has just asked its
+ * key, or has made a state and filed it. A hand-made AcquireThread is preceded by neither. */
 static enum block_by by_library(struct owner *me, PyThreadState *state, enum block_by by) {
     bool is_library =
         by == BLOCK_BY_ACQUIRE &&
@@ -12,8 +13,8 @@ static enum block_by by_library(struct owner *me, PyThreadState *state, enum blo
     return is_library ? BLOCK_BY_LIBRARY : by;
 }
 
-/* `state` is attached again: the release block that it was detached in ends. One that has an acquire block of the same
- * state in it does not; then the state was detached unseen, or by Py_NewInterpreter. */
+/* `state` is attached again, which ends the release block that it was detached in. A release block with an acquire
+ * block of the same state in it does not end: the state was detached unseen, or by Py_NewInterpreter. */
 static void end_release_block(struct list *blocks, const PyThreadState *state) {
     const struct block *last = blocks_last_of(blocks, state);
     if (last && last->kind == BLOCK_DETACH) {
@@ -46,7 +47,7 @@ void nesting_begin(struct owner *me, PyThreadState *state, enum block_by by) {
 
 struct block *nesting_begin_over(struct owner *me, PyThreadState *state, PyThreadState *beneath, enum block_by by,
                                  const void *caller) {
-    by = state == beneath ? by : by_library(me, state, by); /* pybind11 never attaches what is attached */
+    by = state == beneath ? by : by_library(me, state, by); /* pybind11 never attaches an attached state */
     struct block *block = blocks_push(&me->blocks, BLOCK_OVER, state);
     if (block) {
         block->by = by;
@@ -57,23 +58,23 @@ struct block *nesting_begin_over(struct owner *me, PyThreadState *state, PyThrea
     return block;
 }
 
-/* Whether the state was counted up since the block began: by pybind11, for the time of the block, or by an Ensure that is
- * still open. */
+/* Returns true if the state was counted up since the block began: by pybind11, for the time of the block, or by an
+ * Ensure that is still open. */
 static bool is_counted_up(const struct block *block, int counter) {
     return counter != COUNTER_UNKNOWN && block->counter != COUNTER_UNKNOWN && counter > block->counter;
 }
 
-/* Taking an end for a release block, the GIL would stay held in it; taking a release block for an end, the thread would go
- * back into the lower block without the GIL. */
+/* Returns true if the detach ends `over`. If a release block were taken for an end, the GIL would stay held in it. If
+ * an end were taken for a release block, the thread would go back into the lower block without the GIL. */
 static bool is_end_of(const struct block *over, int counter, bool is_release_thread, const void *caller) {
     if (is_counted_up(over, counter)) {
         return false;
     }
     switch (over->by) {
-    case BLOCK_BY_ENSURE: return false; /* ends by PyGILState_Release */
+    case BLOCK_BY_ENSURE: return false; /* PyGILState_Release ends it */
     case BLOCK_BY_LIBRARY: return true;
-    case BLOCK_BY_ACQUIRE: return is_release_thread; /* or by DeleteCurrent, but not by SaveThread */
-    case BLOCK_BY_RESTORE:                           /* who attached it saves it; somebody else's is a release */
+    case BLOCK_BY_ACQUIRE: return is_release_thread; /* DeleteCurrent ends it, too, but SaveThread does not */
+    case BLOCK_BY_RESTORE:                           /* a SaveThread of the object that attached it ends it */
         return is_release_thread || over->object == loader_object_of(caller);
     }
     return false;
@@ -96,7 +97,7 @@ const struct block *nesting_detach(struct owner *me, PyThreadState *current, boo
     if (is_end) {
         return NULL;
     }
-    end_release_block(blocks, current); /* if it was attached again unseen */
+    end_release_block(blocks, current); /* if the state was attached again unseen */
     nesting_begin_release(me, current);
     return NULL;
 }
@@ -137,7 +138,7 @@ void nesting_swap(struct owner *me, PyThreadState *current, PyThreadState *state
         }
         return;
     }
-    /* Back to what is beneath, perhaps several at once. */
+    /* The Swap goes back to a state beneath, perhaps out of several blocks at once. */
     for (uint32_t i = blocks->count; i-- > 0;) {
         const struct block *block = (struct block *)blocks->items + i;
         if (block->kind != BLOCK_SWAP && block->kind != BLOCK_OVER) {
@@ -148,7 +149,7 @@ void nesting_swap(struct owner *me, PyThreadState *current, PyThreadState *state
             return;
         }
     }
-    /* Nothing depends on it but blocks over a held GIL: what comes now is not theirs. */
+    /* Only blocks over a held GIL depend on this block: the calls that follow are not theirs. */
     struct block *swap = blocks_have_over(blocks) ? blocks_push(blocks, BLOCK_SWAP, state) : NULL;
     if (swap) {
         swap->beneath = current;

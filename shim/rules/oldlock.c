@@ -1,9 +1,11 @@
-/* PyEval_AcquireLock and PyEval_ReleaseLock by the rule of their first years: they take and give the GIL, whether a state is
- * attached or not. 3.0 to 3.15 end the process where AcquireLock finds none, and crash where ReleaseLock does, from 3.9 on. Hosts
- * that were written before go on by it: PyThreadState_Swap(NULL) or Py_EndInterpreter, then ReleaseLock; AcquireLock, then
- * PyThreadState_Swap (OpenSIPS, FreeRADIUS, Kodi, Icinga 2, PyXPCOM).
+/* PyEval_AcquireLock and PyEval_ReleaseLock by the rule of their first years: they take and give the GIL, whether a
+ * state is attached or not. 3.0 to 3.15 end the process where AcquireLock finds no state attached; from 3.9 on they
+ * crash where ReleaseLock finds none. Hosts that were written before still rely on the rule: PyThreadState_Swap(NULL)
+ * or Py_EndInterpreter, then ReleaseLock; AcquireLock, then PyThreadState_Swap (OpenSIPS, FreeRADIUS, Kodi, Icinga 2,
+ * PyXPCOM).
  *
- * From 3.12 on there is no GIL without a state: whoever attaches one takes it, PyThreadState_Swap too. Nothing is to be done. */
+ * From 3.12 on no thread has the GIL without a state: a call that attaches a state takes the GIL, PyThreadState_Swap
+ * too. There is nothing to do then. */
 #include "cpython/real.h"
 #include "cpython/slot.h"
 #include "process/options.h"
@@ -11,8 +13,8 @@
 #include "rules/tell.h"
 #include "states/taken.h"
 
-/* Up to 3.11: the state that was attached still when a thread gave the GIL by ReleaseLock. Who takes it by AcquireLock, on
- * whatever thread, runs under that one. */
+/* Up to 3.11: the state that was still attached when a thread gave the GIL by ReleaseLock. The thread that takes the
+ * GIL by AcquireLock, whichever it is, runs under that state. */
 static PyThreadState *given;
 
 static bool runs_under_given(void) {
@@ -20,8 +22,8 @@ static bool runs_under_given(void) {
     return !interp_slot_follows && current && current == __atomic_load_n(&given, __ATOMIC_RELAXED);
 }
 
-/* What is attached is of no use to AcquireLock. Up to 3.11 it may be another thread's, which has the GIL: it is gone, and perhaps
- * freed, by the time that the GIL comes. */
+/* Returns true if what is attached is of no use to AcquireLock. Up to 3.11 it may be the state of another thread, which
+ * has the GIL: that state is gone, and perhaps freed, by the time that the GIL comes. */
 static bool lacks_state(struct owner *me) {
     PyThreadState *current = interp_current();
     if (!current || interp_slot_follows) {
@@ -30,7 +32,8 @@ static bool lacks_state(struct owner *me) {
     return !runs_under_given() && current != owner_attached(me);
 }
 
-/* Up to 3.11. There is no way to take it but with a state, which is put aside at once. */
+/* Up to 3.11: takes the GIL without a state. The GIL can only be taken with a state, which is put aside at once.
+ * Returns false if there is no memory for a state. */
 static bool take_without_state(void) {
     PyThreadState *state = slot_get();
     bool is_new = !state;
@@ -79,7 +82,7 @@ bool reconcile_attach_given(struct owner *me, PyThreadState *state, const void *
     }
     me->untaken = NULL;
     real.PyEval_AcquireLock();
-    if (real.PyThreadState_GetUnchecked) { /* 3.12 lets it pass */
+    if (real.PyThreadState_GetUnchecked) { /* 3.13+: 3.12 lets the attach pass */
         tell_repaired(REPAIR_oldlock, caller, state, NULL);
     }
     owner_leave(owner_self());
@@ -99,11 +102,11 @@ void reconcile_release_lock(const void *caller) {
         return;
     }
     if (me) {
-        PyThreadState *current = interp_current(); /* it stays so, without the GIL */
+        PyThreadState *current = interp_current(); /* it stays attached, without the GIL */
         bool is_own = current && current == slot_get();
         me->untaken = is_own ? current : NULL;
         me->attached = is_own ? current : NULL;
-        owner_unsettle(); /* nothing is plain about an attached state without the GIL */
+        owner_unsettle(); /* a thread with an attached state but no GIL is not plain */
         __atomic_store_n(&given, interp_slot_follows ? NULL : current, __ATOMIC_RELAXED);
     }
     taken_by_another();

@@ -7,17 +7,18 @@
 #include "states/registry.h"
 #include "states/taken.h"
 
-/* The state that this thread certainly has attached. Up to 3.11 "attached" is one global for the process, and a record
- * may be out of date: CPython frees the state of a thread of its own unseen, and the address may be another thread's
- * state by now. The slot is not: CPython empties it then. glibc empties it too at a thread's end, before our last look,
- * so the first look notes what it found. */
+/* Returns the state that this thread certainly has attached, or NULL. Up to 3.11 "attached" is one global for the
+ * process, and a record may be out of date: CPython frees the state of a thread of its own unseen, and the address may
+ * be another thread's state by now. The slot is not out of date: CPython empties it when it frees the state. glibc
+ * empties the slot at a thread's end, too, before our last look, so the first look notes what it found. */
 static PyThreadState *certainly_attached(struct owner *me) {
     PyThreadState *current = interp_current();
     return interp_slot_follows || current == slot_get() || current == me->attached ? current : NULL;
 }
 
-/* Whether another thread may go on with it under the same GIL, which is then not to be given back: this thread did not take it, or
- * took it with a state that is another one's; or Py_Initialize was called on a thread of its own, which ends. */
+/* Returns true if another thread may go on with `state` under the same GIL, which must not be given back then. Either
+ * this thread did not take the GIL, or it took the GIL with another thread's state, or the host made this thread, which
+ * ends, to call Py_Initialize on it. */
 static bool may_be_anothers(const struct owner *me, const PyThreadState *state) {
     struct registry_entry entry;
     if (!state || state == me->untaken) {
@@ -56,16 +57,16 @@ static void give_back(struct owner *me) {
     if (may_be_anothers(me, state) || (!state && !taken_without_state(me))) {
         return;
     }
-    tell_freed(state); /* it is told with the GIL */
+    tell_freed(state); /* it is reported with the GIL */
     if (!options_repairs(REPAIR_orphan)) {
         tell_ends_with_gil(state, tell_last_attacher());
         return;
     }
-    const void *caller = tell_last_attacher(); /* libc calls this: who is to blame is who attached last */
+    const void *caller = tell_last_attacher(); /* libc calls this function: the thread's last attacher is to blame */
     if (state) {
         if (!interp_slot_follows) {
-            /* It lives on, and is in no slot from now on: whoever attaches it next has it for himself. (2.7 files what libraries
-             * keep by the thread's ident, so that the next thread of that ident finds it.) */
+            /* The state lives on, and is in no slot from now on: the thread that attaches it next has it for itself.
+             * (2.7 files what libraries keep by the thread's ident, so that the next thread of that ident finds it.) */
             registry_add(state, NULL, owner_number(), false, __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED));
         }
         real.PyEval_SaveThread();
@@ -82,7 +83,7 @@ void reconcile_thread_ends(struct owner *me, bool is_last) {
         reconcile_leave_kept(me);
         return;
     }
-    /* From here on the thread is never plain again: what other destructors do is seen. */
+    /* From here on the thread is never plain again, so that the calls of other destructors are seen. */
     if (owner_enter() == me) {
         me->attached = NULL;
         me->attached = certainly_attached(me);

@@ -4,8 +4,8 @@
 #include "rules/reconcile.h"
 #include "rules/settle.h"
 
-/* The thread is not left as a plain one before the real call: the release block that the state is in would be taken for one
- * that a PyGILState_Ensure, which counts in the state, has ended for a while. */
+/* The thread's record is not left before the real call, which might make the thread plain: the state's release block
+ * would then be taken for one that a PyGILState_Ensure, which counts in the state, has ended for a while. */
 struct token_view reconcile_before_token(void) {
     struct owner *me = owner_enter();
     PyThreadState *attached = me ? owner_attached(me) : NULL;
@@ -26,12 +26,12 @@ void reconcile_token_began(struct token_view before) {
         return; /* it only counts */
     }
     if (is_new) {
-        blocks_forget(&me->blocks, state); /* an earlier one at the same address */
+        blocks_forget(&me->blocks, state); /* of an earlier state at the same address */
     }
     struct block *block = before.attached ? NULL : blocks_push(&me->blocks, BLOCK_ATTACH, state);
     if (block) {
         block->by = BLOCK_BY_ENSURE;
-        block->counter = COUNTER_UNKNOWN; /* its count is another one than gilstate_counter */
+        block->counter = COUNTER_UNKNOWN; /* its count is not gilstate_counter */
     }
     if (before.attached) {
         nesting_swap(me, before.attached, state);
@@ -40,8 +40,8 @@ void reconcile_token_began(struct token_view before) {
     owner_leave(me);
 }
 
-/* A state that was attached and is saved away again stays the one to come back to if others count in it, though the slot will
- * cease to name it when another one is attached (as in reconcile_release). */
+/* Notes that `state`, which was attached, is saved away again. If others count in it, it stays the state to come back
+ * to, although the slot will cease to name it when another state is attached (as in reconcile_release). */
 static void note_detached(struct owner *me, PyThreadState *state, int counter) {
     const struct block *block = blocks_last_of(&me->blocks, state);
     if (block && block->kind == BLOCK_ATTACH && block->by == BLOCK_BY_ENSURE) {
@@ -61,7 +61,7 @@ void reconcile_token_ended(struct token_view before) {
         owner_leave(me);
         return; /* it only counts */
     }
-    /* It goes back to another one only from a state that it has made. */
+    /* PyThreadState_Release goes back to another state only from one that PyThreadState_Ensure has made. */
     bool is_freed = now || (before.in_slot == state && !slot_get());
     if (is_freed) {
         reconcile_state_ended(state);

@@ -7,7 +7,7 @@
 #include "process/options.h"
 #include "states/registry.h"
 
-/* Which of the repairs it is to let the slot name `state` in place of `in_slot`. */
+/* Returns which repair it is to let the slot name `state` in place of `in_slot`. */
 static enum repair kind_of(struct owner *me, const PyThreadState *state, const PyThreadState *in_slot) {
     struct registry_entry entry;
     const PyThreadState *older = me->override ? me->home : in_slot;
@@ -19,21 +19,21 @@ static enum repair kind_of(struct owner *me, const PyThreadState *state, const P
     return is_elsewhere || !older ? REPAIR_moved : REPAIR_duplicate;
 }
 
-/* The slot's place is not known and this thread's slot is empty: a state made for the moment shows it, since a thread
- * without one gets it into the slot at once. Needs no GIL. */
+/* Finds the slot's place where it is not known and this thread's slot is empty. A state made for the moment shows it,
+ * since CPython puts a new state into an empty slot at once. Needs no GIL. */
 static void learn_from_new_state(const PyThreadState *like) {
     PyInterpreterState *interp = slot_is_known() || slot_get() ? NULL : interp_of(like);
     PyThreadState *made = interp ? real.PyThreadState_New(interp) : NULL;
     if (made) {
         slot_learn();
         if (interp_slot_follows) {
-            real.PyThreadState_Clear(made); /* from 3.12 on Delete insists on it */
+            real.PyThreadState_Clear(made); /* from 3.12 on Delete requires it */
         }
         real.PyThreadState_Delete(made);
     }
 }
 
-/* The slot names `state` now, in place of `in_slot`. */
+/* Notes and reports that the slot names `state` now, in place of `in_slot`. */
 static void note_override(struct owner *me, PyThreadState *state, PyThreadState *in_slot, bool is_guest,
                           enum repair kind, const void *caller) {
     me->override_is_guest = is_guest;
@@ -45,7 +45,7 @@ static void note_override(struct owner *me, PyThreadState *state, PyThreadState 
     tell_repaired(kind, caller, state, in_slot);
 }
 
-/* It was in this thread's slot, until it went to another thread for a while. */
+/* Returns true if `state` was in this thread's slot until it went to another thread for a while. */
 static bool is_back_home(const struct owner *me, const PyThreadState *state, const PyThreadState *in_slot) {
     return me->lent == state && me->lent_was_home && !me->override && !in_slot;
 }
@@ -101,8 +101,9 @@ void settle_take(struct owner *me, PyThreadState *state, const void *caller) {
         }
         return;
     }
-    /* A state in the middle of its Clear can't get into a slot again (debug builds assert tstate_is_alive). It stays noted as
-     * being in one if CPython finds none there when the other one comes. */
+    /* A state in the middle of its PyThreadState_Clear cannot get into a slot again (debug builds assert
+     * tstate_is_alive). It stays noted as being in a slot if CPython finds the slot empty when the other state
+     * comes. */
     if (me->clearing && in_slot == me->clearing && in_slot != state && bound_is_set(in_slot)) {
         slot_set(NULL);
     }
@@ -123,7 +124,7 @@ void settle_after_attach(PyThreadState *state, const void *caller) {
     }
     PyThreadState *in_slot = slot_get();
     struct owner *me = in_slot == state ? NULL : owner_self();
-    /* CPython believes that the state is in a slot already, and it is: in another thread's (bound_gilstate). */
+    /* CPython notes that the state is in a slot already (bound_gilstate), and it is: in another thread's. */
     if (!me || !options_repairs(REPAIR_moved)) {
         return;
     }
@@ -139,8 +140,9 @@ void settle_after_attach(PyThreadState *state, const void *caller) {
     }
 }
 
-/* From 3.12 on a Swap to a state that is in no slot puts it into this thread's by itself, in place of `me->override`. Whether it
- * did, with that state attached: then it is what the slot names in place of `me->home`. */
+/* From 3.12 on PyThreadState_Swap puts a state that is in no slot into this thread's slot, in place of `me->override`.
+ * Returns true if it has, and that state is attached. The state then counts as what the slot names in place of
+ * `me->home`. */
 static bool was_overridden_by_cpython(struct owner *me) {
     PyThreadState *in_slot = interp_slot_follows ? slot_get() : NULL;
     if (!in_slot || in_slot == me->override || in_slot != owner_attached(me)) {
@@ -175,8 +177,8 @@ PyThreadState *settle_choose(PyThreadState *in_slot, PyThreadState *saved) {
     if (!in_slot || interp_slot_follows) {
         return options_repairs(REPAIR_moved) || options_repairs(REPAIR_duplicate) ? saved : in_slot;
     }
-    /* Within one interpreter CPython's own choice stands. Another interpreter's state that was saved last is the one
-     * the thread is in (what 3.12 does by itself). */
+    /* Within one interpreter CPython's own choice stands. If the state that was saved last is another interpreter's,
+     * the thread is in that state (3.12 makes this choice without the shim). */
     bool is_other_interp = interp_of(in_slot) != interp_of(saved);
     return is_other_interp && options_repairs(REPAIR_subinterp) ? saved : in_slot;
 }
@@ -189,7 +191,7 @@ PyThreadState *settle_own_state(struct owner *me) {
     PyThreadState *in_slot = slot_get();
     if (interp_slot_follows && in_slot && in_slot != me->override && options_repairs(REPAIR_moved) &&
         owner_is_in_turn(in_slot) && slot_set(NULL)) {
-        in_slot = NULL; /* a pool's: another thread may have it by now */
+        in_slot = NULL; /* from a pool: another thread may have it by now */
     }
     return settle_choose(in_slot, owner_last_own_saved(me));
 }
