@@ -5,7 +5,7 @@
  * PyXPCOM).
  *
  * From 3.12 on no thread has the GIL without a state: a call that attaches a state takes the GIL, PyThreadState_Swap
- * too. There is nothing to do then. */
+ * too. Without a state the two calls have nothing to do then. */
 #include "cpython/real.h"
 #include "cpython/slot.h"
 #include "process/options.h"

@@ -56,7 +56,7 @@ static void print_functions(void) {
     print(&text);
 }
 
-/* Why the repair can't be had with what the probes found; NULL if it can. */
+/* Returns why the repair is not available with what the probes found, or NULL if it is. */
 static const char *why_not(enum repair repair) {
     bool writes_slot =
         repair == REPAIR_moved || (!interp_slot_follows && (repair == REPAIR_duplicate || repair == REPAIR_subinterp));
@@ -101,7 +101,8 @@ static void name_program(void) {
     real.Py_SetProgramName(slot_goes_by_ident() ? (const void *)path : (const void *)wide);
 }
 
-/* In a child, since an interpreter that can't find its library ends the process (up to 3.7 in any case). */
+/* Runs in a child process, since an interpreter that cannot find its library ends the process (up to 3.7 in any
+ * case). */
 static void probe_and_print(void) {
     name_program();
     if (real.Py_NoSiteFlag) {

@@ -1,7 +1,7 @@
-/* check=1: says on stdout what can be served in this program, instead of running it. */
+/* check=1: prints on stdout what can be served in this program, instead of running it. */
 #pragma once
 
 /* To be called at the end of the constructor, after binding. Starts an interpreter in a child process to try the probes
- * on, prints, and ends the process with status 0 (a CPython was found and can be served) or 1. With help=1 it prints the
- * list of options instead (run-with-shim.sh --options), and ends with status 0. */
+ * on, prints, and ends the process with status 0 if a CPython was found and can be served, or 1. With help=1 prints the
+ * list of options instead (run-with-shim.sh --options) and ends the process with status 0. */
 _Noreturn void check_and_exit(void);

@@ -1,5 +1,6 @@
-/* dlclose, seen: an address may mean another library afterwards, so that what was remembered of it does not count any more.
- * The real one does not go by its caller, so that it may be called. */
+/* The exported dlclose. It counts the calls, because an address may belong to another library afterwards: what was
+ * remembered of the address no longer counts. It can call the real dlclose, which does not depend on its caller's
+ * address. */
 #include <dlfcn.h>
 #include <string.h>
 
@@ -16,7 +17,8 @@ __attribute__((visibility("default"))) int dlclose(void *handle) {
         memcpy(&found, &address, sizeof found);
         __atomic_store_n(&real_close, found, __ATOMIC_RELAXED);
     }
-    /* Twice: before, for what another thread opens at the same place before this one comes to the second. */
+    /* Counted twice. The first count is for a library that another thread opens at the same place before this thread
+     * comes to the second. */
     __atomic_add_fetch(&loader_closings, 1, __ATOMIC_ACQ_REL);
     int result = found(handle);
     __atomic_add_fetch(&loader_closings, 1, __ATOMIC_ACQ_REL);

@@ -22,10 +22,10 @@ static struct {
     signal_function *signal, *sysv_signal, *sigset;
 } libc;
 
-/* The sanitizers' runtimes stand in front of these, and call them before they can watch anything. */
+/* The sanitizers' runtimes wrap these functions, and call them before their instrumentation works. */
 #define EARLY __attribute__((no_sanitize("address", "thread", "undefined")))
 
-/* Other libraries' constructors may come before ours. */
+/* Finds one on demand, since other libraries' constructors may run before ours. */
 EARLY static void find(void **place, const char *name) {
     if (!__atomic_load_n(place, __ATOMIC_RELAXED)) {
         __atomic_store_n(place, libc_real_dlsym(RTLD_NEXT, name), __ATOMIC_RELAXED);
@@ -45,21 +45,21 @@ void fatal_signals_start(void) {
 
 /* ---- which, and the handler ------------------------------------------------------------------------------------- */
 
-/* The ends that people and machines give to programs, and crashes. What a program is told by a signal of its own choice
- * (SIGUSR1, SIGALRM, SIGPIPE) is left alone. */
+/* Crashes, and the signals by which people and machines end programs. Signals that a program chooses for messages of
+ * its own (SIGUSR1, SIGALRM, SIGPIPE) are left alone. */
 static const int mortal[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 enum { MORTAL_COUNT = sizeof mortal / sizeof mortal[0] };
 
 static bool is_watching;
 
-/* What the kernel had before ours: the C library adds a flag to all that it sets (SA_RESTORER), which the default of a
- * process that has set nothing has not. */
+/* What the kernel had before the shim's handler. The C library adds a flag to every action that it sets (SA_RESTORER),
+ * which the default action of a process that has set nothing lacks. */
 static struct before {
     int flags;
     void (*restorer)(void);
 } before[MORTAL_COUNT];
 
-/* Its place in `before`; NULL: it is none of them. */
+/* Returns the signal's place in `before`, or NULL if the signal is none of these. */
 EARLY static struct before *before_of(int number) {
     for (size_t i = 0; i < MORTAL_COUNT; i++) {
         if (mortal[i] == number) {
@@ -69,7 +69,8 @@ EARLY static struct before *before_of(int number) {
     return NULL;
 }
 
-/* Made by the instruction that the thread is at: it comes again when the handler returns, and the core shows it. */
+/* Returns true if the signal was raised by the instruction that the thread is at. It is raised again when the handler
+ * returns, and the core shows that instruction. */
 static bool is_fault(int number, const siginfo_t *info) {
     return info->si_code > 0 && (number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL);
 }
@@ -84,7 +85,8 @@ static void die(int number, siginfo_t *info, void *context) {
     process_exit_now();
     const struct sigaction preset = {.sa_handler = SIG_DFL};
     libc.sigaction(number, &preset, NULL);
-    /* Blocked until the handler returns. Where a sandbox refuses it, the process dies all the same. */
+    /* The signal is blocked until the handler returns. Where a sandbox refuses the call, the process dies all the
+     * same. */
     if (!comes_again && syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), number) != 0 &&
         kill(getpid(), number) != 0) {
         syscall(SYS_exit_group, 128 + number);
@@ -96,7 +98,7 @@ EARLY static bool is_ours(const struct sigaction *action) {
     return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == die;
 }
 
-/* The mask stays what the program said, so that it gets it back. */
+/* Shows the program SIG_DFL. The mask stays what the program has set, so that the program gets it back. */
 EARLY static void show_default(int number, struct sigaction *action) {
     const struct before *shown = before_of(number);
     action->sa_flags = shown ? shown->flags : 0;
@@ -104,7 +106,7 @@ EARLY static void show_default(int number, struct sigaction *action) {
     action->sa_handler = SIG_DFL;
 }
 
-/* Puts the handler where the default is. */
+/* Installs the handler if the signal has the default disposition. */
 EARLY static void meet(int number) {
     struct sigaction action;
     if (libc.sigaction(number, NULL, &action) != 0 || action.sa_handler != SIG_DFL) {
@@ -170,7 +172,7 @@ EXPORTED handler_function *signal(int number, handler_function *handler) {
     return set(libc.signal, number, handler);
 }
 
-/* Other names for it; the first has gone from glibc's headers. */
+/* Other names of signal. glibc's headers no longer declare the first. */
 handler_function *bsd_signal(int number, handler_function *handler);
 EXPORTED handler_function *bsd_signal(int number, handler_function *handler) {
     return signal(number, handler);
@@ -179,7 +181,7 @@ EXPORTED handler_function *ssignal(int number, handler_function *handler) {
     return signal(number, handler);
 }
 
-/* By this name with _XOPEN_SOURCE. */
+/* Programs built with _XOPEN_SOURCE call signal by this name. */
 EXPORTED handler_function *__sysv_signal(int number, handler_function *handler) {
     find_all();
     return set(libc.sysv_signal, number, handler);

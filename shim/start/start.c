@@ -33,7 +33,7 @@
 #include "system/text.h"
 #include "version.h"
 
-/* By this name the shim knows itself among the loaded objects. */
+/* The shim recognizes itself among the loaded objects by this name. */
 extern const char gilshim_version[];
 __attribute__((visibility("default"))) const char gilshim_version[] = GILSHIM_VERSION;
 
@@ -65,7 +65,7 @@ static void tell_refusal(const char *what) {
     report_line(text_end(&text));
 }
 
-/* Said once, and only where there is a CPython: a process without one stays silent. */
+/* Tells the faults of the options once, and only where there is a CPython: a process without one stays silent. */
 static void tell_options(void) {
     static int told;
     if (__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED)) {
@@ -80,7 +80,7 @@ static void tell_options(void) {
     }
 }
 
-/* Said once, and only where repairs are told: a thread goes without them. */
+/* Tells once, and only where repairs are reported, that a thread goes without repairs. */
 static void tell_no_room(void) {
     static int told;
     if (options.verbosity >= 1 && !__atomic_exchange_n(&told, 1, __ATOMIC_RELAXED)) {
@@ -101,7 +101,7 @@ static void tell_of_binding(void *unused) {
     }
 }
 
-/* After a look that found something new. */
+/* Called when a look has found another CPython, or none any more. */
 static void learn(void) {
     if (!real_is_bound()) {
         return;
@@ -128,7 +128,8 @@ static bool bind(bool starting) {
     return is_bound;
 }
 
-/* Threads of our own, where they are wanted and not there yet: CPython has just turned up, or the process has forked. */
+/* Starts the shim's own threads that are wanted and not there yet: CPython has just been found, or the process has
+ * forked. */
 static inline void watch(void) {
     stall_look();
     timeline_look();
@@ -170,9 +171,10 @@ void start_before_thread(void) {
 
 /* ---- dlsym ------------------------------------------------------------------------------------------------------ */
 
-/* CPython imports an extension module, or somebody asks for one of our names: the libpython that defines it may have been opened a moment ago (Vim, R's
- * reticulate and uwsgi take all pointers right after dlopen), so its exports are redirected before the answer is looked
- * up. Returns the name to look up. */
+/* Called by the exported dlsym when CPython imports an extension module, or when a caller asks for one of our names.
+ * The libpython that defines the name may have been opened a moment ago (Vim, R's reticulate and uwsgi take all
+ * pointers right after dlopen), so its exports are redirected before the name is looked up. Returns the name to look
+ * up. */
 const char *start_before_dlsym(void *handle, const char *name) {
     if (strncmp(name, "PyInit_", 7) == 0) {
         interp_note_import();
@@ -181,8 +183,8 @@ const char *start_before_dlsym(void *handle, const char *name) {
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
         if (strcmp(name, real_api_names[i]) == 0) {
             bool is_bound = bind(false);
-            /* "Is there a Python in this process?" must not be answered by our own exports. dlopen(NULL) gives the
-             * first link map as a handle. */
+            /* Our own exports must not answer the question "Is there a Python in this process?". dlopen(NULL) returns
+             * the first link map as a handle. */
             bool asks_process = handle == RTLD_DEFAULT || handle == RTLD_NEXT || handle == _r_debug.r_map;
             return is_bound || !asks_process ? name : "Py (no CPython in this process)";
         }
