@@ -1,5 +1,6 @@
-/* Where gilshim can be built; included in front of every source by the compiler's command line. What it rests on is glibc's
- * loader (preload order, where dlsym looks, how symbols are relocated) and the ELF of two processors. */
+/* Checks that gilshim can be built here. The compiler's command line includes this file in front of every source.
+ * gilshim rests on glibc's loader (preload order, where dlsym looks, how symbols are relocated) and on the ELF of two
+ * processors. */
 #ifndef GILSHIM_PLATFORM_H
 #define GILSHIM_PLATFORM_H
 
