@@ -1,5 +1,5 @@
-/* A library that uses the other by every kind of reference: with -fno-plt its calls are GLOB_DAT, else JUMP_SLOT; the
-   table is plain data (R_X86_64_64), which redirection must leave alone. */
+/* A library that uses library.c by every kind of reference. With -fno-plt its calls are GLOB_DAT, otherwise JUMP_SLOT.
+ * The table is plain data (R_X86_64_64), which redirection must leave alone. */
 int lib_answer(void);
 int lib_other(void);
 int importer_call(void);

@@ -1,4 +1,4 @@
-/* A library to read and to redirect; rules.mk builds it with several linkers and hash tables. */
+/* A library that the tests read and redirect. rules.mk builds it with several linkers and hash tables. */
 int lib_answer(void);
 int lib_other(void);
 int lib_big(int n);

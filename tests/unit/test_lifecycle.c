@@ -1,5 +1,5 @@
-/* lifecycle.c: when a call need not go by the rules, and what it leaves behind. No Python is needed: CPython is a slot, an
- * attached state, and what a test has it do meanwhile; the rules just note that they were asked. */
+/* lifecycle.c: when a call need not go by the rules, and what it leaves behind. No Python is needed: CPython is a slot,
+ * an attached state, and what a test lets CPython do during a call. The rules only note that they were asked. */
 #include "hooks/lifecycle.h"
 
 #include <string.h>

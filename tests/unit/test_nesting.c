@@ -1,5 +1,5 @@
-/* nesting.c and blocks.c: which call begins a block, and which ends one. No Python is needed: a state is an address and a
- * count. Each line of a test is a call as the rules hand it on. */
+/* nesting.c and blocks.c: which call begins a block, and which ends one. No Python is needed: a state is an address and
+ * a count. Each line of a test is a call as the rules pass it on. */
 #include "rules/nesting.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* owner.c against a CPython that is nothing but a slot per thread and a current state: no Python is needed. */
+/* owner.c with a CPython that consists of a slot per thread and a current state. No Python is needed. */
 #include "cpython/bound.h"
 #include "states/owner.h"
 

@@ -1,5 +1,5 @@
-/* two_states.c: when the detach and attach of a second state need not go by the rules, and what they leave behind. No Python is
- * needed: CPython is a slot, an attached state and a count. */
+/* two_states.c: when the detach and attach of a second state need not go by the rules, and what they leave behind. No
+ * Python is needed: CPython is a slot, an attached state and a count. */
 #include "hooks/two_states.h"
 
 #include "cpython/counter.h"
