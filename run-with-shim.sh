@@ -1,9 +1,9 @@
 #!/bin/sh
-# Starts a program with libgilshim.so preloaded, and says so where that can't help. `run-with-shim.sh -h` tells how.
-# POSIX sh. Of other programs it needs only what every Debian has, and does without od, readlink and getcap where they miss.
+# Starts a program with libgilshim.so preloaded, and says so if this can't help. See `run-with-shim.sh -h`.
+# POSIX sh. It needs only programs that every Debian has, and does without od, readlink and getcap if they are missing.
 set -eu
 
-libdir='@LIBDIR@'   # both are put in by `make install`
+libdir='@LIBDIR@'   # `make install` fills in both
 version='@VERSION@'
 
 usage() {
@@ -11,7 +11,7 @@ usage() {
 Usage: run-with-shim.sh [OPTIONS] [--] COMMAND [ARGUMENT...]
 
 Runs COMMAND with libgilshim.so preloaded, so that native Python modules that mix
-CPython's GIL APIs neither deadlock nor die; a summary comes on stderr at its end.
+CPython's GIL APIs neither deadlock nor die. It prints a summary on stderr at exit.
 The exit status is COMMAND's.
 
   -m MODE     repair (default); observe: change nothing, report what would be repaired;
@@ -31,7 +31,7 @@ The exit status is COMMAND's.
   -h, --help
   --version
 
-Options are added to those in GILSHIM_OPTIONS, and win over them; of -q and -v the later
+Options are added to those in GILSHIM_OPTIONS and override them. Of -q and -v the later
 counts. Exit status 2: wrong usage, or the shim itself is missing; 126: COMMAND can't be
 executed; 127: COMMAND not found. See also `man run-with-shim.sh`.
 USAGE
@@ -53,10 +53,10 @@ case $version in @*) version=$(sed -n 's/^#define GILSHIM_VERSION "\(.*\)"$/\1/p
 
 find_library() {
     library=''
-    for place in "$here" "$here/build" "$here/../lib" "$libdir"; do # yash keeps the name to itself
+    for place in "$here" "$here/build" "$here/../lib" "$libdir"; do # yash reserves the name
         [ -e "$place/libgilshim.so" ] || continue
         library=$(resolved "$place/libgilshim.so")
-        # ld.so would take such a name for several, ignore them all, and run the program without the shim.
+        # ld.so would split such a name into several, ignore them all, and run the program without the shim.
         case $library in
         *[[:space:]:]*) say "can't preload '$library': ld.so splits a path with a blank or a colon; move libgilshim.so to a path without" ;;
         *'$'*) say "can't preload '$library': move libgilshim.so to a path without \"\$\"" ;;
@@ -71,9 +71,9 @@ find_library() {
     return 1
 }
 
-# Sets $preload to the LD_PRELOAD to use: ours in front of what is there already, but behind the sanitizers' runtimes, which
-# refuse to start unless they come first (so the one that $executable is linked to must be preloaded as well); not twice.
-# $without is the same without ours.
+# Sets $preload to the LD_PRELOAD to use: our library, once, in front of the existing entries but behind the sanitizers'
+# runtimes. These refuse to start unless they come first, so the one that $executable is linked to must be preloaded too.
+# $without is the same without our library.
 list_preload() {
     sanitizers='' others='' runtime=''
     if [ -z "$why_not" ] && LC_ALL=C grep -q 'lib[at]san\.so' "$executable" 2>/dev/null; then
@@ -84,11 +84,11 @@ list_preload() {
     old_ifs=$IFS
     IFS=' :'
     set -f
-    # shellcheck disable=SC2086 # to be split
+    # shellcheck disable=SC2086 # split on purpose
     set -- ${LD_PRELOAD:-}
     set +f
     IFS=$old_ifs
-    for entry in ${1+"$@"}; do # posh takes an empty "$@" for unset
+    for entry in ${1+"$@"}; do # posh treats an empty "$@" as unset
         case $entry in
         '' | "$runtime") ;;
         *libasan.so* | *libtsan.so* | *libhwasan.so* | *libclang_rt.*san*) sanitizers=$sanitizers$entry: ;;
@@ -101,7 +101,7 @@ list_preload() {
 
 # ---- knowing the program
 
-# Sets $file to the file in PATH that would be executed for the name $1; to one that is not executable if there is only that.
+# Sets $file to the file in PATH that would be executed for the name $1, or to one that is not executable if there is no other.
 look_up() {
     file=''
     rest=${PATH:-/usr/bin:/bin}:
@@ -115,7 +115,7 @@ look_up() {
     return 1
 }
 
-# Sets $program to the file that would be executed for the command $1; exits with 126 or 127 as a shell would.
+# Sets $program to the file that would be executed for the command $1. Exits with 126 or 127 as a shell would.
 find_program() {
     file=$1
     case $1 in */*) ;; *) look_up "$1" || : ;; esac
@@ -132,8 +132,8 @@ find_program() {
     fi
 }
 
-# Sets $interpreter and $argument as the kernel reads them from the `#!` line of the script $1; /bin/sh where it has none:
-# a shell runs it then. Fails if it is no script.
+# Sets $interpreter and $argument as the kernel reads them from the `#!` line of the script $1, or to /bin/sh if it has none,
+# because a shell then runs it. Fails if $1 is not a script.
 read_first_line() {
     [ -r "$1" ] || return 1
     first=''
@@ -153,8 +153,8 @@ read_first_line() {
 }
 elf_magic=$(printf '\177ELF')
 
-# Sets $executable: the ELF file that runs in the end for $program with these arguments, through `#!` lines and env(1); $way
-# to how it gets there, in words.
+# Sets $executable to the ELF file that finally runs for $program with these arguments, through `#!` lines and env(1), and
+# $way to a description of how it gets there.
 find_executable() {
     executable=$program
     script='' way='' stripped=''
@@ -165,7 +165,7 @@ find_executable() {
             script=$executable
             executable=$interpreter
             set -f
-            # shellcheck disable=SC2086 # env splits it, with -S; others don't look at it here
+            # shellcheck disable=SC2086 # env splits it, with -S; others don't read it here
             set -- $argument "$script" ${1+"$@"}
             set +f
         elif [ "${executable##*/}" = env ]; then
@@ -196,10 +196,10 @@ find_executable() {
     [ -z "$script" ] || way="$way (a script, run by $executable)"
 }
 
-# The bytes $2.. (count $3) of file $1 as decimal numbers.
+# Prints $3 bytes of file $1 from offset $2 as decimal numbers.
 bytes() { od -An -v -tu1 -j "$2" -N "$3" -- "$1" 2>/dev/null; }
 
-# Sets class and machine of the ELF file $1 (both empty if it is none, or od is missing).
+# Sets $class and $machine of the ELF file $1. Both are empty if it is not an ELF file, or if od is missing.
 elf_kind() {
     class='' machine=''
     # shellcheck disable=SC2046
@@ -209,7 +209,7 @@ elf_kind() {
     machine=$((${19} + 256 * ${20}))
 }
 
-# Prints the program interpreter (PT_INTERP) that the 64-bit ELF file $1 asks for; fails if it asks for none.
+# Prints the program interpreter (PT_INTERP) that the 64-bit ELF file $1 names. Fails if it names none.
 elf_interp() {
     file=$1
     # shellcheck disable=SC2046
@@ -243,7 +243,7 @@ architecture() {
     esac
 }
 
-# Prints why the shim does not get to what the command that is run as $name with these arguments starts; nothing if it does.
+# Prints why the shim does not reach the program that the command $name starts with these arguments, or nothing if it does.
 lost_on_the_way() {
     if [ -n "$stripped" ]; then
         echo "$stripped takes the shim out of the environment; put run-with-shim.sh behind it, in front of the program"
@@ -268,14 +268,14 @@ lost_on_the_way() {
     esac
 }
 
-# Prints why the shim can't help $executable; nothing if it is not known that it can't.
+# Prints why the shim can't help $executable, or nothing if no reason is known.
 obstacle() {
     lost=$(lost_on_the_way ${1+"$@"})
     [ -z "$lost" ] || { echo "$lost" && return; }
     real=$(resolved "$executable")
 
-    # ld.so ignores LD_PRELOAD where the kernel gives the program other rights than its caller's.
-    # shellcheck disable=SC2012 # of one known file, and POSIX has no stat
+    # ld.so ignores LD_PRELOAD if the kernel gives the program other rights than its caller's.
+    # shellcheck disable=SC2012 # one known file, and POSIX has no stat
     owner=$(LC_ALL=C ls -Lnd -- "$real" 2>/dev/null | { read -r _ _ uid gid _ && echo "$uid $gid"; }) || owner='- -'
     if [ -u "$real" ] && [ "${owner% *}" != "$(id -u)" ]; then
         echo 'it is set-uid, and the loader ignores LD_PRELOAD there'
@@ -291,7 +291,7 @@ obstacle() {
         fi
     fi
 
-    # The loader itself, called by hand, has no interpreter and does preload.
+    # The loader itself, run as a command, has no interpreter and does preload.
     case ${real##*/} in
     ld-linux*.so* | ld-2.*.so) return ;;
     pypy*) echo 'it is PyPy, which has a GIL of its own making: the shim is for CPython' && return ;;
@@ -316,7 +316,7 @@ obstacle() {
 
 # ---- --check
 
-# Sets $started to the first Python that the text of the shell script $1 names and that is there; fails if there is none.
+# Sets $started to the first existing Python that the text of the shell script $1 names. Fails if there is none.
 named_python() {
     words=$(sed 's/^[[:space:]]*#.*//' "$1" 2>/dev/null | LC_ALL=C grep -Eaow '[A-Za-z0-9_./+@%-]*python[0-9.]*(-dbg|d|t)?') || :
     for word in $words; do
@@ -328,7 +328,7 @@ named_python() {
     return 1
 }
 
-# Whether the shell script $1 activates a virtualenv. Sets $started to the Python in that, if it is named by its whole path.
+# Succeeds if the shell script $1 activates a virtualenv. Sets $started to its Python if the script has its whole path.
 names_virtualenv() {
     started=''
     activate=$(sed 's/^[[:space:]]*#.*//' "$1" 2>/dev/null | LC_ALL=C grep -Eao '[^[:space:]"]*bin/activate' | head -n 1) || :
@@ -336,8 +336,8 @@ names_virtualenv() {
     [ ! -x "${activate%activate}python" ] || started=${activate%activate}python
 }
 
-# Whether $real, or a library of its own, calls a function that starts programs or opens libraries. (It may be there to do so
-# even if it hardly ever does: sort starts the program that compresses its temporary files.)
+# Succeeds if $real, or a library of its own, calls a function that starts programs or opens libraries. (Such a call may be
+# rare: sort starts the program that compresses its temporary files.)
 may_get_python() {
     own=$(printf '%s\n' "$loaded" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | grep -v -e '^/lib' -e '^/usr/lib' -e libgilshim) || :
     result=0
@@ -363,13 +363,13 @@ check() {
     [ -z "$script" ] || [ -e "$executable" ] || cannot "its interpreter $executable does not exist"
     [ -r "$executable" ] || cannot "$executable can't be read"
     real=$(resolved "$executable")
-    # Ask ld.so what it would load, as ldd does, before anything of the program's is run.
+    # As ldd does, ask ld.so what it would load, before any code of the program runs.
     list_preload
     loaded=$(LD_TRACE_LOADED_OBJECTS=1 LD_PRELOAD=$preload "$executable" 2>&1 </dev/null) || :
     case $loaded in *libgilshim.so*) ;; *) cannot "the loader did not take the shim: $(printf '%s\n' "$loaded" | head -n 1)" ;; esac
     case $loaded in *libpypy*) cannot 'it is PyPy, which has a GIL of its own making: the shim is for CPython' ;; esac
 
-    # Now for real: with check=1 the library tells what it found, and ends the process before the program's main().
+    # Now run it: with check=1 the library reports what it found, and ends the process before the program's main().
     status=0
     answer=$(LD_PRELOAD=$preload GILSHIM_OPTIONS=check=1 "$executable" </dev/null 2>&1) || status=$?
     case $answer in
@@ -385,7 +385,7 @@ check() {
         cannot "CPython seems to be linked into it, but it does not export CPython's GIL API: nothing can get in front of that"
     fi
 
-    # A program that opens libpython later has its name in it.
+    # A program that opens libpython later contains its name.
     late=$(LC_ALL=C grep -ao 'libpython[0-9.]*[a-z]*\.so[.0-9]*' -- "$real" 2>/dev/null | head -n 1) || :
     if [ -n "$late" ]; then
         status=0
@@ -403,7 +403,7 @@ check() {
         tell 'it names libpython: if it opens that later, it is served from then on'
         exit 0
     fi
-    # A shell has no CPython, but is there to start one.
+    # A shell has no CPython, but may start one.
     case $script-${real##*/} in
     -*) ;;
     *-sh | *-dash | *-bash | *-ksh* | *-zsh* | *-busybox)
@@ -431,46 +431,46 @@ check() {
 
 # ---- -d
 
-# Puts $1 into quotes for a shell.
+# Prints $1 quoted for a shell.
 quoted() { printf "'%s'" "$(printf '%s\n' "$1" | sed "s/'/'\\\\''/g")"; }
 
-# Runs $program with these arguments under gdb. gdb starts it by a shell, which sees to it that the arguments arrive as they
-# are; neither the shell nor gdb itself, which has a CPython of its own, gets the shim.
+# Runs $program with these arguments under gdb. gdb starts it through a shell, which passes the arguments on unchanged.
+# Neither the shell nor gdb itself, which has a CPython of its own, gets the shim.
 debug() {
     have gdb || {
         say '-d needs gdb, which is not installed'
         exit 127
     }
-    # gdb does not know `#!` lines: a script is started as the kernel would do it.
+    # gdb does not know `#!` lines, so a script is started here as the kernel would do it.
     depth=0
     while [ $depth -lt 8 ] && read_first_line "$program"; do
         set -- ${argument:+"$argument"} "$program" ${1+"$@"}
         program=$interpreter
         depth=$((depth + 1))
     done
-    # env takes its options in front of the variables only.
+    # env takes options only in front of the variables.
     if [ -n "${SHELL:-}" ]; then start="env SHELL=$(quoted "$SHELL")"; else start='env -u SHELL'; fi
     start="$start LD_PRELOAD=$(quoted "$preload")"
     if [ -n "$without" ]; then export LD_PRELOAD="$without"; else unset LD_PRELOAD; fi
-    export SHELL=/bin/sh # not the user's, which may be of any kind
+    export SHELL=/bin/sh # not the user's shell, which may be of any kind
     set -f
-    # shellcheck disable=SC2086 # GILSHIM_GDB_ARGS is to be split
+    # shellcheck disable=SC2086 # GILSHIM_GDB_ARGS is split on purpose
     exec gdb -q -return-child-result -ex "set exec-wrapper $start" -ex 'set startup-with-shell on' \
         -ex 'set breakpoint pending on' -ex 'break gilshim_first_report' -ex run ${GILSHIM_GDB_ARGS:-} --args "$program" ${1+"$@"}
 }
 
 # ---- main
 
-# What is in front of what is in GILSHIM_OPTIONS, where later wins. A summary from each process that has this stderr: there
-# are programs that read their children's.
-# shellcheck disable=SC2012 # of one known file
+# The defaults go in front of the existing GILSHIM_OPTIONS, where later options win. Only processes with this same stderr
+# print a summary, because some programs read the stderr of their children.
+# shellcheck disable=SC2012 # one known file
 { inode=$(ls -Lid /proc/self/fd/3 2>/dev/null | sed 's/^ *\([0-9]*\) .*/@\1/') || :; } 3>&2 || inode=''
 defaults=history=64:summary=${inode:-1}
 options=''
 add_option() { options=${options:+$options:}$1; }
 
-# Sets $file to the absolute path of the FILE $2 that option $1 was given. $3: what stands for a sign in FILE (%p), does not in the
-# name of the current folder.
+# Sets $file to the absolute path of the FILE $2 that option $1 was given. If $3 is set, FILE is a pattern (%p), and per cent signs
+# in the name of the current folder are escaped.
 find_path() {
     [ -n "$2" ] || wrong_usage "$1 needs the name of a file"
     case $2 in
@@ -485,7 +485,7 @@ find_path() {
     case $file in *:*) wrong_usage "$1 $file: a path with a colon can't be passed on in GILSHIM_OPTIONS" ;; esac
     [ ${#file} -lt 1000 ] || wrong_usage "$1 $file: the path is too long"
 }
-# As that, for a FILE that is written: each process's own, FILE.PID, or a device.
+# The same for a FILE that is written: FILE.PID, one for each process, or a device.
 find_output() {
     find_path "$1" "$2" pattern
     [ ! -d "$2" ] || wrong_usage "$1 $2: is a folder"
@@ -519,10 +519,10 @@ suppress_by() {
     [ -r "$1" ] || wrong_usage "-S $1: permission denied"
     add_option "suppressions=$file"
 }
-# As the library names it.
+# Prints the name that the library gives to the FILE $1.
 with_pid() { case $1 in *%p* | stderr | stdout) printf '%s\n' "$1" ;; *) printf '%s.%%p\n' "$1" ;; esac; }
 
-# Says that the options among $given that are not named behind $1 (a word of the command line) have no effect beside it.
+# Says that the options in $given have no effect with $1 (a word of the command line), except for those in $2, $3, ...
 say_useless() {
     reason=$1
     shift
@@ -535,7 +535,7 @@ say_useless() {
 
 mode='' verbosity='' checking='' debugging='' listing='' given='' log='' trace=''
 while [ $# -gt 0 ]; do
-    # -vj is -v -j; -oFILE is -o FILE.
+    # -vj means -v -j; -oFILE means -o FILE.
     case $1 in
     -[dhjqv][!-]*)
         letter=${1%"${1#-?}"}
@@ -582,7 +582,7 @@ while [ $# -gt 0 ]; do
     -s)
         case $2 in
         '' | *[!0-9.]* | *.*.* | .* | *. | *.????* | 0[0-9]* | ????????*) number='' ;;
-        *[1-9]*) number=$2 ;; # not 0, which would mean never
+        *[1-9]*) number=$2 ;; # not 0, which means never
         *) number='' ;;
         esac
         [ -n "$number" ] || wrong_usage "-s $2: -s needs a number of seconds, e.g. 5 or 0.5"
@@ -640,7 +640,7 @@ why_not=$(obstacle ${1+"$@"})
 [ -z "$checking" ] || check
 case $why_not in
 '') ;;
-# For glibc's loader what it can't preload is a warning, or nothing; musl's ends the program.
+# If glibc's loader can't preload a library, it warns or is silent; musl's ends the program.
 *musl*) say "the shim can't help $executable: $why_not; running it without" ;;
 *) say "the shim can't help $executable: $why_not; running it all the same" ;;
 esac
@@ -650,7 +650,7 @@ case $verbosity in
 0) add_option verbosity=0:summary=0 ;;
 *) add_option "verbosity=$verbosity" ;;
 esac
-# Who asks what would be repaired wants to be told, and gdb would never stop where nothing is.
+# observe and strict are for reports, and under gdb only a report stops the program.
 case $debugging:$mode in 1:* | *:observe | *:strict) defaults=$defaults:verbosity=1 ;; esac
 case ${GILSHIM_OPTIONS:-}: in
 "$defaults":*) ;;
@@ -665,6 +665,6 @@ case $why_not in
 *musl*) ;;
 *) LD_PRELOAD=$preload && export LD_PRELOAD ;;
 esac
-# An exec that takes no options must not be handed a command that looks like one.
+# An exec without option parsing can't take `--`, so a command that looks like an option is replaced by its path.
 case $name in -*) name=$program ;; esac
 exec "$name" ${1+"$@"}
