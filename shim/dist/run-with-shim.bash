@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Completion of run-with-shim.sh for bash: installed as bash-completion/completions/run-with-shim.sh, or sourced.
+# Bash completion for run-with-shim.sh. It is installed as bash-completion/completions/run-with-shim.sh, or sourced.
 
 _run_with_shim() {
     local word=${COMP_WORDS[COMP_CWORD]} wants='' i
     COMPREPLY=()
-    # What comes before the word to complete: options and their arguments, or the command already?
+    # Are there only options and their arguments before the word to complete, or also the command?
     for ((i = 1; i < COMP_CWORD; i++)); do
         if [ -n "$wants" ]; then
             wants=''
@@ -36,7 +36,7 @@ _run_with_shim_files() {
     mapfile -t COMPREPLY < <(compgen -f -- "$1")
 }
 
-# The command, which begins at word $1, is completed as if it stood alone; without bash-completion by names only.
+# Completes the command that begins at word $1 as if it were alone. Without bash-completion, completes only names.
 _run_with_shim_command() {
     if declare -F _command_offset >/dev/null; then
         _command_offset "$1"
