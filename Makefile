@@ -28,21 +28,21 @@ Q := @
 say = @printf '  %-7s %s\n' '$(1)' '$(2)';
 endif
 
-# Ours are kept apart from the user's CFLAGS, CPPFLAGS and LDFLAGS, which come last and win.
+# Our flags are separate from the user's CFLAGS, CPPFLAGS and LDFLAGS, which come last and override them.
 warnings := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wundef -Wvla -Wpointer-arith
 shim_cppflags := -D_GNU_SOURCE -iquote shim -include shim/platform.h
 shim_cflags = -std=gnu11 -fPIC -fvisibility=hidden -ftls-model=initial-exec -fexceptions \
 	$(warnings) $(if $(WERROR),-Werror) $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer)
 shim_ldflags := -shared -Wl,-soname,libgilshim.so -Wl,-Bsymbolic-functions -Wl,-z,now -Wl,-z,relro -Wl,-z,defs -Wl,-z,nodelete
-# A sanitizer's runtime comes with the preload, clang's from elsewhere than the library: it can't be complete by itself.
+# A sanitizer's runtime is preloaded (clang's comes from another place), so a library built with one has undefined symbols.
 ifneq ($(SANITIZE),)
 shim_ldflags := $(filter-out -Wl$(comma)-z$(comma)defs,$(shim_ldflags))
 endif
 
-# They are linked in this order: what every process runs when it starts, what it may run all the time, and the rest. The
-# kernel maps the 64 KiB around a page that is touched (fault-around), so that the order is what keeps the rest, half of the
-# library, out of the memory of a process that has no use for it. The libraries come behind the first of them, too: libc has
-# one function that is linked in where it is first asked for, pthread_atfork, and it runs when a process starts.
+# The link order: code that every process runs at start-up, code that may run at any time, and the rest. The kernel maps the
+# 64 KiB around a touched page (fault-around), so the order keeps the rest, half of the library, out of the memory of a process
+# that does not use it. The libraries also come right after the first group: libc has one function, pthread_atfork, that is
+# linked in where it is first needed, and it runs at start-up.
 starting := $(addprefix shim/, \
 	start/start.c cpython/real.c system/loader.c start/fork.c process/locks.c system/elf.c system/redirect.c \
 	process/options.c process/streams.c system/path.c process/log.c system/aside.c system/aside.S system/dlsym_hook.c \
@@ -67,7 +67,7 @@ $(library): $(objects) Makefile
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(shim_ldflags) $(shim_cflags) $(CFLAGS) $(LDFLAGS) -o $@.new \
 		$(first_objects) $(libraries) $(filter-out $(first_objects),$(objects)) $(libraries)
-	$(Q)mv $@.new $@ # in one step: programs may be running with it, or be starting
+	$(Q)mv $@.new $@ # atomically: programs may be running with it, or be starting
 
 $(BUILD)/%.c.o: %.c $(BUILD)/.flags
 	$(call say,CC,$<)
@@ -79,14 +79,14 @@ $(BUILD)/%.S.o: %.S $(BUILD)/.flags
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(shim_cppflags) $(CPPFLAGS) -MMD -MP -MF $@.d -c -o $@ $<
 
-# What runs in every call has no more than so much of a host's stack. Reports go aside (shim/system/aside.h).
+# Code that runs in every call may use only this much of a host's stack. Reports use another stack (shim/system/aside.h).
 ifeq ($(SANITIZE),)
 $(patsubst %,$(BUILD)/%.o,$(filter %.c,$(running))): warnings += -Wframe-larger-than=512
 endif
 
 -include $(objects:=.d)
 
-# Changes when the compiler or its flags do, so that `make CC=clang` after `make` builds everything anew.
+# This file changes when the compiler or its flags do, so that `make CC=clang` after `make` rebuilds everything.
 flags := $(CC) $(shim_cppflags) $(shim_cflags) $(shim_ldflags) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
 .PHONY: always
 $(BUILD)/.flags: always
@@ -101,7 +101,7 @@ demo: $(library)	## a deadlock without the shim, then the same program with it (
 check: $(library)	## every test on every interpreter of this machine (CHECK='-p 3.8', see tests/run -h)
 	+$(Q)MAKE='$(MAKE)' tests/run $(CHECK)
 
-# unit: and bench: come from those who write them.
+# The targets of the folders of tests/: unit, fuzz, bench and others.
 -include tests/unit/rules.mk
 -include tests/fuzz/rules.mk
 -include tests/bench/rules.mk
@@ -123,7 +123,7 @@ processors := $(shell nproc 2>/dev/null || echo 1)
 lint_targets := lint-floors lint-format lint-shell lint-man lint-gcc lint-clang lint-cppcheck lint-tidy
 .PHONY: $(lint_targets)
 lint: $(lint_targets)	## floors, clang-format, shellcheck, mandoc, cppcheck, clang-tidy, gcc's and clang's warnings
-# The folders of shim/, from the lowest up.
+# The folders of shim/, from the lowest floor up.
 floors := system process cpython journal+states diagnose+rules hooks start
 lint-floors: $(library)
 	$(call say,FLOORS,$(words $(wildcard shim/*/*.[ch])) files)
@@ -139,7 +139,7 @@ format:			## lays the C and C++ sources out as lint wants them
 lint-shell:
 	$(call say,SHELL,$(words $(shell_files) $(bats_files)) files)
 	$(Q)shellcheck -x $(shell_files)
-	$(Q)shellcheck -x -e SC1010,SC2016,SC2034 $(bats_files) # what is for other shells to expand, and helpers' variables
+	$(Q)shellcheck -x -e SC1010,SC2016,SC2034 $(bats_files) # strings that other shells expand, and variables for the helpers
 lint-man:
 	$(call say,MAN,shim/dist/gilshim.1)
 	$(Q)mandoc -Tlint -W warning shim/dist/gilshim.1
@@ -155,7 +155,7 @@ lint-tidy:
 	$(Q)printf '%s\n' $(shim_c) | xargs -P $(processors) -n 4 sh -c \
 		'clang-tidy --quiet --warnings-as-errors="*" "$$@" -- $(shim_cppflags) -std=gnu11 2>/dev/null' tidy
 
-# For editors and clang's tools.
+# For editors and clang-based tools.
 .PHONY: compile_commands.json
 compile_commands.json:	## how each file of the library is compiled
 	$(Q){ separator='['; for file in $(filter %.c,$(sources)); do \
@@ -165,7 +165,7 @@ compile_commands.json:	## how each file of the library is compiled
 
 # ---- installing
 
-# $(BUILD)/FILE: FILE with the places and the version in it.
+# $(BUILD)/FILE is FILE with the paths and the version filled in.
 define fill_in
 $(Q)mkdir -p $(@D)
 $(Q)sed -e "s|'@LIBDIR@'|'$(LIBDIR)'|" -e "s|'@VERSION@'|'$(version)'|" -e 's|/usr/local/lib/libgilshim|$(LIBDIR)/libgilshim|' $< >$@.new
@@ -176,7 +176,7 @@ $(BUILD)/run-with-shim.sh: run-with-shim.sh shim/version.h always
 $(BUILD)/gilshim.1: shim/dist/gilshim.1 always
 	$(call fill_in,644)
 
-# What uninstall removes. (No name with a blank in it, as ever with make.)
+# The files that uninstall removes. (Names can't contain blanks, as always with make.)
 installed := $(LIBDIR)/libgilshim.so $(BINDIR)/run-with-shim.sh $(DOCDIR)/README.md \
 	$(MANDIR)/man1/gilshim.1 $(MANDIR)/man1/run-with-shim.sh.1 $(COMPDIR)/run-with-shim.sh
 
@@ -194,14 +194,14 @@ uninstall:		## removes what install put there
 	$(Q)! [ -d '$(DESTDIR)$(DOCDIR)' ] || rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'
 
 tarball := $(BUILD)/gilshim-$(version).tar.gz
-# The same bytes for the same commit, whoever packs it, when and where.
+# The tarball has the same bytes for the same commit, independent of user, time and machine.
 dist:			## build/gilshim-VERSION.tar.gz of the committed sources, the same bytes each time
 	$(Q)mkdir -p $(BUILD)
 	$(call say,PACK,$(tarball))
 	$(Q)git -c tar.umask=0022 archive --format=tar --prefix=gilshim-$(version)/ HEAD >$(tarball).tar
 	$(Q)gzip -9n <$(tarball).tar >$(tarball).new && mv $(tarball).new $(tarball) && rm $(tarball).tar
 
-# From the tarball, as a distribution would do it: shim/dist/debian is put on top.
+# Built from the tarball, as a distribution would do it, with shim/dist/debian added as debian/.
 deb: dist		## build/deb/gilshim_VERSION_ARCH.deb of the committed sources (needs dpkg-dev and debhelper)
 	$(Q)rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb
 	$(Q)cp $(tarball) $(BUILD)/deb/gilshim_$(version).orig.tar.gz
