@@ -1,27 +1,26 @@
-# Loaded by every bats file: `load helpers` (in tests/) or `load ../helpers` (in tests/each-python/).
+# Every bats file loads this: `load helpers` (in tests/) or `load ../helpers` (in tests/each-python/).
 #
-#   without CMD...        runs CMD bare
+#   without CMD...        runs CMD bare (without the shim)
 #   with_shim CMD...      runs CMD with the shim preloaded and GILSHIM_OPTIONS=$SHIM_OPTIONS
-#   fails_without CMD...  CMD, bare, hangs or dies (else the test fails)
-#   works_with CMD...     CMD, with the shim, ends with status 0
-#   fails_with CMD...     CMD, with the shim and these SHIM_OPTIONS, hangs or dies all the same
+#   fails_without CMD...  expects that CMD, bare, hangs or dies
+#   works_with CMD...     expects that CMD, with the shim, ends with status 0
+#   fails_with CMD...     expects that CMD, with the shim and these SHIM_OPTIONS, still hangs or dies
 #   require REASON CMD... skips the test with REASON unless CMD succeeds: the only way to skip
 #
-# The first two set $status, $output and $lines as bats' `run` does. $status is 137 where the time limit struck. Nothing
-# runs without one: LIMIT seconds (default 60), LIMIT_BARE for what is expected to hang (default 5).
+# The first two set $status, $output and $lines as bats' `run` does. Every command has a time limit: LIMIT seconds (default
+# 60), or LIMIT_BARE for commands that are expected to hang (default 5). If the limit is reached, $status is 137.
 #
-# The runner gives each test GILSHIM_LIB, and those in each-python/ PY_TAG PY_KIND PY_VERSION PY_BUILD PY_INCLUDE PYTHON
-# FIXTURES (see tests/interpreters.sh for their meaning).
+# The runner sets GILSHIM_LIB for each test, and for those in each-python/ also PY_TAG PY_KIND PY_VERSION PY_BUILD PY_INCLUDE
+# PYTHON FIXTURES (see tests/interpreters.sh for their meaning).
 
-# shellcheck disable=SC2034,SC2154 # bats' own names; what the tests use
+# shellcheck disable=SC2034,SC2154 # bats' own names, and variables for the tests
 bats_require_minimum_version 1.5.0
 
 ROOT=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
 GILSHIM_LIB=${GILSHIM_LIB:-$ROOT/build/libgilshim.so}
 
-# timeout makes a process group of CMD, so that the time limit ends its children too. bats' fd 3 is closed for it: a hung
-# process that kept it open would hang bats.
-# Not by `run`, which warns of every status 127.
+# timeout makes CMD a process group, so that the time limit also ends its children. bats' fd 3 is closed, because a hung
+# process that keeps it open would hang bats. `run` is not used, because it warns of every status 127.
 limited() {
     output=$(timeout -s KILL "$@" 2>&1 3>&- </dev/null) && status=0 || status=$?
     IFS=$'\n' read -r -d '' -a lines <<<"$output" || :
@@ -31,9 +30,9 @@ without() {
     limited "${LIMIT:-60}" env -u LD_PRELOAD -u GILSHIM_OPTIONS "$@"
 }
 
-# GILSHIM_TEST_SHIM_OFF is the failsafe's: with it every test that shows a repair must fail, and soon. It is a file, which gets
-# their names.
-# GILSHIM_TEST_PRELOAD goes in front of the shim (a sanitizer's runtime).
+# GILSHIM_TEST_SHIM_OFF is set by the failsafe, under which every test that shows a repair must fail, and soon. It names a file
+# to which the names of these tests are written.
+# GILSHIM_TEST_PRELOAD (a sanitizer's runtime) is preloaded in front of the shim.
 with_shim() {
     local options=${SHIM_OPTIONS:-} limit=${LIMIT:-60}
     if [ -n "${GILSHIM_TEST_SHIM_OFF:-}" ]; then
@@ -43,19 +42,19 @@ with_shim() {
     limited "$limit" env LD_PRELOAD="${GILSHIM_TEST_PRELOAD:+$GILSHIM_TEST_PRELOAD:}$GILSHIM_LIB" GILSHIM_OPTIONS="$options" "$@"
 }
 
-# What a failed assertion prints; the runner has bats add $output.
+# Prints the message of a failed assertion, and fails. The runner makes bats add $output.
 told() {
     printf '%s\n' "$1" "status: $status"
     return 1
 }
 
-# This test shows a repair: the failsafe expects that it fails with the shim off.
+# Marks this test as one that shows a repair: the failsafe expects that it fails with the shim off.
 shows_repair() {
     [ -z "${GILSHIM_TEST_SHIM_OFF:-}" ] || [ ! -e "${GILSHIM_TEST_SHIM_OFF:-}" ] ||
         printf '%s\n' "$BATS_TEST_DESCRIPTION" >>"$GILSHIM_TEST_SHIM_OFF"
 }
 
-# In both: 125 to 127 are the statuses of timeout and env themselves, for a program that never ran.
+# Here and in fails_with: 125 to 127 are statuses of timeout and env themselves, if the program never ran.
 fails_without() {
     LIMIT=${LIMIT_BARE:-5} without "$@"
     shows_repair
@@ -88,7 +87,7 @@ require() {
     "$@" >/dev/null 2>&1 3>&- || skip "$reason"
 }
 
-# Asserts on $status and $output of the last run.
+# Assertions about $status and $output of the last run.
 is_status() { [ "$status" -eq "$1" ] || told "expected status $1"; }
 is_silent() { [ -z "$output" ] || told "expected no output"; }
 # shellcheck disable=SC2254 # a pattern on purpose
@@ -106,7 +105,7 @@ has_no_line() {
         case $line in $1) told "a line of the output matches: $1" || return 1 ;; esac
     done
 }
-# How many lines match the pattern.
+# Prints how many lines match the pattern.
 count_lines() {
     local line count=0
     for line in "${lines[@]}"; do
@@ -115,13 +114,13 @@ count_lines() {
     done
     echo "$count"
 }
-# Sets PY_TAG, PYTHON and the rest as for the tests in each-python/, for the newest interpreter of kind $1 (static, shared):
-# for tests that run once and need one. Fails where there is none.
+# For tests that run once and need an interpreter: sets PY_TAG, PYTHON and the rest as for the tests in each-python/, for the
+# newest interpreter of kind $1 (static, shared). Fails if there is none.
 use_python() {
     local tag kind version build python include chosen=''
     while IFS=$'\t' read -r tag kind version build python include _; do
         [ "$kind $build" = "$1 release" ] || continue
-        # Where only libpython is there, the fixtures' own python is the program: the second choice.
+        # If only libpython is installed, the fixtures' own python is the program. It is the second choice.
         [ "$python" != - ] || [ -z "$chosen" ] || continue
         chosen=$tag
         export PY_TAG=$tag PY_KIND=$kind PY_VERSION=$version PY_BUILD=$build PY_INCLUDE=$include PYTHON=$python
@@ -130,22 +129,22 @@ use_python() {
     done <<<"${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}"
     [ -n "$chosen" ]
 }
-# True where version $1 is older than $2 (3.12), both of two numbers. Asked for hundreds of times: it starts no program.
+# True if version $1 is older than $2 (3.12); both have two numbers. Called hundreds of times, so it starts no program.
 is_before() {
     [ $((${1%%.*} * 1000 + ${1#*.})) -lt $((${2%%.*} * 1000 + ${2#*.})) ]
 }
-# True where the interpreter under test is older than $1 (3.12).
+# True if the interpreter under test is older than $1 (3.12).
 python_before() { is_before "$PY_VERSION" "$1"; }
-# For `require`: the interpreter under test is $1 or newer.
+# For `require`: true if the interpreter under test is $1 or newer.
 python_from() { ! python_before "$1"; }
-# Whether CPython lets a running script finalize it: from 3.13 on debug builds assert that the script's own state is not
-# freed meanwhile, with nothing mixed. finalizing_script_dies shows it.
+# True if CPython lets a running script finalize it. From 3.13 on, debug builds assert that the running script's own thread
+# state is not freed, even if no APIs are mixed. finalizing_script_dies shows it.
 script_may_finalize() { [ "$PY_BUILD" != debug ] || python_before 3.13; }
 finalizing_script_dies() {
     without "$PYTHON" -S -c 'import ctypes; ctypes.PyDLL(None).Py_FinalizeEx()'
     has_line "*Assertion *_PyThreadState_IsRunningMain(tstate)' failed."
 }
-# True where the installed pybind11 is older than $1 (3.1).
+# True if the installed pybind11 is older than $1 (3.1).
 pybind_before() {
     local version
     version=$(sed -n 's/^#define PYBIND11_VERSION_M[AI][JN]OR //p' /usr/include/pybind11/detail/common.h | paste -sd.)
