@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What binding must not break in programs that have nothing to do with Python, or have two of it.
+# Binding must not break programs that do not use Python, or that contain two CPythons.
 
 load helpers
 

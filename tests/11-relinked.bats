@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# A libpython as other linkers make it and other tools change it afterwards: it is bound to all the same, and nothing else
-# changes. One libpython is linked anew from Debian's archive of position-independent objects, in many ways.
+# The shim binds to a libpython made by other linkers or changed by other tools, and changes nothing else. The tests relink a
+# libpython in many ways from Debian's archive of position-independent objects.
 
 load helpers
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What the shim can't serve runs on as if the shim were absent: silent, and on request (verbosity=1) with one clear line.
+# A program that the shim can't serve runs as without it: silently, or with verbosity=1 with one clear line.
 
 load helpers
 

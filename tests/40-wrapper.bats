@@ -1,4 +1,4 @@
-# run-with-shim.sh as people use it: it finds the library from wherever it is called, and hands the program over untouched.
+# run-with-shim.sh as people use it: it finds the library from any place, and runs the program unchanged.
 
 load helpers
 load wrapper

@@ -1,4 +1,4 @@
-# The options of run-with-shim.sh: what each puts into GILSHIM_OPTIONS and LD_PRELOAD, and what is wrong usage.
+# The options of run-with-shim.sh: what each one puts into GILSHIM_OPTIONS and LD_PRELOAD, and what is wrong usage.
 
 # shellcheck disable=SC2030,SC2031 # each test has its own
 load helpers

@@ -1,4 +1,4 @@
-# Programs of every kind under run-with-shim.sh: it serves what it can, says where it can't, and --check tells beforehand.
+# Programs of every kind under run-with-shim.sh: it serves those that it can, names those that it can't, and --check says which.
 
 load helpers
 load wrapper

@@ -1,4 +1,4 @@
-# run-with-shim.sh -d: the program runs under gdb with the shim in it, in nothing else, and stops at the first report.
+# run-with-shim.sh -d: the program runs under gdb, only the program has the shim, and gdb stops at the first report.
 
 load helpers
 load wrapper

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Where gilshim can't be built, and the programs that it can't serve: each is refused in words that say why.
+# Systems on which gilshim can't be built, and programs that it can't serve: each is refused with the reason.
 
 load helpers
 load wrapper

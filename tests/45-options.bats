@@ -1,4 +1,4 @@
-# GILSHIM_OPTIONS: what each option does, and that a wrong one is told and does no harm.
+# GILSHIM_OPTIONS: what each option does, and that a wrong option is reported and does no harm.
 
 load helpers
 

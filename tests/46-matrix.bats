@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The runner of `make matrix` says in a line what is missing. (What it is for takes minutes, and is a step of CI's own.)
+# The runner of `make matrix` says in one line what is missing. (A real run takes minutes, and is a CI step of its own.)
 
 load helpers
 

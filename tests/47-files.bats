@@ -1,5 +1,5 @@
-# Files and streams: nothing is written where the user did not ask for it, nothing that exists is destroyed, and no write of the
-# shim's ends, stops, delays or signals the host.
+# Files and streams: the shim writes only where the user asked for it, destroys nothing that exists, and its writes never end,
+# stop, delay or signal the host.
 
 # shellcheck disable=SC2030,SC2031 # each test has its own command
 load helpers

@@ -1,4 +1,4 @@
-# make install and uninstall, file by file, and that what is installed works.
+# make install and uninstall, file by file, and that the installed files work.
 
 load helpers
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# What is handed out: the tarball (make dist) and the Debian package (make deb). Both are of the committed sources.
+# The packages: the tarball (make dist) and the Debian package (make deb). Both contain the committed sources.
 
 # shellcheck disable=SC2030,SC2031 # bats' status, in subshells of bats' own
 load helpers

@@ -1,4 +1,4 @@
-# README's first example and its commands as they stand there. What it does on each interpreter: each-python/10-readme.bats.
+# README's first example and its commands, as README shows them. each-python/10-readme.bats runs the example on each interpreter.
 
 load helpers
 

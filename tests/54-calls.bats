@@ -1,6 +1,6 @@
-# README's table of the system calls that the shim adds, by option: programs that mix APIs run where any other call ends the
-# process (tests/fixtures/sandbox), but for those that an unmixed program makes bare: one list while it starts, and one after it has
-# told that it has started.
+# README's table of the system calls that the shim adds, by option. Programs that mix APIs run in a sandbox (tests/fixtures/sandbox)
+# that ends the process at any other call, except for the calls that an unmixed program makes bare. There are two lists of these: one
+# for its start-up, and one for the time after it has announced that it has started.
 
 load helpers
 

@@ -1,5 +1,5 @@
-# The forms of reports, and that nothing that their output meets hurts the host. On a static and a shared interpreter, 2.7
-# and 3.8, where they are there.
+# The forms of reports, and that no problem with their output harms the host. On a static and a shared interpreter, 2.7 and 3.8,
+# if they are installed.
 
 load helpers
 

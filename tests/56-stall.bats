@@ -1,5 +1,5 @@
-# stall=SECONDS: real deadlocks between two libraries (tests/fixtures/stall) are named in the first line; a program that is
-# well is not spoken of, and is not disturbed.
+# stall=SECONDS: the first line names real deadlocks between two libraries (tests/fixtures/stall). A healthy program is neither
+# reported nor disturbed.
 
 load helpers
 load stalls

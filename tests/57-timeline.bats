@@ -1,5 +1,5 @@
-# timeline=FILE: the file is good by the rules of Chrome's trace format whichever way the program ends, has what it should,
-# and does not grow without bounds.
+# timeline=FILE: the file is valid in Chrome's trace format however the program ends, is complete, and does not grow without
+# bounds.
 # shellcheck disable=SC2030,SC2031 # each test has its own command
 load helpers
 

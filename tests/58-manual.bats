@@ -1,4 +1,4 @@
-# The man page, the wrapper's help, the library's list of options and the completion: each is well made, and they say the same.
+# The man page, the wrapper's help, the library's list of options and the completion are well-formed, and they agree.
 
 load helpers
 load wrapper

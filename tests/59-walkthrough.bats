@@ -1,4 +1,4 @@
-# README's section "Debugging a crashing stack": each of its commands runs as it stands there, and shows what it says.
+# README's section "Debugging a crashing stack": each of its commands runs as shown, with the output that README shows.
 
 load helpers
 load stalls

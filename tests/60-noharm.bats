@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# CPython's own tests of threads, the GIL, fork, finalization and the C API give the same results with the shim as
-# without, test by test (tests/noharm/compare.py).
+# CPython's own tests of threads, the GIL, fork, finalization and the C API give the same results with and without the shim, test
+# by test (tests/noharm/compare.py).
 
 load helpers
 

@@ -1,6 +1,6 @@
-# How much of a host's stack the shim takes, in every mode and for every kind of report: less than 4 KiB where PTHREAD_STACK_MIN
-# is 16, whatever is told (shim/system/aside.h). The host's thread has a painted stack (tests/fixtures/reports/paint.c), and what
-# it uses bare is taken off.
+# The shim uses less than 4 KiB of a host's stack, where PTHREAD_STACK_MIN is 16, in every mode and for every kind of report
+# (shim/system/aside.h). The host's thread has a painted stack (tests/fixtures/reports/paint.c). What the thread uses bare is
+# subtracted.
 
 load helpers
 

@@ -1,6 +1,6 @@
-# Calls of the shim's own fail (mmap, mprotect, open, pthread_create, pthread_setspecific ...): the host ends as it does without
-# the shim, and a repair that is missing is told. The short form of `make faults` (tests/faults/run): all of it on a static
-# CPython, the repairs on a shared one, too.
+# If the shim's own calls fail (mmap, mprotect, open, pthread_create, pthread_setspecific ...), the host ends as it does without
+# the shim, and a missing repair is reported. This is the short form of `make faults` (tests/faults/run): everything on a static
+# CPython, and the repairs also on a shared one.
 
 load helpers
 

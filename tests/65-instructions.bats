@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The shim's short ways get no longer unnoticed: the instructions of a pair of calls, counted by callgrind, against those of
-# tests/bench/instructions.baseline. Times can't be asserted on a machine that others use.
+# The shim's short ways do not get longer unnoticed: callgrind counts the instructions of a pair of calls, which are compared with
+# tests/bench/instructions.baseline. Times can't be asserted on a shared machine.
 
 load helpers
 

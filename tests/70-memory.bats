@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# The shim's own memory: built with gcc's sanitizers and as it is under valgrind, in a short storm (tests/fixtures/storm) and
-# in some shapes. CPython and the fixtures are not instrumented: what is theirs is not told. That nothing stays of threads
-# that come and go: each-python/75-storm.bats.
+# The shim's own memory errors and leaks, in a short storm (tests/fixtures/storm) and in some shapes: built with gcc's sanitizers, and
+# the normal build under valgrind. CPython and the fixtures are not instrumented, so theirs are not reported.
+# each-python/75-storm.bats checks that threads that come and go leave nothing behind.
 
 load helpers
 

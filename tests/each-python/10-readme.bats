@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# README's first example, compiled out of README (tests/fixtures/readme), does what README says of it.
+# README's first example, extracted from README and compiled (tests/fixtures/readme), does what README says.
 
 load ../helpers
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Every way in which a module or a program can come by the API leads to the shim, and nothing else changes.
-# What the scenarios of tests/fixtures/binding/scenario.c do tells: bare, "plain" ends and "held" hangs or dies.
+# Every way in which a module or a program can get at the API leads to the shim, and nothing else changes. The scenarios of
+# tests/fixtures/binding/scenario.c show it: bare, "plain" ends and "held" hangs or dies.
 
 load ../helpers
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# A long program that does not mix GIL APIs sees nothing of the shim: the same pointers, counters, return values and
+# A long program that does not mix GIL APIs does not notice the shim: it sees the same pointers, counters, return values and
 # errno at each step (tests/fixtures/binding/trace.c).
 
 load ../helpers

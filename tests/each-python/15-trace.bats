@@ -1,7 +1,8 @@
 #!/usr/bin/env bats
-# A long program that does not mix GIL APIs sees nothing of the shim, second and longer proof (tests/fixtures/unmixed): each
-# call of each function of shim/api.def is told with its result, the states in slot and current, their counters, errno and
-# PyGILState_Check. Six threads in lock step, forks whose children go on, sub-interpreters, three lives of the interpreter.
+# A long program that does not mix GIL APIs does not notice the shim: second and longer proof (tests/fixtures/unmixed). It prints
+# each call of each function of shim/api.def with its result, the thread states in the slot and attached, their counters, errno and
+# PyGILState_Check. It has six threads in lock step, forks whose children go on, sub-interpreters, and three lives of the
+# interpreter.
 
 load ../helpers
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Nothing that works bare may break. Hosts that embed Python and use the GIL API legally or with luck (tests/fixtures/hosts): each
-# is run bare first; what ends well bare ends well with the shim, with the same output and status, whatever its options.
+# Programs that work bare must not break. Hosts embed Python and use the GIL API legally or with luck (tests/fixtures/hosts). Each is
+# run bare first. A host that ends well bare ends well with the shim, with the same output and status, whatever the options.
 
 load ../helpers
 

@@ -1,15 +1,15 @@
 #!/usr/bin/env bats
-# The shapes of pybind11's issue 1276 (tests/fixtures/shapes): without the shim each does what the table says, with it each
-# ends well. Each is played by a plain interpreter that imports extension modules, by an embedding program with the same
-# libraries, and by one in which all of it is one object.
+# The shapes of pybind11's issue 1276 (tests/fixtures/shapes). Without the shim each does what the table says, with it each ends
+# well. Each is run in three forms: by a plain interpreter that imports extension modules, by an embedding program with the same
+# libraries, and by a program in which all of it is one object.
 
 load ../helpers
 
-# What happens without the shim; measured, and the same in all three forms.
-#   ok      ends well: the shim must not spoil it
+# What happens without the shim, as measured. It is the same in all three forms.
+#   ok      ends well, and must do so with the shim
 #   hangs   is stuck until the time limit
-#   dies    by a fatal error of CPython's or a signal
-#   breaks  ends, but something was not as the contract says (status 3)
+#   dies    by a fatal error of CPython or a signal
+#   breaks  ends, but the contract was broken (status 3)
 #   fails   hangs, dies or breaks, as it happens: freed memory is used
 # The second column is the generation of the old library: 1 is pybind11 <= 2.2, 2 is pybind11 >= 2.3.
 # shape                   gen <=3.11  debug   3.12    3.13+

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# The rarer legal shapes (tests/fixtures/legal): programs that use the GIL API in ways that are neither nested nor tidy, and
-# allowed. Plain, each ends well without the shim and with it. Mixed, that is with a third library's PyGILState_* in
+# The rarer legal shapes (tests/fixtures/legal): programs that use the GIL API in ways that are neither nested nor tidy, but
+# allowed. In plain form, each ends well without the shim and with it. In mixed form, with a third library's PyGILState_* in
 # between, each ends well with the shim; without it some hang or die, as the table says.
 
 load ../helpers

@@ -1,17 +1,16 @@
 #!/usr/bin/env bats
-# Sequences of calls that break one or another tempting way to build such a shim (tests/fixtures/facts), by the numbers that
-# they have in the notes. All end well, in a plain interpreter, under the debug allocator (which aborts whenever
-# PyGILState_Check() is not 1), and with tracemalloc (whose hook calls PyGILState_Ensure in every allocation, that of a new
-# thread state included).
+# Sequences of calls that break some tempting design of such a shim (tests/fixtures/facts), with their numbers in the notes. All
+# end well: in a plain interpreter, under the debug allocator (which aborts if PyGILState_Check() is not 1), and with tracemalloc
+# (whose hook calls PyGILState_Ensure in every allocation, including that of a new thread state).
 #
-# Not here:
-#   I-3   3.15's slot is no key at all: `moved` is shown there by 30-repairs.bats, on a machine that has a 3.15 (make matrix)
+# The following are tested elsewhere or not at all:
+#   I-3   3.15's slot is not a key: 30-repairs.bats shows `moved` there, on a machine with 3.15 (make matrix)
 #   I-8   the finalizing thread attaches another state: 32-finalize.bats
 #   I-17  fork with a second state attached: 38-fork.bats
-#   I-18  a key number that is used again by another library after Py_Finalize: every write is checked with CPython's own
-#         getter before and after (slot.c), so it can't happen; two libpythons in one process: tests/10-binding.bats
+#   I-18  another library reuses a key number after Py_Finalize: every write is checked with CPython's own getter before and
+#         after (slot.c), so this can't happen; two libpythons in one process: tests/10-binding.bats
 #   I-23  what Python code sees under a second state (threading.local, contextvars, asyncio's loop): 36-share.bats
-# I-22 (calls through dlsym or a capsule, past the shim) is played with I-10.
+# I-22 (calls through dlsym or a capsule that bypass the shim) is run with I-10.
 
 load ../helpers
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Real misuse stays visible: what no rule can repair (tests/fixtures/misuse) ends with the shim exactly as it ends without,
-# with the same status and CPython's own message. None of these differs by design.
+# Real misuse stays visible: misuse that no rule can repair (tests/fixtures/misuse) ends exactly as without the shim, with the
+# same status and CPython's own message. No difference is intended.
 
 load ../helpers
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env bats
-# Each repair by name: a program (tests/fixtures/shapes) hangs, dies or goes wrong without the shim, works with it, and
-# fails again when that repair alone is switched off, or all of them are. Where CPython itself has put the class right the
-# program works all along.
+# Each repair by name: a program (tests/fixtures/shapes) hangs, dies or goes wrong without the shim, works with it, and fails again
+# if this repair or all repairs are switched off. On a CPython that has fixed the problem itself, the program always works.
 
 load ../helpers
 

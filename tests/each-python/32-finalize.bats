@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# finalize: threads that meet the end of the interpreter, during it and after it. The programs are in
-# tests/fixtures/life/late.c; they find out themselves whether the late thread has ended or was parked, as 3.14 does.
+# finalize: threads that use the API during the interpreter's finalization or after it. The programs, in tests/fixtures/life/late.c,
+# determine themselves whether the late thread has ended or was parked, as by 3.14.
 
 load ../helpers
 load ../fixtures/life/life

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# orphan: a thread ends while it holds the GIL. Without the shim every other thread waits for ever. The programs are in
+# orphan: a thread ends while it holds the GIL. Without the shim every other thread waits forever. The programs are in
 # tests/fixtures/life/orphan.c.
 
 load ../helpers

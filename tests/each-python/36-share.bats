@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# What a library's own key answers. share: the thread's own state, with all that belongs to it, not a second one; cached:
-# not a dead one; freed: a Release inside the last Clear of a state does not free it. The programs are in
+# The thread state under a library's own key. share: it is the thread's own state, with all that belongs to it, and not a second
+# one. cached: it is not a dead state. freed: a Release inside the last Clear of a state does not free it. The programs are in
 # tests/fixtures/life/share.c.
 
 load ../helpers

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Forks in the middle of blocks, and in programs with many threads. The programs are in tests/fixtures/life/fork.c: child
-# and parent both end their blocks and end normally; the parent looks at the child's status.
+# Forks in the middle of blocks, and in programs with many threads. In the programs (tests/fixtures/life/fork.c), child and parent
+# both end their blocks and exit normally; the parent checks the child's status.
 
 load ../helpers
 load ../fixtures/life/life

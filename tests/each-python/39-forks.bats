@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# Forks in the midst of everything: threads that open and close libraries and mix APIs while others fork, and children that
-# exec, ask the loader, open libraries, start threads, go on with Python (tests/fixtures/forks). None may hang: what the
-# shim's own threads and calls hold of ld.so's locks is not given back in a child. The long form: GILSHIM_FORKS=20000.
+# Forks at any time: threads open and close libraries and mix APIs while others fork, and the children exec, call the loader,
+# open libraries, start threads, or go on with Python (tests/fixtures/forks). None may hang: nobody in a child releases the locks
+# of ld.so that the shim's own threads and calls hold at the fork. The long form: GILSHIM_FORKS=20000.
 
 load ../helpers
 

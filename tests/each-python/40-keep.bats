@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# keep=1: a foreign thread keeps the state that PyGILState_Ensure made until it ends. The programs are in
+# keep=1: a foreign thread keeps the thread state that PyGILState_Ensure made until the thread ends. The programs are in
 # tests/fixtures/life/keep.c.
 
 load ../helpers

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# PEP 788's PyThreadState_Ensure and Release (3.15) among PyGILState_*, hand-made states and an old pybind11
+# PEP 788's PyThreadState_Ensure and Release (3.15) mixed with PyGILState_*, hand-made thread states and an old pybind11
 # (tests/fixtures/tokens), in a module that exports PyModExport_ (PEP 793).
 
 load ../helpers

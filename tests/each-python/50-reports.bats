@@ -1,5 +1,5 @@
-# What is said, by whom it names: misuse that no rule repairs, fatal errors of CPython, and what mode=observe and
-# mode=strict foresee. The forms of reports, and what their output meets, are in tests/55-reports.bats.
+# Reports name the right module: for misuse that no rule repairs, for fatal errors of CPython, and for what mode=observe and
+# mode=strict foresee. tests/55-reports.bats has the forms of reports and problems with their output.
 
 load ../helpers
 

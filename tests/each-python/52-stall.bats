@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# stall=SECONDS on each interpreter: who holds the GIL is found out in a way of its own on each (56-stall.bats has the rest).
+# stall=SECONDS on each interpreter, because the way to find the holder of the GIL differs (56-stall.bats has the rest).
 
 load ../helpers
 load ../stalls

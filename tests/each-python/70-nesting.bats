@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# Generated programs of GIL-API blocks, each judged at every step (tests/nesting/run, tests/fixtures/nesting). With the
-# shim all of them have to survive, so that nothing that works without it can fail with it. The long form: `make nest`.
+# Generated programs of GIL-API blocks, checked at every step (tests/nesting/run, tests/fixtures/nesting). With the shim all of them
+# must succeed, so nothing that works without it can fail with it. The long form: `make nest`.
 
 load ../helpers
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
-# Many threads at once: half of them Python's, half foreign, each plays random programs of the nesting suite against the
-# others, with the interpreter switching threads as often as it can (tests/fixtures/storm). And threads that come and go:
-# nothing of them may stay. The long form: `make storm`.
+# Many threads at once, half of them Python's and half foreign. Each runs random programs of the nesting suite, while the
+# interpreter switches threads as often as it can (tests/fixtures/storm). Also, threads that come and go must leave nothing behind.
+# The long form: `make storm`.
 
 load ../helpers
 
