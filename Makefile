@@ -124,7 +124,7 @@ lint_targets := lint-floors lint-format lint-shell lint-man lint-gcc lint-clang 
 .PHONY: $(lint_targets)
 lint: $(lint_targets)	## floors, clang-format, shellcheck, mandoc, cppcheck, clang-tidy, gcc's and clang's warnings
 # The folders of shim/, from the lowest floor up.
-floors := system process cpython journal+states diagnose+rules hooks start
+floors := system process cpython states+journal rules+diagnose hooks start
 lint-floors: $(library)
 	$(call say,FLOORS,$(words $(wildcard shim/*/*.[ch])) files)
 	$(Q)tests/floors $(BUILD) $(floors)

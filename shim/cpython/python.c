@@ -265,33 +265,31 @@ bool python_thread_name(char *name, size_t capacity) {
 
 /* ---- the Python stack ------------------------------------------------------------------------------------------- */
 
-/* Returns the function of CPython that dumps a traceback, or NULL. Some versions export it (3.6 to 3.8, 3.11, 3.12),
- * others hide it. It is public from 3.15 on. 2.7 has none. */
-static void (*traceback_dumper(void))(int, PyThreadState *) {
-    static void *found;
-    static bool is_looked_up;
-    if (!__atomic_load_n(&is_looked_up, __ATOMIC_ACQUIRE)) {
-        struct elf_object cpython;
-        if (real.PyThreadState_Next && elf_find_by_address((const void *)real.PyThreadState_Next, &cpython)) {
-            void *address = find(&cpython, "PyUnstable_DumpTraceback");
-            address = address ? address : find(&cpython, "_Py_DumpTraceback");
-            address = address ? address : symbol_find_hidden(&cpython, "_Py_DumpTraceback");
-            __atomic_store_n(&found, address, __ATOMIC_RELAXED);
-        }
-        __atomic_store_n(&is_looked_up, true, __ATOMIC_RELEASE);
+python_dump *python_traceback_dump(void) {
+    static python_dump *found;
+    static unsigned sought_in; /* generation of the binding: another libpython may have come */
+    unsigned generation = __atomic_load_n(&real_status.generation, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&sought_in, __ATOMIC_ACQUIRE) == generation) {
+        return __atomic_load_n(&found, __ATOMIC_RELAXED);
     }
-    void *address = __atomic_load_n(&found, __ATOMIC_RELAXED);
-    void (*dumper)(int, PyThreadState *);
-    memcpy(&dumper, &address, sizeof dumper);
-    return dumper;
+    python_dump *dump =
+        real.PyUnstable_DumpTraceback ? (python_dump *)(void *)real.PyUnstable_DumpTraceback : real._Py_DumpTraceback;
+    struct elf_object cpython;
+    if (!dump && elf_find_by_address((const void *)real.Py_IsInitialized, &cpython)) {
+        void *address = symbol_find_hidden(&cpython, "_Py_DumpTraceback");
+        memcpy(&dump, &address, sizeof dump);
+    }
+    __atomic_store_n(&found, dump, __ATOMIC_RELAXED);
+    __atomic_store_n(&sought_in, generation, __ATOMIC_RELEASE);
+    return dump;
 }
 
 bool python_has_traceback(void) {
-    return traceback_dumper() != NULL;
+    return python_traceback_dump() != NULL;
 }
 
 int python_open_traceback(PyThreadState *state) {
-    void (*dump)(int, PyThreadState *) = traceback_dumper();
+    python_dump *dump = python_traceback_dump();
     int ends[2];
     if (!dump || pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
         return -1;

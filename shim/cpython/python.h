@@ -12,6 +12,13 @@
  * Reads through borrowed references: makes no object, sets and clears no error, and runs nothing of Python's. */
 bool python_thread_name(char *name, size_t capacity);
 
+/* Returns the function of CPython that writes the traceback of a thread to a file descriptor; NULL: none can be found. 3.6 to
+ * 3.8, 3.11 and 3.12 export it. In 3.9, 3.10, 3.13 and 3.14 it is hidden: the .symtab of the file has it, unless the file is
+ * stripped. From 3.15 on it is public, and returns what went wrong, which nobody needs here. 2.7 has no such function. The first
+ * call after each binding looks it up (symbol_find_hidden); it is async-signal-safe from the second one on. */
+typedef void python_dump(int fd, PyThreadState *state);
+python_dump *python_traceback_dump(void);
+
 /* Returns true if the Python stack can be had in this CPython. Async-signal-safe. */
 bool python_has_traceback(void);
 

@@ -199,9 +199,11 @@ __attribute__((constructor)) static void start(void) {
     path_start();
     options_read();
     loader_start();
-    if (!fork_prepare() || !owner_start()) {
+    bool is_forkable = fork_prepare();
+    if (!is_forkable || !owner_start()) {
         options.mode = MODE_OFF;
-        report_line("warning: no thread-specific key left: nothing is repaired");
+        report_line(is_forkable ? "warning: no thread-specific key left: nothing is repaired"
+                                : "warning: no memory for fork handlers: nothing is repaired");
     }
     owner_before_end = tell_thread_ends;
     owner_interpreter_ended =

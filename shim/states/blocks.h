@@ -27,11 +27,11 @@ struct block {
     PyThreadState *state;
     PyThreadState *beneath; /* OVER, SWAP: the state set aside; NULL: the GIL was held without a state */
     bool is_beneath_lost;   /* `beneath` died or moved since: there is nothing to come back to */
-    bool is_foreign;  /* DETACH: attached unseen and not in the slot: restoring it must not touch the slot */
-    bool is_guest;    /* DETACH: other threads may attach it while it is detached */
-    bool is_borrowed; /* DETACH: it ran and will run here under a GIL that the thread does not take (taken.h) */
-    int counter;      /* ATTACH, OVER: gilstate_counter of `state` when the block began */
-    uintptr_t object; /* OVER by RestoreThread: the ELF object that called it */
+    bool is_foreign;        /* DETACH: attached unseen and not in the slot: restoring it must not touch the slot */
+    bool is_guest;          /* DETACH: other threads may attach it while it is detached */
+    bool is_borrowed;       /* DETACH: it ran and will run here under a GIL that the thread does not take (taken.h) */
+    int counter;            /* ATTACH, OVER: gilstate_counter of `state` when the block began */
+    uintptr_t object;       /* OVER by RestoreThread: the ELF object that called it */
 };
 
 /* Returns the innermost block, or NULL if none is open. The pointer is valid until the list changes. */

@@ -41,9 +41,9 @@ struct owner {
     PyThreadState *attached;    /* attached last on this thread, as far as seen; a hint for owner_attached up to 3.11 */
     PyThreadState *untaken;     /* the thread's state, attached under a GIL that the thread did not take (taken.h) */
     PyThreadState *initialized; /* attached by Py_Initialize, which leaves the GIL with the host, not the thread */
-    PyThreadState *loan;     /* attached by us for a finalization that is about to run; until the next attach */
-    PyThreadState *alias;    /* freed by finalization; the finalizing state stands for it until life.c is told */
-    PyThreadState *clearing; /* while PyThreadState_Clear of it, or what frees it, runs: its counter may be 0 */
+    PyThreadState *loan;        /* attached by us for a finalization that is about to run; until the next attach */
+    PyThreadState *alias;       /* freed by finalization; the finalizing state stands for it until life.c is told */
+    PyThreadState *clearing;    /* while PyThreadState_Clear of it, or what frees it, runs: its counter may be 0 */
 
     /* The gilstate slot. Written by settle.c and two_states.c; the last two fields by gilstate.c and lifecycle.c. */
     PyThreadState *override; /* the state that we wrote into the slot, while the slot holds it */
@@ -90,12 +90,12 @@ struct owner_fast {
     slot_place *counted;    /* the slot (or `override`) if the wrapper may count nested Ensures by it; else a NULL */
     slot_place *slot;       /* plain: where the slot is; the address of `own` if only CPython knows */
     PyThreadState *own;     /* plain: the state in the slot, as long as it cannot have been freed */
-    uint32_t second;      /* epoch at which the record was left with only the slot moved (two_states.h) */
-    int saved_count;      /* second: the counter of `saved` */
-    PyThreadState *saved; /* second: the state detached since, for which the slot is to be moved again */
-    PyThreadState *home;  /* second: what the slot holds while `saved` is detached ... */
-    bool is_slot_late;    /* ... or will hold as soon as a rule is asked (2.7) */
-    uint32_t aside;       /* epoch at which the thread was settled, if no rule was asked since (lifecycle.h); or 0 */
+    uint32_t second;        /* epoch at which the record was left with only the slot moved (two_states.h) */
+    int saved_count;        /* second: the counter of `saved` */
+    PyThreadState *saved;   /* second: the state detached since, for which the slot is to be moved again */
+    PyThreadState *home;    /* second: what the slot holds while `saved` is detached ... */
+    bool is_slot_late;      /* ... or will hold as soon as a rule is asked (2.7) */
+    uint32_t aside;         /* epoch at which the thread was settled, if no rule was asked since (lifecycle.h); or 0 */
     struct owner *record;
 };
 extern __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec"), visibility("hidden")));

@@ -101,9 +101,9 @@ bool registry_reserve(void) {
     if (__atomic_load_n(&table, __ATOMIC_RELAXED)) {
         return true;
     }
-    pthread_mutex_lock(&lock);
+    locks_take(&lock); /* nothing on a thread that forks, in another library's fork handler */
     bool is_there = table || grow();
-    pthread_mutex_unlock(&lock);
+    locks_give(&lock);
     return is_there;
 }
 

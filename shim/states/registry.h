@@ -13,16 +13,16 @@ struct registry_entry {
     const void *owner;  /* NULL: no attach was seen; given up; its thread ended; or dead */
     const void *before; /* the owner before this one, if another; that record may be another thread's by now */
     uint32_t taken;     /* epoch at which `owner` took it */
-    uint32_t died;    /* epoch at which the last state here died that another thread may have in its slot */
-    uint32_t maker;   /* number of the thread that made it; 0: its making was not seen */
-    uint32_t birth;   /* tells a state from a later one at the same address; 0: its making was not seen */
-    bool has_home;    /* CPython put it into its maker's slot */
-    bool is_dead;     /* the state that died at `died` is this one */
-    bool is_history;  /* only `died` is known: there may be a later state here */
-    bool is_given_up; /* its last owner has no more to do with it, and it is alive */
-    bool is_filed;    /* a library made it for itself, or hands it from thread to thread: not used in turn */
-    uint8_t moves;    /* how often it has moved, up to 2; moves back and moves when `is_filed` are not counted */
-    bool has_moved;   /* taken from another or an unknown owner: another thread may have it in its slot */
+    uint32_t died;      /* epoch at which the last state here died that another thread may have in its slot */
+    uint32_t maker;     /* number of the thread that made it; 0: its making was not seen */
+    uint32_t birth;     /* tells a state from a later one at the same address; 0: its making was not seen */
+    bool has_home;      /* CPython put it into its maker's slot */
+    bool is_dead;       /* the state that died at `died` is this one */
+    bool is_history;    /* only `died` is known: there may be a later state here */
+    bool is_given_up;   /* its last owner has no more to do with it, and it is alive */
+    bool is_filed;      /* a library made it for itself, or hands it from thread to thread: not used in turn */
+    uint8_t moves;      /* how often it has moved, up to 2; moves back and moves when `is_filed` are not counted */
+    bool has_moved;     /* taken from another or an unknown owner: another thread may have it in its slot */
 };
 
 /* Returns true if something is known of `state`. *entry is set to a copy of its entry, or to all 0 if there is none. If

@@ -314,7 +314,8 @@ bool elf_imports(const struct elf_object *object, const char *name) {
     size_t count = symbol_count(object);
     for (size_t i = 1; i < count; i++) {
         const ElfW(Sym) *symbol = &object->symbols[i];
-        if (symbol->st_shndx == SHN_UNDEF && strcmp(object->strings + symbol->st_name, name) == 0) {
+        const char *imported = symbol->st_shndx == SHN_UNDEF ? elf_string(object, symbol->st_name) : NULL;
+        if (imported && strcmp(imported, name) == 0) {
             return true;
         }
     }
