@@ -94,7 +94,7 @@ misuse.run('mix-in-handler')")
 }
 @test "a nested release has no time of its own, and says so" { on_each nested_pairs; }
 
-# The first time by the rules, then the short way (shim/hooks/lifecycle.h).
+# The first time by the rules, then in the gear of shim/hooks/lifecycle.h.
 recorded_lives() {
     program lives
     rm -f log.*

@@ -44,7 +44,7 @@ enum report_grade {
  * compared and printed. */
 void report_repair_of(enum repair repair, const void *caller, const PyThreadState *state, const PyThreadState *other);
 
-/* Like report_repair_of, for a short way, where calls are not recorded and the verbosity is 0: only counts the repair,
+/* Like report_repair_of, where calls are not recorded and the verbosity is 0: only counts the repair,
  * and writes an event if it is the first at its site. */
 void report_repair_untold(enum repair repair, const void *caller, const PyThreadState *state);
 

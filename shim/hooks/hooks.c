@@ -1,6 +1,6 @@
-/* The exported wrappers. Each does one of two things: where the thread is plain (it has only ever had one state) it
- * jumps to the real function, or does the little that is to be noted (lifecycle.h); otherwise it takes the long way
- * (longway.h), to the rules.
+/* The exported wrappers. Each does one of two things: where the thread is plain (it has only ever had one state, and its calls
+ * are not recorded) it calls the real function, after the little that is to be noted; otherwise the thread's gear has the
+ * call (gear.h).
  *
  * They are defined under hidden names and exported as aliases: a reference to PyGILState_Ensure in here would be bound
  * to whatever comes first in the process, an executable that contains CPython for one. */
@@ -11,12 +11,9 @@
 
 #include "cpython/counter.h"
 #include "cpython/real.h"
-#include "diagnose/leftover_states.h"
 #include "hooks/binding.h"
-#include "hooks/lifecycle.h"
-#include "hooks/longway.h"
-#include "process/options.h"
-#include "states/plain.h"
+#include "hooks/gear.h"
+#include "hooks/judged.h"
 #include "system/dlsym_hook.h"
 
 #define CALLER __builtin_return_address(0)
@@ -43,7 +40,7 @@ int gilshim_PyGILState_Ensure(void) {
     if (LIKELY(owner_is_plain())) {
         return real.PyGILState_Ensure();
     }
-    return longway_PyGILState_Ensure(CALLER);
+    return GEAR(PyGILState_Ensure)(CALLER);
 }
 
 void gilshim_PyGILState_Release(int gilstate) {
@@ -56,21 +53,21 @@ void gilshim_PyGILState_Release(int gilstate) {
         real.PyGILState_Release(gilstate);
         return;
     }
-    longway_PyGILState_Release(gilstate, CALLER);
+    GEAR(PyGILState_Release)(gilstate, CALLER);
 }
 
 int gilshim_PyGILState_Check(void) {
     if (LIKELY(owner_is_plain())) {
         return real.PyGILState_Check ? real.PyGILState_Check() : 0;
     }
-    return longway_PyGILState_Check(CALLER);
+    return judged_PyGILState_Check(CALLER);
 }
 
 PyThreadState *gilshim_PyGILState_GetThisThreadState(void) {
     if (LIKELY(owner_is_plain())) {
         return real.PyGILState_GetThisThreadState();
     }
-    return longway_PyGILState_GetThisThreadState(CALLER);
+    return judged_PyGILState_GetThisThreadState(CALLER);
 }
 
 /* ---- attach and detach ------------------------------------------------------------------------------------------ */
@@ -81,7 +78,7 @@ PyThreadState *gilshim_PyEval_SaveThread(void) {
         owner_fast.parked = state;
         return real.PyEval_SaveThread();
     }
-    return longway_PyEval_SaveThread(CALLER);
+    return GEAR(PyEval_SaveThread)(CALLER);
 }
 
 void gilshim_PyEval_RestoreThread(PyThreadState *state) {
@@ -90,7 +87,7 @@ void gilshim_PyEval_RestoreThread(PyThreadState *state) {
         real.PyEval_RestoreThread(state);
         return;
     }
-    longway_PyEval_RestoreThread(state, CALLER);
+    GEAR(PyEval_RestoreThread)(state, CALLER);
 }
 
 void gilshim_PyEval_AcquireThread(PyThreadState *state) {
@@ -99,7 +96,7 @@ void gilshim_PyEval_AcquireThread(PyThreadState *state) {
         real.PyEval_AcquireThread(state);
         return;
     }
-    longway_PyEval_AcquireThread(state, CALLER);
+    GEAR(PyEval_AcquireThread)(state, CALLER);
 }
 
 void gilshim_PyEval_ReleaseThread(PyThreadState *state) {
@@ -108,119 +105,112 @@ void gilshim_PyEval_ReleaseThread(PyThreadState *state) {
         real.PyEval_ReleaseThread(state);
         return;
     }
-    longway_PyEval_ReleaseThread(state, CALLER);
+    GEAR(PyEval_ReleaseThread)(state, CALLER);
 }
 
 void gilshim_PyEval_AcquireLock(void) {
-    longway_PyEval_AcquireLock(CALLER);
+    GEAR(PyEval_AcquireLock)(CALLER);
 }
 
 void gilshim_PyEval_ReleaseLock(void) {
-    longway_PyEval_ReleaseLock(CALLER);
+    GEAR(PyEval_ReleaseLock)(CALLER);
 }
 
 PyThreadState *gilshim_PyThreadState_Swap(PyThreadState *state) {
-    return !owner_is_recorded && lifecycle_swap(state) ? real.PyThreadState_Swap(state)
-                                                       : longway_PyThreadState_Swap(state, CALLER);
+    return GEAR(PyThreadState_Swap)(state, CALLER);
 }
 
 void *gilshim_PyThreadState_Ensure(void *guard) {
-    return longway_PyThreadState_Ensure(guard, CALLER);
+    return GEAR(PyThreadState_Ensure)(guard, CALLER);
 }
 
 void *gilshim_PyThreadState_EnsureFromView(void *view) {
-    return longway_PyThreadState_EnsureFromView(view, CALLER);
+    return GEAR(PyThreadState_EnsureFromView)(view, CALLER);
 }
 
 void gilshim_PyThreadState_Release(void *token) {
-    longway_PyThreadState_Release(token, CALLER);
+    GEAR(PyThreadState_Release)(token, CALLER);
 }
 
 /* ---- states and interpreters come and go ------------------------------------------------------------------------ */
 
 PyThreadState *gilshim_PyThreadState_New(PyInterpreterState *interp) {
-    PyThreadState *made;
-    bool is_told = leftover_is_on || options.verbosity >= 1; /* who has made it */
-    if (!owner_is_recorded && !is_told && lifecycle_new(interp, &made)) {
-        return made;
-    }
-    return longway_PyThreadState_New(interp, CALLER);
+    return GEAR(PyThreadState_New)(interp, CALLER);
 }
 
 void gilshim_PyThreadState_Clear(PyThreadState *state) {
-    if (owner_is_recorded || !lifecycle_clear(state)) {
-        longway_PyThreadState_Clear(state, CALLER);
-    }
+    GEAR(PyThreadState_Clear)(state, CALLER);
 }
 
 void gilshim_PyThreadState_Delete(PyThreadState *state) {
-    if (owner_is_recorded || !lifecycle_delete(state)) {
-        longway_PyThreadState_Delete(state, CALLER);
-    }
+    GEAR(PyThreadState_Delete)(state, CALLER);
 }
 
 void gilshim_PyThreadState_DeleteCurrent(void) {
-    if (owner_is_recorded || !lifecycle_delete_current()) {
-        longway_PyThreadState_DeleteCurrent(CALLER);
-    }
+    GEAR(PyThreadState_DeleteCurrent)(CALLER);
 }
 
+/* A second libpython shows itself at the latest when its interpreter is started through our exports. */
 void gilshim_Py_Initialize(void) {
-    longway_Py_Initialize(CALLER);
+    start_look_again();
+    GEAR(Py_Initialize)(CALLER);
 }
 
 void gilshim_Py_InitializeEx(int install_handlers) {
-    longway_Py_InitializeEx(install_handlers, CALLER);
+    start_look_again();
+    GEAR(Py_InitializeEx)(install_handlers, CALLER);
 }
 
 PyStatus gilshim_Py_InitializeFromConfig(const void *config) {
-    return longway_Py_InitializeFromConfig(config, CALLER);
+    start_look_again();
+    return GEAR(Py_InitializeFromConfig)(config, CALLER);
 }
 
 int gilshim_Py_InitializeFromInitConfig(void *config) {
-    return longway_Py_InitializeFromInitConfig(config, CALLER);
+    start_look_again();
+    return GEAR(Py_InitializeFromInitConfig)(config, CALLER);
 }
 
 void gilshim_Py_Finalize(void) {
-    longway_Py_Finalize(CALLER);
+    GEAR(Py_Finalize)(CALLER);
 }
 
 int gilshim_Py_FinalizeEx(void) {
-    return longway_Py_FinalizeEx(CALLER);
+    return GEAR(Py_FinalizeEx)(CALLER);
 }
 
 PyThreadState *gilshim_Py_NewInterpreter(void) {
-    return longway_Py_NewInterpreter(CALLER);
+    return GEAR(Py_NewInterpreter)(CALLER);
 }
 
 PyStatus gilshim_Py_NewInterpreterFromConfig(PyThreadState **state, const void *config) {
-    return longway_Py_NewInterpreterFromConfig(state, config, CALLER);
+    return GEAR(Py_NewInterpreterFromConfig)(state, config, CALLER);
 }
 
 void gilshim_Py_EndInterpreter(PyThreadState *state) {
-    longway_Py_EndInterpreter(state, CALLER);
+    GEAR(Py_EndInterpreter)(state, CALLER);
 }
 
 void gilshim_PyOS_BeforeFork(void) {
-    longway_PyOS_BeforeFork(CALLER);
+    GEAR(PyOS_BeforeFork)(CALLER);
 }
 
 void gilshim_PyOS_AfterFork_Parent(void) {
-    longway_PyOS_AfterFork_Parent(CALLER);
+    GEAR(PyOS_AfterFork_Parent)(CALLER);
 }
 
 void gilshim_PyOS_AfterFork_Child(void) {
-    longway_PyOS_AfterFork_Child(CALLER);
+    GEAR(PyOS_AfterFork_Child)(CALLER);
 }
 
 void gilshim_PyOS_AfterFork(void) {
-    longway_PyOS_AfterFork(CALLER);
+    GEAR(PyOS_AfterFork)(CALLER);
 }
 
 /* ---- libraries' keys -------------------------------------------------------------------------------------------- */
 
 int gilshim_PyThread_tss_set(Py_tss_t *key, void *value) {
-    return longway_PyThread_tss_set(key, value, CALLER);
+    return GEAR(PyThread_tss_set)(key, value, CALLER);
 }
 
 void *gilshim_PyThread_tss_get(Py_tss_t *key) {
@@ -230,19 +220,19 @@ void *gilshim_PyThread_tss_get(Py_tss_t *key) {
             return value;
         }
     }
-    return longway_PyThread_tss_get(key, CALLER);
+    return GEAR(PyThread_tss_get)(key, CALLER);
 }
 
 void gilshim_PyThread_tss_delete(Py_tss_t *key) {
-    longway_PyThread_tss_delete(key, CALLER);
+    GEAR(PyThread_tss_delete)(key, CALLER);
 }
 
 void gilshim_PyThread_tss_free(Py_tss_t *key) {
-    longway_PyThread_tss_free(key, CALLER);
+    GEAR(PyThread_tss_free)(key, CALLER);
 }
 
 int gilshim_PyThread_set_key_value(int key, void *value) {
-    return longway_PyThread_set_key_value(key, value, CALLER);
+    return GEAR(PyThread_set_key_value)(key, value, CALLER);
 }
 
 void *gilshim_PyThread_get_key_value(int key) {
@@ -252,15 +242,15 @@ void *gilshim_PyThread_get_key_value(int key) {
             return value;
         }
     }
-    return longway_PyThread_get_key_value(key, CALLER);
+    return GEAR(PyThread_get_key_value)(key, CALLER);
 }
 
 void gilshim_PyThread_delete_key_value(int key) {
-    longway_PyThread_delete_key_value(key, CALLER);
+    GEAR(PyThread_delete_key_value)(key, CALLER);
 }
 
 void gilshim_PyThread_delete_key(int key) {
-    longway_PyThread_delete_key(key, CALLER);
+    GEAR(PyThread_delete_key)(key, CALLER);
 }
 
 /* ---- calls that crash without a state --------------------------------------------------------------------------- */
@@ -269,14 +259,14 @@ void *gilshim_PyEval_GetBuiltins(void) {
     if (LIKELY(owner_is_plain() && !owner_fast.parked)) {
         return real.PyEval_GetBuiltins();
     }
-    return longway_PyEval_GetBuiltins(CALLER);
+    return GEAR(PyEval_GetBuiltins)(CALLER);
 }
 
 PyInterpreterState *gilshim_PyInterpreterState_Get(void) {
     if (LIKELY(owner_is_plain() && !owner_fast.parked)) {
         return real.PyInterpreterState_Get();
     }
-    return longway_PyInterpreterState_Get(CALLER);
+    return GEAR(PyInterpreterState_Get)(CALLER);
 }
 
 /* ---- libc's ----------------------------------------------------------------------------------------------------- */
@@ -291,6 +281,6 @@ __attribute__((visibility("default"))) int pthread_create(pthread_t *thread, con
 
 /* By it CPython up to 3.13 ends a thread that meets finalization. */
 __attribute__((visibility("default"))) void pthread_exit(void *value) { // NOLINT(readability-inconsistent-declaration*)
-    longway_before_pthread_exit(CALLER);
+    judged_before_pthread_exit(CALLER);
     libc_real_pthread_exit(value);
 }

@@ -2,6 +2,8 @@
 
 #include "cpython/real.h"
 #include "diagnose/leftover_states.h"
+#include "hooks/gear.h"
+#include "process/options.h"
 #include "rules/reconcile.h"
 #include "states/owner.h"
 #include "states/plain.h"
@@ -173,4 +175,46 @@ static bool swap_in(const PyThreadState *state) {
 
 bool lifecycle_swap(const PyThreadState *state) {
     return state ? swap_in(state) : swap_out();
+}
+
+/* ---- the gear --------------------------------------------------------------------------------------------------- */
+
+PyThreadState *lifecycle_PyEval_SaveThread(const void *caller) {
+    return lifecycle_save() ? real.PyEval_SaveThread() : judged_PyEval_SaveThread(caller);
+}
+
+void lifecycle_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
+    lifecycle_attach(state) ? real.PyEval_RestoreThread(state) : judged_PyEval_RestoreThread(state, caller);
+}
+
+void lifecycle_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
+    lifecycle_attach(state) ? real.PyEval_AcquireThread(state) : judged_PyEval_AcquireThread(state, caller);
+}
+
+PyThreadState *lifecycle_PyThreadState_Swap(PyThreadState *state, const void *caller) {
+    return lifecycle_swap(state) ? real.PyThreadState_Swap(state) : judged_PyThreadState_Swap(state, caller);
+}
+
+PyThreadState *lifecycle_PyThreadState_New(PyInterpreterState *interp, const void *caller) {
+    PyThreadState *made;
+    bool is_told = leftover_is_on || options.verbosity >= 1; /* reports say who made it */
+    return !is_told && lifecycle_new(interp, &made) ? made : judged_PyThreadState_New(interp, caller);
+}
+
+void lifecycle_PyThreadState_Clear(PyThreadState *state, const void *caller) {
+    if (!lifecycle_clear(state)) {
+        judged_PyThreadState_Clear(state, caller);
+    }
+}
+
+void lifecycle_PyThreadState_Delete(PyThreadState *state, const void *caller) {
+    if (!lifecycle_delete(state)) {
+        judged_PyThreadState_Delete(state, caller);
+    }
+}
+
+void lifecycle_PyThreadState_DeleteCurrent(const void *caller) {
+    if (!lifecycle_delete_current()) {
+        judged_PyThreadState_DeleteCurrent(caller);
+    }
 }

@@ -1,34 +1,34 @@
-/* The short way of the calls by which a settled thread's one state is made, attached for the first time, cleared, deleted, and
- * swapped out and in: what pybind11's gil_scoped_acquire does on a thread that Python has not made, each time anew. By the
- * rules (life.c, attach.c) each of these calls looks at the whole record twice, to find it as plain as it was.
+/* The gear in which the one state of a settled thread is made, attached for the first time, cleared, deleted, and swapped out
+ * and in. pybind11's gil_scoped_acquire does all of that each time on a thread that Python has not made. By the rules
+ * (life.c, attach.c) each of these calls would look at the whole record twice, and find it as plain as before.
  *
- * While such a call runs, or between two of them, there may be one thing that rules have to know: its state is being
- * freed, or the GIL is held without it. The record says so, and the thread takes the long way meanwhile; but it remembers
- * that it was settled until the first rule is asked (owner_fast.aside), and is so again afterwards if none was.
+ * During such a call, or between two of them, the rules may have to know one thing: the state is being freed, or the GIL is
+ * held without it. The record says so, and the thread is not plain then. But it remembers that it was (owner_fast.aside)
+ * until a rule is called, and is plain again afterwards if none was.
  *
- * The wrappers of a plain thread come here at once; where calls are recorded, the recorder asks here before the rules. Each returns false,
- * with nothing changed, if the call has to go by the rules. No locks but the registry's; none is async-signal-safe. */
+ * The functions below are for the recorder too, which calls them before the rules. Each returns false, and has changed
+ * nothing, if the call has to go by the rules. They take no lock but the registry's. None is async-signal-safe. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "cpython/cpython.h"
 
-/* PyThreadState_New, whole. *made may become NULL: CPython has no memory. */
+/* Does all of PyThreadState_New. *made is NULL if CPython has no memory. */
 bool lifecycle_new(PyInterpreterState *interp, PyThreadState **made);
 
-/* Before the real PyEval_AcquireThread or RestoreThread of `state`, which this thread has had from its making on. */
+/* For the moment before the real PyEval_AcquireThread or RestoreThread of `state`, which this thread has made. */
 bool lifecycle_attach(const PyThreadState *state);
 
-/* PyThreadState_Clear, whole. */
+/* Does all of PyThreadState_Clear. */
 bool lifecycle_clear(PyThreadState *state);
 
-/* PyThreadState_DeleteCurrent, and PyThreadState_Delete of the state that this thread has saved away; whole. */
+/* Do all of PyThreadState_DeleteCurrent, and of PyThreadState_Delete of the state that this thread has saved away. */
 bool lifecycle_delete_current(void);
 bool lifecycle_delete(PyThreadState *state);
 
-/* Before the real PyEval_SaveThread, of the state that an Ensure has made: 2.7 has to be asked whether it is in the slot. */
+/* For the moment before the real PyEval_SaveThread of a state that an Ensure has made. Asks 2.7 whether it is in the slot. */
 bool lifecycle_save(void);
 
-/* Before the real PyThreadState_Swap. */
+/* For the moment before the real PyThreadState_Swap. */
 bool lifecycle_swap(const PyThreadState *state);

@@ -1,4 +1,4 @@
-/* For longway*.c: calls that are not to be judged. */
+/* For gear.c and judged*.c: calls that are not to be judged. */
 #pragma once
 
 #include "diagnose/report.h"
@@ -16,15 +16,18 @@ static inline const struct real *pass_through_to(const void *caller) {
     return owner_is_plain() ? NULL : start_pass_to(caller);
 }
 
+/* Notes the call for reports; in the function that the wrapper calls. */
+#define NOTE_CALL(name) (report_call = (struct report_call){caller, REAL_INDEX_##name, __builtin_frame_address(0)})
+
 /* Leaves the wrapper by calling the function of the libpython that is to get this call unjudged, if that is so; a call
  * in a process without any CPython does nothing. */
-#define PASS(type, name, ...)                                                                      \
-    do {                                                                                           \
-        const struct real *pass_to = pass_through_to(caller);                                      \
-        report_call = (struct report_call){caller, REAL_INDEX_##name, __builtin_frame_address(0)}; \
-        if (pass_to) {                                                                             \
-            return pass_to->name ? pass_to->name(__VA_ARGS__) : (type){0};                         \
-        }                                                                                          \
+#define PASS(type, name, ...)                                              \
+    do {                                                                   \
+        const struct real *pass_to = pass_through_to(caller);              \
+        NOTE_CALL(name);                                                   \
+        if (pass_to) {                                                     \
+            return pass_to->name ? pass_to->name(__VA_ARGS__) : (type){0}; \
+        }                                                                  \
     } while (0)
 /* The same for what signal handlers may call, perhaps amid another wrapper: nothing is noted, and no thread is started. */
 #define PASS_IN_HANDLER(name)                                                              \
@@ -34,14 +37,14 @@ static inline const struct real *pass_through_to(const void *caller) {
             return pass_to->name ? pass_to->name() : 0;                                    \
         }                                                                                  \
     } while (0)
-#define PASS_VOID(name, ...)                                                                       \
-    do {                                                                                           \
-        const struct real *pass_to = pass_through_to(caller);                                      \
-        report_call = (struct report_call){caller, REAL_INDEX_##name, __builtin_frame_address(0)}; \
-        if (pass_to) {                                                                             \
-            if (pass_to->name) {                                                                   \
-                pass_to->name(__VA_ARGS__);                                                        \
-            }                                                                                      \
-            return;                                                                                \
-        }                                                                                          \
+#define PASS_VOID(name, ...)                                  \
+    do {                                                      \
+        const struct real *pass_to = pass_through_to(caller); \
+        NOTE_CALL(name);                                      \
+        if (pass_to) {                                        \
+            if (pass_to->name) {                              \
+                pass_to->name(__VA_ARGS__);                   \
+            }                                                 \
+            return;                                           \
+        }                                                     \
     } while (0)

@@ -3,9 +3,12 @@
 #include "cpython/interp.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
+#include "diagnose/leftover_states.h"
 #include "diagnose/observe.h"
 #include "diagnose/stall.h"
 #include "diagnose/summary.h"
+#include "hooks/gear.h"
+#include "hooks/judged.h"
 #include "hooks/lifecycle.h"
 #include "journal/journal.h"
 #include "process/options.h"
@@ -46,7 +49,25 @@ static void correct(const void *caller) {
 
 /* ---- the gilstate family ---------------------------------------------------------------------------------------- */
 
-int record_ensure(const void *caller) {
+/* On a settled thread whose state `own` is attached only the count changes. */
+static int ensure_again(PyThreadState *own, const void *caller) {
+    static const struct journal_now unseen = {.phase = JOURNAL_OUTSIDE};
+    int gilstate = real.PyGILState_Ensure();
+    journal_found(JOURNAL_ENSURE, CALL(PyGILState_Ensure), (uint8_t)gilstate, own, caller, &unseen);
+    return gilstate;
+}
+
+static void release_again(PyThreadState *own, const void *caller) {
+    journal_note_later(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_LOCKED, own, caller);
+    real.PyGILState_Release(GILSTATE_LOCKED);
+}
+
+int recorded_PyGILState_Ensure(const void *caller) {
+    PyThreadState *own = settled_seen_attached();
+    if (own) {
+        return ensure_again(own, caller);
+    }
+    judged_before_ensure(caller);
     struct journal_now now = journal_now();
     bool is_straight = goes_straight();
     if (UNLIKELY(stall_is_due) && interp_current() != slot_get()) {
@@ -65,7 +86,13 @@ int record_ensure(const void *caller) {
     return gilstate;
 }
 
-void record_release(int gilstate, const void *caller) {
+void recorded_PyGILState_Release(int gilstate, const void *caller) {
+    PyThreadState *own = gilstate == GILSTATE_LOCKED ? settled_seen_attached() : NULL;
+    if (own) {
+        release_again(own, caller);
+        return;
+    }
+    observe_release(gilstate, caller);
     bool is_straight = goes_straight();
     if (gilstate == GILSTATE_LOCKED) {
         journal_note_later(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_LOCKED, interp_current(), caller);
@@ -84,21 +111,9 @@ void record_release(int gilstate, const void *caller) {
     }
 }
 
-int record_ensure_again(PyThreadState *own, const void *caller) {
-    static const struct journal_now unseen = {.phase = JOURNAL_OUTSIDE};
-    int gilstate = real.PyGILState_Ensure();
-    journal_found(JOURNAL_ENSURE, CALL(PyGILState_Ensure), (uint8_t)gilstate, own, caller, &unseen);
-    return gilstate;
-}
-
-void record_release_again(PyThreadState *own, const void *caller) {
-    journal_note_later(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_LOCKED, own, caller);
-    real.PyGILState_Release(GILSTATE_LOCKED);
-}
-
 /* ---- attach and detach ------------------------------------------------------------------------------------------ */
 
-void record_attach(PyThreadState *state, enum block_by by, const void *caller) {
+static void attach(PyThreadState *state, enum block_by by, const void *caller) {
     uint16_t call = by == BLOCK_BY_ACQUIRE ? CALL(PyEval_AcquireThread) : CALL(PyEval_RestoreThread);
     if (UNLIKELY(stall_is_due)) {
         attaches_over_another();
@@ -119,7 +134,26 @@ void record_attach(PyThreadState *state, enum block_by by, const void *caller) {
     journal_attached(JOURNAL_ATTACH, call, 0, state, interp_of_attached(state), caller, begun);
 }
 
-PyThreadState *record_save(const void *caller) {
+/* A settled thread takes back what it has saved away: nothing can be about to go wrong. */
+static bool is_seen_parked(const PyThreadState *state) {
+    return options_repairs(REPAIR_finalize) && !interp_may_have_ended() && plain_has_parked(settled_can_see(), state);
+}
+
+void recorded_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
+    attach(is_seen_parked(state) ? state : judged_before_restore(state, caller), BLOCK_BY_RESTORE, caller);
+}
+
+void recorded_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
+    if (!is_seen_parked(state)) {
+        judged_before_acquire(state, caller);
+    }
+    attach(state, BLOCK_BY_ACQUIRE, caller);
+}
+
+PyThreadState *recorded_PyEval_SaveThread(const void *caller) {
+    if (!settled_seen_attached()) {
+        observe_save(caller);
+    }
     journal_detaches(JOURNAL_DETACH, CALL(PyEval_SaveThread), 0, interp_current(), caller);
     PyThreadState *own = settled_attached();
     if (own) {
@@ -134,7 +168,8 @@ PyThreadState *record_save(const void *caller) {
     return state;
 }
 
-void record_release_thread(PyThreadState *state, const void *caller) {
+void recorded_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {
+    observe_release_thread(state, caller);
     journal_detaches(JOURNAL_DETACH, CALL(PyEval_ReleaseThread), 0, state, caller);
     if (state && settled_attached() == state) {
         owner_fast.parked = state;
@@ -148,7 +183,8 @@ void record_release_thread(PyThreadState *state, const void *caller) {
 }
 
 /* Up to 3.11 the GIL stays held under no state after Swap(NULL); from 3.12 on it is given up. */
-PyThreadState *record_swap(PyThreadState *state, const void *caller) {
+PyThreadState *recorded_PyThreadState_Swap(PyThreadState *state, const void *caller) {
+    observe_swap(state, caller);
     uint64_t begun = state ? journal_waits(CALL(PyThreadState_Swap), state, caller) : 0;
     if (!state && interp_slot_follows) {
         journal_detaches(JOURNAL_SWAP, CALL(PyThreadState_Swap), 0, NULL, caller);
@@ -161,7 +197,8 @@ PyThreadState *record_swap(PyThreadState *state, const void *caller) {
     return previous;
 }
 
-void record_acquire_lock(const void *caller) {
+void recorded_PyEval_AcquireLock(const void *caller) {
+    observe_acquire_lock(caller);
     uint64_t begun = journal_waits(CALL(PyEval_AcquireLock), NULL, caller);
     options.mode == MODE_REPAIR ? reconcile_acquire_lock(caller) : real.PyEval_AcquireLock();
     if (interp_slot_follows && !interp_current()) {
@@ -171,15 +208,17 @@ void record_acquire_lock(const void *caller) {
     journal_attached(JOURNAL_ATTACH, CALL(PyEval_AcquireLock), 0, NULL, NULL, caller, begun);
 }
 
-void record_release_lock(const void *caller) {
+void recorded_PyEval_ReleaseLock(const void *caller) {
+    observe_release_lock(caller);
     journal_detaches(JOURNAL_DETACH, CALL(PyEval_ReleaseLock), 0, NULL, caller);
     options.mode == MODE_REPAIR ? reconcile_release_lock(caller) : real.PyEval_ReleaseLock();
 }
 
 /* ---- states and interpreters come and go ------------------------------------------------------------------------ */
 
-PyThreadState *record_new(PyInterpreterState *interp, const void *caller) {
+PyThreadState *recorded_PyThreadState_New(PyInterpreterState *interp, const void *caller) {
     PyThreadState *state;
+    judged_before_new(caller);
     if (options.mode != MODE_REPAIR) {
         state = real.PyThreadState_New(interp);
     } else if (!lifecycle_new(interp, &state)) {
@@ -188,10 +227,11 @@ PyThreadState *record_new(PyInterpreterState *interp, const void *caller) {
     observe_made(state);
     summary_count_made();
     journal_made(JOURNAL_NEW, CALL(PyThreadState_New), state, interp, caller);
+    leftover_made(state, caller);
     return state;
 }
 
-void record_clear(PyThreadState *state, const void *caller) {
+void recorded_PyThreadState_Clear(PyThreadState *state, const void *caller) {
     journal_note(JOURNAL_CLEAR, CALL(PyThreadState_Clear), 0, state, caller);
     if (options.mode != MODE_REPAIR) {
         real.PyThreadState_Clear(state);
@@ -200,7 +240,9 @@ void record_clear(PyThreadState *state, const void *caller) {
     }
 }
 
-void record_delete(PyThreadState *state, const void *caller) {
+void recorded_PyThreadState_Delete(PyThreadState *state, const void *caller) {
+    observe_delete(state, caller);
+    leftover_died(state);
     summary_count_deleted();
     journal_note(JOURNAL_DELETE, CALL(PyThreadState_Delete), 0, state, caller);
     if (options.mode != MODE_REPAIR) {
@@ -211,7 +253,9 @@ void record_delete(PyThreadState *state, const void *caller) {
     observe_died(state);
 }
 
-void record_delete_current(const void *caller) {
+void recorded_PyThreadState_DeleteCurrent(const void *caller) {
+    observe_delete_current(caller);
+    leftover_died(interp_current());
     summary_count_deleted();
     journal_detaches(JOURNAL_DELETE, CALL(PyThreadState_DeleteCurrent), 0, interp_current(), caller);
     if (options.mode == MODE_REPAIR) {
@@ -226,10 +270,13 @@ void record_delete_current(const void *caller) {
     }
 }
 
-void record_end_interpreter(PyThreadState *state, const void *caller) {
+void recorded_Py_EndInterpreter(PyThreadState *state, const void *caller) {
+    observe_end_interpreter(state, caller);
     journal_detaches(JOURNAL_INTERPRETER_ENDS, CALL(Py_EndInterpreter), 0, state, caller);
     options.mode == MODE_REPAIR ? reconcile_end_interpreter(state) : real.Py_EndInterpreter(state);
 }
+
+/* ---- interpreters ----------------------------------------------------------------------------------------------- */
 
 void record_new_interpreter(uint16_t call, PyThreadState *state, const void *caller) {
     journal_attached(JOURNAL_INTERPRETER_MADE, call, 0, state, interp_of_attached(state), caller, 0);

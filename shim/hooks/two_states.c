@@ -1,7 +1,9 @@
 #include "hooks/two_states.h"
 
 #include "cpython/counter.h"
+#include "cpython/real.h"
 #include "diagnose/call_sites.h"
+#include "hooks/gear.h"
 #include "process/options.h"
 #include "rules/nesting.h"
 #include "states/plain.h"
@@ -91,4 +93,24 @@ bool two_states_restore(PyThreadState *state, bool is_acquire, const void *calle
     move_slot(state, false);
     call_sites_count(me->override_as, caller);
     return true;
+}
+
+/* ---- the gear --------------------------------------------------------------------------------------------------- */
+
+PyThreadState *two_states_PyEval_SaveThread(const void *caller) {
+    return two_states_save(NULL) ? real.PyEval_SaveThread() : judged_PyEval_SaveThread(caller);
+}
+
+void two_states_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {
+    state &&two_states_save(state) ? real.PyEval_ReleaseThread(state) : judged_PyEval_ReleaseThread(state, caller);
+}
+
+void two_states_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
+    two_states_restore(state, false, caller) ? real.PyEval_RestoreThread(state)
+                                             : judged_PyEval_RestoreThread(state, caller);
+}
+
+void two_states_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
+    two_states_restore(state, true, caller) ? real.PyEval_AcquireThread(state)
+                                            : judged_PyEval_AcquireThread(state, caller);
 }

@@ -39,7 +39,7 @@ void reconcile_leave_kept(struct owner *me) {
         state && interp_is_initialized() && !interp_is_finalizing() && counter_read(state) == KEPT_COUNT;
     if (can_be_freed && owner_attached(me) != state && dead_states_add(state)) {
         tell_freed(state);   /* it will be freed */
-        interp_next_epoch(); /* each thread takes the long way once */
+        interp_next_epoch(); /* each thread comes to the rules once */
     }
 }
 

@@ -78,7 +78,7 @@ void reconcile_token_ended(struct token_view before);
 PyThreadState *reconcile_new(PyInterpreterState *interp);
 void reconcile_made(PyThreadState *state);
 
-/* reconcile_clear is PyThreadState_Clear; while that runs, this thread takes the long way. reconcile_cleared is its
+/* reconcile_clear is PyThreadState_Clear; while that runs, this thread is not plain. reconcile_cleared is its
  * second half: the Clear has returned, and `outer` is still being cleared (NULL: nothing is). */
 void reconcile_clear(PyThreadState *state);
 void reconcile_cleared(PyThreadState *outer);

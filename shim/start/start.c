@@ -1,4 +1,5 @@
 #include "hooks/binding.h"
+#include "hooks/gear.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -125,6 +126,7 @@ static bool bind(bool starting) {
     if (real_status.generation != generation) {
         learn();
     }
+    gear_is_judged = real_is_served() && !real_is_ambiguous && options.mode != MODE_OFF && !journal_is_on;
     return is_bound;
 }
 

@@ -379,7 +379,7 @@ static void drop_replaced_override(struct owner *me) {
     }
 }
 
-/* While this returns true no thread is plain: the wrappers' short way would not notice the end of the interpreter. */
+/* While this returns true no thread is plain: the wrappers would not notice the end of the interpreter. */
 static bool is_end_to_be_watched(void) {
     return !interp_end_is_watched && owner_interpreter_ended;
 }

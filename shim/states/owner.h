@@ -110,12 +110,12 @@ static inline bool owner_is_settled(void) {
     return owner_fast.settled == __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
 }
 
-/* Makes the calling thread take the long way until owner_leave says otherwise. */
+/* Takes the calling thread out of its gear, so that it goes by the rules, until owner_leave puts it into one. */
 static inline void owner_unsettle(void) {
     owner_fast.epoch = owner_fast.settled = owner_fast.second = owner_fast.aside = 0;
 }
 
-/* Set in the constructor: every call is recorded, so no wrapper may take its short way. */
+/* Set in the constructor: every call is recorded, so no thread is ever plain. */
 extern bool owner_is_recorded __attribute__((visibility("hidden")));
 
 /* Incremented when an interpreter starts or ends. Records of former lives are void. */

@@ -6,10 +6,12 @@
 
 #include "cpython/real.h"
 #include "diagnose/leftover_states.h"
+#include "process/options.h"
 #include "rules/reconcile.h"
 #include "states/owner.h"
 #include "states/taken.h"
 #include "test.h"
+#include "unjudged.h"
 
 /* ---- the CPython ---- */
 
@@ -17,6 +19,7 @@ uint32_t interp_epoch;
 bool interp_slot_follows;
 int counter_offset;
 struct real real;
+struct options options;
 __thread struct owner_fast owner_fast;
 bool leftover_is_on;
 bool owner_is_recorded;
@@ -119,7 +122,7 @@ static void plain_unseen(PyThreadState *own, bool is_attached) {
     owner_fast.slot = &owner_fast.own;
     owner_fast.counted = &nothing;
 }
-/* The same where calls are recorded: the wrappers never go the short way, the rules do. */
+/* The same where calls are recorded: the recorder comes here, not the wrappers. */
 static void recorded(PyThreadState *own, bool is_attached) {
     plain(own, is_attached);
     owner_is_recorded = true;

@@ -164,7 +164,7 @@ static void a_thread_with_one_state_is_plain(void) {
     on_new_thread(one_state_body);
 }
 
-/* The wrappers' short way does not notice the end of the interpreter, so that it has to be told of first. */
+/* The wrappers of a plain thread do not notice the end of the interpreter, so that it has to be told of first. */
 static void interpreter_ended(void) {
 }
 static void unwatched_body(void) {

@@ -3,12 +3,14 @@
 #include "hooks/two_states.h"
 
 #include "cpython/counter.h"
+#include "cpython/real.h"
 #include "cpython/slot.h"
 #include "diagnose/call_sites.h"
 #include "process/options.h"
 #include "rules/nesting.h"
 #include "states/plain.h"
 #include "test.h"
+#include "unjudged.h"
 
 /* ---- the CPython ---- */
 
@@ -16,6 +18,7 @@ uint32_t interp_epoch;
 bool interp_slot_follows, interp_ensures_itself, interp_is_debug;
 int counter_offset;
 struct options options;
+struct real real;
 bool owner_is_recorded;
 __thread struct owner_fast owner_fast;
 

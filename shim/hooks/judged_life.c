@@ -1,8 +1,9 @@
-#include "hooks/longway.h"
+#include "hooks/judged.h"
 
 #include "cpython/real.h"
 #include "diagnose/leftover_states.h"
 #include "diagnose/observe.h"
+#include "hooks/gear.h"
 #include "hooks/pass_through.h"
 #include "hooks/record.h"
 #include "journal/journal.h"
@@ -70,102 +71,97 @@ static void before_freeing_others(void) {
     }
 }
 
-/* A second libpython shows itself at the latest when its interpreter is started through our exports. */
-void longway_Py_Initialize(const void *caller) {
-    start_look_again();
-    PASS_VOID(Py_Initialize);
+void judged_Py_Initialize(const void *caller) {
+    NOTE_CALL(Py_Initialize);
     before_initialize(REAL_INDEX_Py_Initialize, caller);
     real.Py_Initialize();
     after_initialize(REAL_INDEX_Py_Initialize, caller);
 }
 
-void longway_Py_InitializeEx(int install_handlers, const void *caller) {
-    start_look_again();
-    PASS_VOID(Py_InitializeEx, install_handlers);
+void judged_Py_InitializeEx(int install_handlers, const void *caller) {
+    NOTE_CALL(Py_InitializeEx);
     before_initialize(REAL_INDEX_Py_InitializeEx, caller);
     real.Py_InitializeEx(install_handlers);
     after_initialize(REAL_INDEX_Py_InitializeEx, caller);
 }
 
-PyStatus longway_Py_InitializeFromConfig(const void *config, const void *caller) {
-    start_look_again();
-    PASS(PyStatus, Py_InitializeFromConfig, config);
+PyStatus judged_Py_InitializeFromConfig(const void *config, const void *caller) {
+    NOTE_CALL(Py_InitializeFromConfig);
     before_initialize(REAL_INDEX_Py_InitializeFromConfig, caller);
     PyStatus status = real.Py_InitializeFromConfig(config);
     after_initialize(REAL_INDEX_Py_InitializeFromConfig, caller);
     return status;
 }
 
-int longway_Py_InitializeFromInitConfig(void *config, const void *caller) {
-    start_look_again();
-    PASS(int, Py_InitializeFromInitConfig, config);
+int judged_Py_InitializeFromInitConfig(void *config, const void *caller) {
+    NOTE_CALL(Py_InitializeFromInitConfig);
     before_initialize(REAL_INDEX_Py_InitializeFromInitConfig, caller);
     int result = real.Py_InitializeFromInitConfig(config);
     after_initialize(REAL_INDEX_Py_InitializeFromInitConfig, caller);
     return result;
 }
 
-void longway_Py_Finalize(const void *caller) {
-    PASS_VOID(Py_Finalize);
+void judged_Py_Finalize(const void *caller) {
+    NOTE_CALL(Py_Finalize);
     before_finalize(REAL_INDEX_Py_Finalize, caller);
     real.Py_Finalize();
     after_finalize(REAL_INDEX_Py_Finalize, caller);
 }
 
-int longway_Py_FinalizeEx(const void *caller) {
-    PASS(int, Py_FinalizeEx);
+int judged_Py_FinalizeEx(const void *caller) {
+    NOTE_CALL(Py_FinalizeEx);
     before_finalize(REAL_INDEX_Py_FinalizeEx, caller);
     int result = real.Py_FinalizeEx();
     after_finalize(REAL_INDEX_Py_FinalizeEx, caller);
     return result;
 }
 
-PyThreadState *longway_Py_NewInterpreter(const void *caller) {
-    PASS(PyThreadState *, Py_NewInterpreter);
+PyThreadState *judged_Py_NewInterpreter(const void *caller) {
+    NOTE_CALL(Py_NewInterpreter);
     struct beneath_interpreter beneath = before_new_interpreter();
     PyThreadState *state = real.Py_NewInterpreter();
     after_new_interpreter(REAL_INDEX_Py_NewInterpreter, beneath, state, caller);
     return state;
 }
 
-PyStatus longway_Py_NewInterpreterFromConfig(PyThreadState **state, const void *config, const void *caller) {
-    PASS(PyStatus, Py_NewInterpreterFromConfig, state, config);
+PyStatus judged_Py_NewInterpreterFromConfig(PyThreadState **state, const void *config, const void *caller) {
+    NOTE_CALL(Py_NewInterpreterFromConfig);
     struct beneath_interpreter beneath = before_new_interpreter();
     PyStatus status = real.Py_NewInterpreterFromConfig(state, config);
     after_new_interpreter(REAL_INDEX_Py_NewInterpreterFromConfig, beneath, state ? *state : NULL, caller);
     return status;
 }
 
-void longway_Py_EndInterpreter(PyThreadState *state, const void *caller) {
-    PASS_VOID(Py_EndInterpreter, state);
+void judged_Py_EndInterpreter(PyThreadState *state, const void *caller) {
+    NOTE_CALL(Py_EndInterpreter);
     observe_end_interpreter(state, caller);
-    journal_is_on ? record_end_interpreter(state, caller) : reconcile_end_interpreter(state);
+    reconcile_end_interpreter(state);
 }
 
-void longway_PyOS_BeforeFork(const void *caller) {
-    PASS_VOID(PyOS_BeforeFork);
+void judged_PyOS_BeforeFork(const void *caller) {
+    NOTE_CALL(PyOS_BeforeFork);
     if (pass_through_by_rules()) {
         reconcile_before_fork();
     }
     real.PyOS_BeforeFork();
 }
 
-void longway_PyOS_AfterFork_Parent(const void *caller) {
-    PASS_VOID(PyOS_AfterFork_Parent);
+void judged_PyOS_AfterFork_Parent(const void *caller) {
+    NOTE_CALL(PyOS_AfterFork_Parent);
     real.PyOS_AfterFork_Parent();
     reconcile_after_fork();
 }
 
 /* Called by hand also in a process that has not forked (collectd's init hook). */
-void longway_PyOS_AfterFork_Child(const void *caller) {
-    PASS_VOID(PyOS_AfterFork_Child);
+void judged_PyOS_AfterFork_Child(const void *caller) {
+    NOTE_CALL(PyOS_AfterFork_Child);
     before_freeing_others();
     real.PyOS_AfterFork_Child();
     reconcile_after_fork();
 }
 
-void longway_PyOS_AfterFork(const void *caller) {
-    PASS_VOID(PyOS_AfterFork);
+void judged_PyOS_AfterFork(const void *caller) {
+    NOTE_CALL(PyOS_AfterFork);
     before_freeing_others();
     real.PyOS_AfterFork();
     reconcile_after_fork();
@@ -173,14 +169,14 @@ void longway_PyOS_AfterFork(const void *caller) {
 
 /* ---- libraries' keys -------------------------------------------------------------------------------------------- */
 
-int longway_PyThread_tss_set(Py_tss_t *key, void *value, const void *caller) {
-    PASS(int, PyThread_tss_set, key, value);
+int judged_PyThread_tss_set(Py_tss_t *key, void *value, const void *caller) {
+    NOTE_CALL(PyThread_tss_set);
     const void *name = pass_through_by_rules() ? keys_of_tss(key) : NULL;
     return name ? keys_set(name, value) : real.PyThread_tss_set(key, value);
 }
 
-void *longway_PyThread_tss_get(Py_tss_t *key, const void *caller) {
-    PASS(void *, PyThread_tss_get, key);
+void *judged_PyThread_tss_get(Py_tss_t *key, const void *caller) {
+    NOTE_CALL(PyThread_tss_get);
     const void *name = pass_through_by_rules() ? keys_of_tss(key) : NULL;
     if (name) {
         return keys_get(name, caller);
@@ -190,29 +186,29 @@ void *longway_PyThread_tss_get(Py_tss_t *key, const void *caller) {
     return value;
 }
 
-void longway_PyThread_tss_delete(Py_tss_t *key, const void *caller) {
-    PASS_VOID(PyThread_tss_delete, key);
+void judged_PyThread_tss_delete(Py_tss_t *key, const void *caller) {
+    NOTE_CALL(PyThread_tss_delete);
     if (pass_through_by_rules()) {
         keys_gone(keys_of_tss(key));
     }
     real.PyThread_tss_delete(key);
 }
 
-void longway_PyThread_tss_free(Py_tss_t *key, const void *caller) {
-    PASS_VOID(PyThread_tss_free, key);
+void judged_PyThread_tss_free(Py_tss_t *key, const void *caller) {
+    NOTE_CALL(PyThread_tss_free);
     if (pass_through_by_rules()) {
         keys_gone(keys_of_tss(key));
     }
     real.PyThread_tss_free(key);
 }
 
-int longway_PyThread_set_key_value(int key, void *value, const void *caller) {
-    PASS(int, PyThread_set_key_value, key, value);
+int judged_PyThread_set_key_value(int key, void *value, const void *caller) {
+    NOTE_CALL(PyThread_set_key_value);
     return pass_through_by_rules() ? keys_set(keys_of_number(key), value) : real.PyThread_set_key_value(key, value);
 }
 
-void *longway_PyThread_get_key_value(int key, const void *caller) {
-    PASS(void *, PyThread_get_key_value, key);
+void *judged_PyThread_get_key_value(int key, const void *caller) {
+    NOTE_CALL(PyThread_get_key_value);
     if (pass_through_by_rules()) {
         return keys_get(keys_of_number(key), caller);
     }
@@ -221,8 +217,8 @@ void *longway_PyThread_get_key_value(int key, const void *caller) {
     return value;
 }
 
-void longway_PyThread_delete_key_value(int key, const void *caller) {
-    PASS_VOID(PyThread_delete_key_value, key);
+void judged_PyThread_delete_key_value(int key, const void *caller) {
+    NOTE_CALL(PyThread_delete_key_value);
     if (pass_through_by_rules()) {
         keys_empty(keys_of_number(key));
     } else {
@@ -230,8 +226,8 @@ void longway_PyThread_delete_key_value(int key, const void *caller) {
     }
 }
 
-void longway_PyThread_delete_key(int key, const void *caller) {
-    PASS_VOID(PyThread_delete_key, key);
+void judged_PyThread_delete_key(int key, const void *caller) {
+    NOTE_CALL(PyThread_delete_key);
     if (pass_through_by_rules()) {
         keys_gone(keys_of_number(key));
     }
@@ -240,8 +236,8 @@ void longway_PyThread_delete_key(int key, const void *caller) {
 
 /* ---- calls that crash without a state --------------------------------------------------------------------------- */
 
-void *longway_PyEval_GetBuiltins(const void *caller) {
-    PASS(void *, PyEval_GetBuiltins);
+void *judged_PyEval_GetBuiltins(const void *caller) {
+    NOTE_CALL(PyEval_GetBuiltins);
     observe_finalize(caller);
     if (pass_through_by_rules()) {
         reconcile_before_state_is_needed(caller);
@@ -249,8 +245,8 @@ void *longway_PyEval_GetBuiltins(const void *caller) {
     return real.PyEval_GetBuiltins();
 }
 
-PyInterpreterState *longway_PyInterpreterState_Get(const void *caller) {
-    PASS(PyInterpreterState *, PyInterpreterState_Get);
+PyInterpreterState *judged_PyInterpreterState_Get(const void *caller) {
+    NOTE_CALL(PyInterpreterState_Get);
     observe_finalize(caller);
     if (pass_through_by_rules()) {
         reconcile_before_state_is_needed(caller);
@@ -260,7 +256,7 @@ PyInterpreterState *longway_PyInterpreterState_Get(const void *caller) {
 
 /* ---- libc's ----------------------------------------------------------------------------------------------------- */
 
-void longway_before_pthread_exit(const void *caller) {
+void judged_before_pthread_exit(const void *caller) {
     if (real_is_served() && !real_is_ambiguous && options.mode != MODE_OFF) {
         reconcile_before_pthread_exit(caller);
     }
