@@ -12,7 +12,7 @@ PyThreadState *current_thread_attached(void) {
         return current;
     }
     const struct owner *me = owner_self();
-    if (me && me->life == owner_life && (current == me->attached || current == me->override)) {
+    if (me && me->life == owner_life && (current == me->attached || current == me->override.state)) {
         return current;
     }
     struct journal_now now = journal_now();

@@ -89,7 +89,7 @@ static void delete_own(struct owner *me, PyThreadState *state, bool is_current) 
     is_current ? real.PyThreadState_DeleteCurrent() : real.PyThreadState_Delete(state);
     if (is_aside(me) && me->clearing == state && !in_slot()) {
         owner_fast.own = me->clearing = NULL;
-        me->unseen = me->unseen == state ? NULL : me->unseen;
+        me->unseen.state = me->unseen.state == state ? NULL : me->unseen.state;
         step_back();
     } else {
         reconcile_state_ended(state);

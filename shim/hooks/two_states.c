@@ -29,22 +29,23 @@ static bool is_second(void) {
 static bool can_see(const struct owner *me) {
     return stays() ? !interp_is_debug && slot_goes_by_ident() && owner_fast.current && counter_is_known() &&
                          interp_ensures_itself
-                   : *owner_fast.counted == me->override && !interp_slot_follows;
+                   : *owner_fast.counted == me->override.state && !interp_slot_follows;
 }
 
 void two_states_begin(struct owner *me) {
     bool is_told = owner_is_recorded || options.verbosity >= 1; /* repairs are just counted otherwise */
-    if (can_see(me) && !is_told && me->attached == me->override && !me->lent && !me->unseen && !me->is_forking) {
+    if (can_see(me) && !is_told && me->attached == me->override.state && !me->lent.state && !me->unseen.state &&
+        !me->is_forking) {
         owner_fast.saved = NULL;
         owner_fast.second = owner_fast.verified;
         if (stays()) {
-            owner_fast.counted = &me->override; /* which says what is in the slot as long as that is attached */
+            owner_fast.counted = &me->override.state; /* which says what is in the slot as long as that is attached */
         }
     }
 }
 
 static inline PyThreadState *attached(const struct owner *me) {
-    PyThreadState *state = is_second() ? me->override : NULL;
+    PyThreadState *state = is_second() ? me->override.state : NULL;
     bool is_there = state && *owner_fast.current == state && me->attached == state;
     return is_there && *owner_fast.counted == state ? state : NULL;
 }
@@ -57,21 +58,21 @@ bool two_states_save(const PyThreadState *released) {
     }
     int count = *counter_of(state);
     if (!nesting_is_release(me, state, count, released) ||
-        !blocks_push_detach(&me->blocks, state, me->override_is_guest)) {
+        !blocks_push_detach(&me->blocks, state, me->override.is_guest)) {
         return false;
     }
     me->visits++;
     owner_fast.saved = state;
     owner_fast.saved_count = count;
-    owner_fast.home = me->home;
-    move_slot(me->home, true);
-    me->override = me->home = me->attached = NULL;
+    owner_fast.home = me->override.home;
+    move_slot(me->override.home, true);
+    me->override.state = me->override.home = me->attached = NULL;
     return true;
 }
 
 /* The library was told that it is this thread's: the attach begins a block of the library's (nesting.c). */
 static bool was_just_told(const struct owner *me, const PyThreadState *state) {
-    return me->answered == state && me->answered_at == me->visits;
+    return me->answer.state == state && me->answer.at == me->visits;
 }
 
 bool two_states_restore(PyThreadState *state, bool is_acquire, const void *caller) {
@@ -87,11 +88,11 @@ bool two_states_restore(PyThreadState *state, bool is_acquire, const void *calle
     }
     me->visits++;
     me->blocks.count--; /* what two_states_save pushed is the innermost one: no rule was asked since */
-    me->home = owner_fast.home;
-    me->override = me->attached = state;
+    me->override.home = owner_fast.home;
+    me->override.state = me->attached = state;
     owner_fast.saved = NULL;
     move_slot(state, false);
-    call_sites_count(me->override_as, caller);
+    call_sites_count(me->override.as, caller);
     return true;
 }
 

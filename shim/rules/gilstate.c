@@ -75,10 +75,10 @@ int reconcile_ensure(const void *caller) {
         nesting_begin(me, state, BLOCK_BY_ENSURE);
     }
     if (!state || state == slot_get()) {
-        if (state && state == me->override) {
+        if (state && state == me->override.state) {
             /* CPython has detached the state itself (PyOS_Readline), and must find the slot as it left it. */
-            me->unseen = state;
-            me->unseen_count = counter_read(state);
+            me->unseen.state = state;
+            me->unseen.count = counter_read(state);
         }
         owner_leave(me);
         int ensured = real.PyGILState_Ensure();
@@ -167,14 +167,14 @@ void reconcile_release(int gilstate, const void *caller) {
     if (!me) {
         return;
     }
-    if (me->unseen == current && count != COUNTER_UNKNOWN && count == me->unseen_count + 1) {
-        me->unseen = NULL;
+    if (me->unseen.state == current && count != COUNTER_UNKNOWN && count == me->unseen.count + 1) {
+        me->unseen.state = NULL;
         return;
     }
     /* This is still the state that the thread was in last, although the slot does not name it or, from 3.12 on, will
      * cease to when another state is attached. A state that only its maker counts in is left to CPython, which attaches
      * unseen what it detached unseen (PyOS_Readline). */
-    bool may_leave_slot = me->override == current
+    bool may_leave_slot = me->override.state == current
                               ? !blocks_find(&me->blocks, BLOCK_DETACH, current)
                               : interp_slot_follows && count > 2 && !blocks_last_of(&me->blocks, current);
     if (may_leave_slot) {

@@ -10,7 +10,7 @@
 /* Returns which repair it is to let the slot name `state` in place of `in_slot`. */
 static enum repair kind_of(struct owner *me, const PyThreadState *state, const PyThreadState *in_slot) {
     struct registry_entry entry;
-    const PyThreadState *older = me->override ? me->home : in_slot;
+    const PyThreadState *older = me->override.state ? me->override.home : in_slot;
     const PyInterpreterState *interp = interp_of(state);
     if (older ? interp && interp_of(older) != interp : interp && interp != interp_main()) {
         return REPAIR_subinterp;
@@ -36,18 +36,18 @@ static void learn_from_new_state(const PyThreadState *like) {
 /* Notes and reports that the slot names `state` now, in place of `in_slot`. */
 static void note_override(struct owner *me, PyThreadState *state, PyThreadState *in_slot, bool is_guest,
                           enum repair kind, const void *caller) {
-    me->override_is_guest = is_guest;
-    if (!me->override) {
-        me->home = in_slot;
+    me->override.is_guest = is_guest;
+    if (!me->override.state) {
+        me->override.home = in_slot;
     }
-    me->override = state;
-    me->override_as = (uint8_t)kind;
+    me->override.state = state;
+    me->override.as = (uint8_t)kind;
     tell_repaired(kind, caller, state, in_slot);
 }
 
 /* Returns true if `state` was in this thread's slot until it went to another thread for a while. */
 static bool is_back_home(const struct owner *me, const PyThreadState *state, const PyThreadState *in_slot) {
-    return me->lent == state && me->lent_was_home && !me->override && !in_slot;
+    return me->lent.state == state && me->lent.was_home && !me->override.state && !in_slot;
 }
 
 bool settle_slot(struct owner *me, PyThreadState *state, const void *caller) {
@@ -55,8 +55,8 @@ bool settle_slot(struct owner *me, PyThreadState *state, const void *caller) {
     if (in_slot == state) {
         return true;
     }
-    if (me->override && state == me->home) {
-        me->override = me->home = NULL;
+    if (me->override.state && state == me->override.home) {
+        me->override.state = me->override.home = NULL;
         return slot_set(state);
     }
     enum repair kind = kind_of(me, state, in_slot);
@@ -132,32 +132,32 @@ void settle_after_attach(PyThreadState *state, const void *caller) {
     bool is_guest = owner_is_guest(me, state);
     if (slot_set(state)) {
         owner_unsettle();
-        me->home = in_slot;
-        me->override_is_guest = is_guest;
-        me->override = state;
-        me->override_as = REPAIR_moved;
+        me->override.home = in_slot;
+        me->override.is_guest = is_guest;
+        me->override.state = state;
+        me->override.as = REPAIR_moved;
         tell_repaired(REPAIR_moved, caller, state, in_slot);
     }
 }
 
-/* From 3.12 on PyThreadState_Swap puts a state that is in no slot into this thread's slot, in place of `me->override`.
+/* From 3.12 on PyThreadState_Swap puts a state that is in no slot into this thread's slot, in place of `me->override.state`.
  * Returns true if it has, and that state is attached. The state then counts as what the slot names in place of
- * `me->home`. */
+ * `me->override.home`. */
 static bool was_overridden_by_cpython(struct owner *me) {
     PyThreadState *in_slot = interp_slot_follows ? slot_get() : NULL;
-    if (!in_slot || in_slot == me->override || in_slot != owner_attached(me)) {
+    if (!in_slot || in_slot == me->override.state || in_slot != owner_attached(me)) {
         return false;
     }
-    me->override_is_guest = owner_is_guest(me, in_slot);
-    me->override = in_slot == me->home ? NULL : in_slot;
-    me->home = me->override ? me->home : NULL;
+    me->override.is_guest = owner_is_guest(me, in_slot);
+    me->override.state = in_slot == me->override.home ? NULL : in_slot;
+    me->override.home = me->override.state ? me->override.home : NULL;
     return true;
 }
 
 void settle_detach(struct owner *me, PyThreadState *state) {
-    if (me->override == state && !was_overridden_by_cpython(me)) {
-        PyThreadState *home = me->home;
-        me->override = me->home = NULL;
+    if (me->override.state == state && !was_overridden_by_cpython(me)) {
+        PyThreadState *home = me->override.home;
+        me->override.state = me->override.home = NULL;
         slot_set(home);
     }
     if (me->attached == state) {
@@ -189,7 +189,7 @@ PyThreadState *settle_own_state(struct owner *me) {
         return attached;
     }
     PyThreadState *in_slot = slot_get();
-    if (interp_slot_follows && in_slot && in_slot != me->override && options_repairs(REPAIR_moved) &&
+    if (interp_slot_follows && in_slot && in_slot != me->override.state && options_repairs(REPAIR_moved) &&
         owner_is_in_turn(in_slot) && slot_set(NULL)) {
         in_slot = NULL; /* from a pool: another thread may have it by now */
     }

@@ -100,9 +100,9 @@ void owner_forked(struct owner *me) {
     /* 2.7 frees no state. Reading the slot there may wait for ever: the lock over the slots (keymutex, thread.c) may
      * have been held by another thread at the fork, and PyOS_AfterFork makes it anew only later. */
     if (options.mode == MODE_REPAIR && !slot_goes_by_ident()) {
-        fork_states_hide(owner_attached(me), &me->blocks, me->home);
+        fork_states_hide(owner_attached(me), &me->blocks, me->override.home);
     }
-    me->lent = NULL; /* the thread that uses it is not in the child */
+    me->lent.state = NULL; /* the thread that uses it is not in the child */
     me->has_forked = true;
     owner_fast.counted = &nothing;
     owner_unsettle();
@@ -120,12 +120,12 @@ bool owner_start(void) {
 #define FILED(me) ((struct owner_filed *)(me)->filed.items)
 
 void owner_note_answer(struct owner *me, PyThreadState *state) {
-    me->answered = state;
-    me->answered_at = me->visits;
+    me->answer.state = state;
+    me->answer.at = me->visits;
 }
 
 bool owner_was_just_told(const struct owner *me, const PyThreadState *state) {
-    return me->answered == state && me->visits == me->answered_at + 1;
+    return me->answer.state == state && me->visits == me->answer.at + 1;
 }
 
 PyThreadState *owner_last_saved(struct owner *me) {
@@ -178,7 +178,7 @@ PyThreadState *owner_attached(struct owner *me) {
     if (!current || interp_slot_follows) {
         return current;
     }
-    if (current == me->attached || current == me->override || current == slot_get()) {
+    if (current == me->attached || current == me->override.state || current == slot_get()) {
         return current;
     }
     struct registry_entry entry;
@@ -228,8 +228,8 @@ static void check_blocks(struct owner *me, bool (*is_gone)(const struct owner *m
 
 /* Returns the state that this thread had until now: the state in its slot if nothing is attached, or a detached one. */
 static PyThreadState *own_so_far(struct owner *me, PyThreadState *in_slot) {
-    if (me->override) {
-        return me->home || me->override_is_guest ? me->home : me->override;
+    if (me->override.state) {
+        return me->override.home || me->override.is_guest ? me->override.home : me->override.state;
     }
     return in_slot ? in_slot : owner_last_own_saved(me);
 }
@@ -238,10 +238,10 @@ static PyThreadState *own_so_far(struct owner *me, PyThreadState *in_slot) {
 static void lend(struct owner *me, PyThreadState *state, const PyThreadState *in_slot) {
     struct registry_entry entry;
     bool is_alive = registry_find(state, &entry) && !entry.is_dead;
-    me->lent = is_alive ? state : NULL;
-    me->lent_birth = entry.birth;
-    me->lent_at = entry.taken;
-    me->lent_was_home = state == (me->override ? me->home : in_slot);
+    me->lent.state = is_alive ? state : NULL;
+    me->lent.birth = entry.birth;
+    me->lent.at = entry.taken;
+    me->lent.was_home = state == (me->override.state ? me->override.home : in_slot);
 }
 
 /* Takes back the state in this thread's slot that moved to another thread, which gave it up before this thread
@@ -260,12 +260,12 @@ static void drop_lost(struct owner *me) {
     if (is_lost(me, own) && options_repairs(REPAIR_moved)) {
         lend(me, own, in_slot);
     }
-    if (is_lost(me, me->home)) {
-        me->home = NULL;
+    if (is_lost(me, me->override.home)) {
+        me->override.home = NULL;
     }
     if (is_lost(me, in_slot) && options_repairs(REPAIR_moved)) {
-        slot_set(in_slot == me->override ? me->home : NULL);
-        me->override = me->home = NULL;
+        slot_set(in_slot == me->override.state ? me->override.home : NULL);
+        me->override.state = me->override.home = NULL;
     }
     if (is_lost(me, me->attached)) {
         me->attached = NULL;
@@ -283,12 +283,12 @@ static void drop_lost(struct owner *me) {
 /* Returns true if no thread owns the state that this thread has lent. If that state has died, forgets it. */
 static bool is_lent_free(struct owner *me) {
     struct registry_entry entry;
-    if (!me->lent) {
+    if (!me->lent.state) {
         return false;
     }
-    if (!registry_find(me->lent, &entry) || entry.is_dead || entry.birth != me->lent_birth ||
-        (entry.died && (int32_t)(entry.died - me->lent_at) > 0)) {
-        me->lent = NULL;
+    if (!registry_find(me->lent.state, &entry) || entry.is_dead || entry.birth != me->lent.birth ||
+        (entry.died && (int32_t)(entry.died - me->lent.at) > 0)) {
+        me->lent.state = NULL;
         return false;
     }
     return entry.is_given_up;
@@ -297,15 +297,15 @@ static bool is_lent_free(struct owner *me) {
 /* Gives a thread without any state the one back that it had lent, once no thread owns it. Otherwise the shim would name
  * another state for this thread than CPython on its own, whose slot names the lent one all the time. */
 static void take_back(struct owner *me) {
-    if (!is_lent_free(me) || slot_get() || me->override || me->clearing || me->has_forked || me->exit_rounds ||
+    if (!is_lent_free(me) || slot_get() || me->override.state || me->clearing || me->has_forked || me->exit_rounds ||
         owner_attached(me) || owner_last_own_saved(me) || interp_is_finalizing()) {
         return;
     }
-    PyThreadState *lent = me->lent;
+    PyThreadState *lent = me->lent.state;
     uint32_t epoch = owner_tell_others();
-    if (registry_take_back(lent, me, me->lent_birth, epoch)) {
+    if (registry_take_back(lent, me, me->lent.birth, epoch)) {
         owner_fast.is_watched = true;
-        me->lent = NULL;
+        me->lent.state = NULL;
         slot_set(lent);
     }
 }
@@ -318,8 +318,8 @@ static bool is_dead_after_fork(const struct owner *me, const PyThreadState *stat
 /* The first check after a fork with a state attached, so with the GIL held. PyOS_AfterFork_Child is done by then; it
  * frees every state but the attached one (3.7+; 3.6 only if threading is imported, 2.7 never). */
 static void drop_dead_after_fork(struct owner *me) {
-    if (me->home && !interp_is_alive(me->home)) {
-        me->home = NULL;
+    if (me->override.home && !interp_is_alive(me->override.home)) {
+        me->override.home = NULL;
     }
     if (me->kept && !interp_is_alive(me->kept)) {
         me->kept = NULL;
@@ -374,8 +374,8 @@ static void empty_slot_of_former_life(void) {
  * out. */
 static void drop_replaced_override(struct owner *me) {
     PyThreadState *in_slot = slot_get();
-    if (in_slot && in_slot != me->override) {
-        me->override = NULL;
+    if (in_slot && in_slot != me->override.state) {
+        me->override.state = NULL;
     }
 }
 
@@ -407,10 +407,10 @@ struct owner *owner_enter(void) {
         owner_fast.verified = epoch;
         owner_fast.counted = &nothing;
     }
-    if (me->lent) {
+    if (me->lent.state) {
         take_back(me);
     }
-    if (me->override && !me->home && interp_slot_follows) {
+    if (me->override.state && !me->override.home && interp_slot_follows) {
         drop_replaced_override(me);
     }
     slot_learn();
@@ -443,7 +443,7 @@ void owner_leave(struct owner *me) {
     if (!me || me != owner_fast.record || is_busy(me)) {
         return;
     }
-    if (me->override) {
+    if (me->override.state) {
         two_states_begin(me);
         return;
     }

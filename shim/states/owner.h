@@ -34,39 +34,74 @@ struct owner_filed {
     bool is_emptied;      /* emptied by us because the state died; the library has yet to empty it itself */
 };
 
-/* The comment over each group names the files that write it. In addition, owner_leave and owner_enter (owner.c), the
- * death of a state (owner_states.c) and the end of the thread (owner_pool.c) clear fields of any group. */
+/* The gilstate slot, where it does not hold what CPython put there. Set by settle.c, and by two_states.c between two rules. Cleared
+ * where the block ends that needs it, and when the state dies or moves. */
+struct owner_override {
+    PyThreadState *state; /* what we wrote into the slot, while the slot holds it; NULL: nothing */
+    PyThreadState *home;  /* what the slot held before, and holds again after the detach */
+    uint8_t as;           /* enum repair: the repair that wrote it */
+    bool is_guest;        /* whether `state` is a guest: see owner_is_guest */
+};
+
+/* A state that we put into the slot, that CPython itself detached, and that an Ensure then attached. Set by gilstate.c; cleared
+ * there, by lifecycle.c where the state is deleted, and when it dies. */
+struct owner_unseen {
+    PyThreadState *state;
+    int count; /* of gilstate_counter: the Release that returns to it does not touch the slot */
+};
+
+/* A state of this thread that moved to another one, and comes back if that thread gives it up and it is still the same. Set and
+ * cleared by owner.c; cleared, too, when it dies. */
+struct owner_lent {
+    PyThreadState *state;
+    uint32_t birth; /* its birth number in the registry ... */
+    uint32_t at;    /* ... and the epoch, when it moved */
+    bool was_home;  /* CPython had it in this thread's slot */
+};
+
+/* What a library was told when it asked for this thread's state. Set by owner_note_answer. It is valid for the next visit, the
+ * attach that follows, so nothing has to clear it. */
+struct owner_answer {
+    PyThreadState *state;
+    uint32_t at; /* the visit */
+};
+
+/* What is known of a thread, by concern. In addition to the files that are named here, owner_enter clears what is no longer true
+ * (owner.c), the death of a state clears what names it (owner_states.c), and the end of the thread all of it (owner_pool.c). */
 struct owner {
-    /* What is attached. Written by every rule that attaches or detaches. */
-    PyThreadState *attached;    /* attached last on this thread, as far as seen; a hint for owner_attached up to 3.11 */
-    PyThreadState *untaken;     /* the thread's state, attached under a GIL that the thread did not take (taken.h) */
-    PyThreadState *initialized; /* attached by Py_Initialize, which leaves the GIL with the host, not the thread */
-    PyThreadState *loan;        /* attached by us for a finalization that is about to run; until the next attach */
-    PyThreadState *alias;       /* freed by finalization; the finalizing state stands for it until life.c is told */
-    PyThreadState *clearing;    /* while PyThreadState_Clear of it, or what frees it, runs: its counter may be 0 */
+    /* Attached last on this thread, as far as seen; a hint for owner_attached up to 3.11. Set and cleared by every rule that attaches
+     * or detaches. */
+    PyThreadState *attached;
 
-    /* The gilstate slot. Written by settle.c and two_states.c; the last two fields by gilstate.c and lifecycle.c. */
-    PyThreadState *override; /* the state that we wrote into the slot, while the slot holds it */
-    PyThreadState *home;     /* what the slot held before, and holds again after the detach */
-    uint8_t override_as;     /* enum repair: the repair that wrote `override` */
-    bool override_is_guest;  /* whether `override` is a guest: see owner_is_guest */
-    int unseen_count;        /* counter of `unseen`: the Release that returns to it does not touch the slot */
-    PyThreadState *unseen;   /* put into the slot by us, detached by CPython itself, then attached by Ensure */
+    /* The thread's state, attached under a GIL that the thread did not take (taken.h). Set by attach.c, life.c, oldlock.c and
+     * settle.c; cleared by its detach. */
+    PyThreadState *untaken;
 
-    /* A state of this thread that another thread uses. Written by owner.c. */
-    PyThreadState *lent; /* moved to another thread; comes back if that thread gives it up ... */
-    uint32_t lent_birth; /* ... and it is still the same state: its birth number in the registry ... */
-    uint32_t lent_at;    /* ... and the epoch, at the time it moved */
-    bool lent_was_home;  /* CPython had `lent` in this thread's slot */
+    /* Attached by Py_Initialize, which leaves the GIL with the host, not with the thread. Set by life.c. */
+    PyThreadState *initialized;
 
-    /* What libraries know of the thread. Written by keys.c and owner_note_answer. */
-    struct list filed;       /* of struct owner_filed */
-    PyThreadState *answered; /* the state that a library was given when it asked for this thread's ... */
-    uint32_t answered_at;    /* ... at this visit; valid for the next visit only, the attach that follows */
+    /* Attached by us for a finalization that is about to run. Set by finalize.c; cleared by the next attach (attach.c). */
+    PyThreadState *loan;
 
-    /* Blocks: written by nesting.c. The state kept alive: written by keep.c. */
-    struct list blocks;  /* of struct block: the open blocks, innermost last */
-    PyThreadState *kept; /* made by an Ensure of this thread and kept alive by us: one of its counts is ours */
+    /* Freed by finalization; the finalizing state stands for it. Set by final_state.c; cleared when it is deleted (life.c). */
+    PyThreadState *alias;
+
+    /* While PyThreadState_Clear of it, or what frees it, runs: its counter may be 0. Set and cleared by life.c, lifecycle.c, keep.c. */
+    PyThreadState *clearing;
+
+    struct owner_override override;
+    struct owner_unseen unseen;
+    struct owner_lent lent;
+
+    /* What libraries know of the thread. Set and cleared by keys.c. */
+    struct list filed; /* of struct owner_filed */
+    struct owner_answer answer;
+
+    /* The open blocks, innermost last. Set and cleared by nesting.c; two_states.c opens and ends a release block. */
+    struct list blocks; /* of struct block */
+
+    /* Made by an Ensure of this thread and kept alive by us: one of its counts is ours. Set and cleared by keep.c. */
+    PyThreadState *kept;
 
     /* The record itself. Written by owner.c and owner_pool.c. */
     uint32_t visits; /* counts the calls of owner_enter, and the calls that go without it */

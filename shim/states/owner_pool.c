@@ -46,8 +46,10 @@ struct owner *owner_pool_take(void) {
 }
 
 void owner_pool_wipe(struct owner *record) {
-    record->attached = record->override = record->home = record->clearing = record->answered = record->loan = NULL;
-    record->alias = record->unseen = record->lent = record->kept = record->untaken = record->initialized = NULL;
+    record->attached = record->override.state = record->override.home = record->clearing = record->answer.state =
+        record->loan = NULL;
+    record->alias = record->unseen.state = record->lent.state = record->kept = record->untaken = record->initialized =
+        NULL;
     taken_is_over(record);
     record->has_forked = false;
     record->blocks.count = record->filed.count = 0;

@@ -7,8 +7,8 @@
 /* Called when the registry has, or gets, an entry that says `state` is this thread's. */
 static void note_taken(struct owner *me, const PyThreadState *state) {
     owner_fast.is_watched = true;
-    if (me->lent == state) {
-        me->lent = NULL;
+    if (me->lent.state == state) {
+        me->lent.state = NULL;
     }
 }
 
@@ -36,8 +36,8 @@ bool owner_is_guest(struct owner *me, const PyThreadState *state) {
     if (interp_slot_follows && blocks_find(&me->blocks, BLOCK_OVER, state)) {
         return false; /* another state is set aside beneath, and the thread cannot go on with that one instead */
     }
-    if (me->override == state) {
-        return me->override_is_guest;
+    if (me->override.state == state) {
+        return me->override.is_guest;
     }
     return slot_get() != state && registry_find(state, &entry) && is_shared(&entry);
 }
@@ -67,14 +67,14 @@ bool owner_take(struct owner *me, PyThreadState *state) {
 
 void owner_was_filed(struct owner *me, const PyThreadState *state) {
     struct registry_entry entry;
-    if (me->override == state && me->override_is_guest) {
-        me->override_is_guest = registry_find(state, &entry) && is_shared(&entry);
+    if (me->override.state == state && me->override.is_guest) {
+        me->override.is_guest = registry_find(state, &entry) && is_shared(&entry);
     }
 }
 
 void owner_give_up(struct owner *me, const PyThreadState *state) {
     bool is_saved = owner_attached(me) != state && blocks_find(&me->blocks, BLOCK_DETACH, state);
-    if (is_saved && slot_get() != state && me->home != state && registry_give_up(state, me)) {
+    if (is_saved && slot_get() != state && me->override.home != state && registry_give_up(state, me)) {
         owner_tell_others();
     }
 }
@@ -98,11 +98,11 @@ void owner_state_appeared(PyThreadState *state) {
 }
 
 static void forget(struct owner *me, const PyThreadState *state) {
-    if (me->home == state) {
-        me->home = NULL;
+    if (me->override.home == state) {
+        me->override.home = NULL;
     }
-    if (me->lent == state) {
-        me->lent = NULL;
+    if (me->lent.state == state) {
+        me->lent.state = NULL;
     }
     if (me->kept == state) {
         me->kept = NULL;
@@ -131,7 +131,7 @@ void owner_state_ended(struct owner *me, PyThreadState *state) {
         me->attached = NULL;
     }
     forget(me, state);
-    if (me->unseen == state) {
-        me->unseen = NULL;
+    if (me->unseen.state == state) {
+        me->unseen.state = NULL;
     }
 }

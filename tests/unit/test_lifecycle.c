@@ -259,14 +259,14 @@ static void a_state_is_cleared_by_the_rules(void) {
 
 static void a_state_is_deleted(void) {
     plain(state(1), true);
-    owner.unseen = state(1);
+    owner.unseen.state = state(1);
     leftover_count = 1;
     CHECK(lifecycle_delete_current() && were("keys ends leaving delete"));
-    CHECK(is_plain() && !owner_fast.own && !owner.unseen && owner.visits == 8);
+    CHECK(is_plain() && !owner_fast.own && !owner.unseen.state && owner.visits == 8);
     plain_unseen(state(1), true);
-    owner.unseen = state(2);
+    owner.unseen.state = state(2);
     CHECK(lifecycle_delete_current() && were("keys ends delete") && is_plain() && !owner_fast.own);
-    CHECK(owner.unseen == state(2));
+    CHECK(owner.unseen.state == state(2));
     static void (*const changes[])(void) = {a_rule_is_asked, slot_is_taken, returns_elsewhere};
     for (int i = 0; i < 3; i++) {
         plain(state(1), true);

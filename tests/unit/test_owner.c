@@ -216,8 +216,8 @@ static void a_thread_with_two_states_is_not(void) {
 static void moved_slot_body(void) {
     slot = state(1);
     struct owner *me = owner_enter();
-    me->home = state(1);
-    me->override = me->attached = slot = current = state(2);
+    me->override.home = state(1);
+    me->override.state = me->attached = slot = current = state(2);
     begun_as_second = NULL;
     me->clearing = state(3);
     owner_leave(me);
@@ -307,13 +307,13 @@ static void death_body(void) {
     owner_take(me, state(3));
     struct registry_entry entry;
     CHECK(registry_find(state(3), &entry) && entry.owner == me);
-    me->attached = me->home = state(3);
+    me->attached = me->override.home = state(3);
     save(me, state(3));
     blocks_push(&me->blocks, BLOCK_OVER, state(4))->beneath = state(3);
     blocks_push(&me->blocks, BLOCK_OVER, state(3));
     owner_state_ends(me, state(3), false);
     owner_state_ended(me, state(3));
-    CHECK(!me->attached && !me->home && !is_saved(me, state(3)));
+    CHECK(!me->attached && !me->override.home && !is_saved(me, state(3)));
     CHECK(me->blocks.count == 1 && blocks_top(&me->blocks)->state == state(4));
     CHECK(blocks_top(&me->blocks)->is_beneath_lost);
     CHECK(!registry_find(state(3), &entry));
@@ -378,10 +378,10 @@ static void guest_body(void) {
     CHECK(owner_take(me, state(6)) && owner_is_guest(me, state(6)));
     slot = state(6);
     CHECK(!owner_is_guest(me, state(6)));
-    me->override = state(6);
-    me->override_is_guest = true;
+    me->override.state = state(6);
+    me->override.is_guest = true;
     CHECK(owner_is_guest(me, state(6)));
-    me->override = slot = NULL;
+    me->override.state = slot = NULL;
 }
 static void what_others_use_in_turn_is_a_guest(void) {
     owner_state_made(state(4), false); /* by this thread, for the other one */
@@ -394,7 +394,7 @@ static void giver_body(void) {
     pthread_barrier_wait(&turn); /* A has it */
     struct owner *me = owner_enter();
     owner_take(me, state(6));
-    me->override = slot = current = state(6);
+    me->override.state = slot = current = state(6);
     pthread_barrier_wait(&turn);
     pthread_barrier_wait(&turn); /* A has looked */
     owner_give_up(me, state(6)); /* attached */
@@ -403,7 +403,7 @@ static void giver_body(void) {
     save(me, state(6));
     owner_give_up(me, state(6)); /* in the slot */
     CHECK(registry_find(state(6), &entry) && entry.owner == me);
-    me->override = slot = NULL;
+    me->override.state = slot = NULL;
     owner_leave(me);
     pthread_barrier_wait(&turn);
     pthread_barrier_wait(&turn); /* A has not taken what is only saved */
@@ -414,7 +414,7 @@ static void giver_body(void) {
     pthread_barrier_wait(&turn);
     pthread_barrier_wait(&turn); /* A has it again */
     me = owner_enter();
-    CHECK(!is_saved(me, state(6)) && !owner_last_saved(me) && me->lent == state(6));
+    CHECK(!is_saved(me, state(6)) && !owner_last_saved(me) && me->lent.state == state(6));
     owner_leave(me);
 }
 static struct owner *begins_and_lends(void) {
@@ -424,14 +424,14 @@ static struct owner *begins_and_lends(void) {
     pthread_barrier_wait(&turn);
     pthread_barrier_wait(&turn); /* B took it */
     struct owner *me = owner_enter();
-    CHECK(slot == NULL && me->lent == state(6));
+    CHECK(slot == NULL && me->lent.state == state(6));
     pthread_barrier_wait(&turn);
     pthread_barrier_wait(&turn); /* B saved it */
     owner_leave(me);
     CHECK(owner_is_plain());
     owner_unsettle();
     me = owner_enter();
-    CHECK(slot == NULL && me->lent == state(6));
+    CHECK(slot == NULL && me->lent.state == state(6));
     return me;
 }
 static void lender_body(void) {
@@ -441,7 +441,7 @@ static void lender_body(void) {
     pthread_barrier_wait(&turn); /* B gave it up */
     CHECK(!owner_is_plain());
     struct owner *me = owner_enter();
-    CHECK(slot == state(6) && !me->lent);
+    CHECK(slot == state(6) && !me->lent.state);
     CHECK(registry_find(state(6), &entry) && entry.owner == me && !entry.is_given_up);
     owner_leave(me);
     CHECK(owner_is_plain());
@@ -459,7 +459,7 @@ static void busy_lender_body(void) {
     pthread_barrier_wait(&turn);
     pthread_barrier_wait(&turn); /* B gave it up */
     me = owner_enter();
-    CHECK(slot == state(9) && me->lent == state(6));
+    CHECK(slot == state(9) && me->lent.state == state(6));
     owner_leave(me);
     CHECK(!owner_is_plain());
     me = owner_enter();
@@ -467,7 +467,7 @@ static void busy_lender_body(void) {
     slot = NULL;
     owner_state_ended(me, state(9));
     me = owner_enter();
-    CHECK(slot == state(6) && !me->lent);
+    CHECK(slot == state(6) && !me->lent.state);
     owner_leave(me);
     CHECK(owner_is_plain());
     pthread_barrier_wait(&turn);
@@ -494,7 +494,7 @@ static void late_lender_body(void) {
     pthread_barrier_wait(&turn);
     pthread_barrier_wait(&turn); /* B gave it up */
     struct owner *me = owner_enter();
-    CHECK(slot == state(6) && !me->lent);
+    CHECK(slot == state(6) && !me->lent.state);
     CHECK(registry_find(state(6), &entry) && entry.owner == me);
     owner_leave(me);
     pthread_barrier_wait(&turn);
@@ -545,12 +545,12 @@ static void bereaved_body(void) {
     pthread_barrier_wait(&turn);
     pthread_barrier_wait(&turn); /* B took it */
     struct owner *me = owner_enter();
-    CHECK(slot == NULL && me->lent == state(6));
+    CHECK(slot == NULL && me->lent.state == state(6));
     owner_leave(me);
     pthread_barrier_wait(&turn);
     pthread_barrier_wait(&turn); /* another one has been given up */
     me = owner_enter();
-    CHECK(slot == NULL && !me->lent);
+    CHECK(slot == NULL && !me->lent.state);
     owner_leave(me);
     pthread_barrier_wait(&turn);
 }
@@ -571,7 +571,7 @@ static void life_body(void) {
     CHECK(!owner_is_plain() && registry_count() == 0);
     slot = NULL;
     me = owner_enter();
-    CHECK(me->blocks.count == 0 && me->filed.count == 0 && !me->attached && !me->home);
+    CHECK(me->blocks.count == 0 && me->filed.count == 0 && !me->attached && !me->override.home);
     owner_leave(me);
     CHECK(owner_is_plain() && !owner_fast.own);
 }

@@ -64,7 +64,8 @@ static PyThreadState *const volatile nothing;
 /* State 2 is attached, and in the slot in the place of 1; as the rules leave it. */
 static void reset(bool is_old) {
     is_2_7 = is_old;
-    owner = (struct owner){.visits = 7, .override = state(2), .home = state(1), .attached = state(2), .override_as = 3};
+    owner =
+        (struct owner){.visits = 7, .override = {.state = state(2), .home = state(1), .as = 3}, .attached = state(2)};
     owner.blocks.items = blocks;
     owner.blocks.count = 1;
     owner.blocks.capacity = 3;
@@ -112,10 +113,10 @@ static void it_begins_when_nothing_else_is_pending(void) {
         owner.attached = NULL;
         CHECK(!has_begun());
         reset(is_old);
-        owner.lent = state(3);
+        owner.lent.state = state(3);
         CHECK(!has_begun());
         reset(is_old);
-        owner.unseen = state(3);
+        owner.unseen.state = state(3);
         CHECK(!has_begun());
         reset(is_old);
         owner.is_forking = true;
@@ -152,11 +153,11 @@ static void the_state_is_saved_and_restored(void) {
         begin(is_old);
         CHECK(two_states_save(NULL) && owner.visits == 8 && owner.blocks.count == 2);
         CHECK(blocks[1].kind == BLOCK_DETACH && blocks[1].state == state(2));
-        CHECK(!owner.override && !owner.home && !owner.attached);
+        CHECK(!owner.override.state && !owner.override.home && !owner.attached);
         CHECK(slot == (is_old ? state(2) : state(1)) && owner_fast.is_slot_late == is_old);
         current = state(3); /* another thread's */
         CHECK(restore() && owner.visits == 9 && owner.blocks.count == 1);
-        CHECK(owner.override == state(2) && owner.home == state(1) && owner.attached == state(2));
+        CHECK(owner.override.state == state(2) && owner.override.home == state(1) && owner.attached == state(2));
         CHECK(slot == state(2) && !owner_fast.is_slot_late && counted == 1 && counted_as == 3);
         current = state(2);
         CHECK(two_states_save(NULL));
@@ -171,10 +172,10 @@ static void by_acquire_and_release_too(void) {
     is_end_by_release_thread = false;
     CHECK(two_states_save(state(2)));
     current = NULL;
-    owner.answered = state(2);
-    owner.answered_at = owner.visits; /* the library asked just now: its own block begins */
+    owner.answer.state = state(2);
+    owner.answer.at = owner.visits; /* the library asked just now: its own block begins */
     CHECK(!two_states_restore(state(2), true, &slot));
-    owner.answered_at--;
+    owner.answer.at--;
     CHECK(two_states_restore(state(2), true, &slot));
 }
 
@@ -197,7 +198,7 @@ static void it_is_not_saved(void) {
         begin(is_old);
         owner.blocks.count = owner.blocks.capacity;
         CHECK(!two_states_save(NULL));
-        CHECK(owner.override == state(2) && slot == state(2) && owner.visits == 7 && !owner_fast.is_slot_late);
+        CHECK(owner.override.state == state(2) && slot == state(2) && owner.visits == 7 && !owner_fast.is_slot_late);
         save(is_old);
         CHECK(!two_states_save(NULL));
     }
@@ -224,7 +225,7 @@ static void it_is_not_restored(void) {
         save(is_old);
         counts[2]++;
         CHECK(!restore());
-        CHECK(owner.blocks.count == 2 && !owner.override && !counted && owner.visits == 8);
+        CHECK(owner.blocks.count == 2 && !owner.override.state && !counted && owner.visits == 8);
     }
     save(false);
     slot = state(3);
