@@ -83,7 +83,7 @@ static const struct gear gear_recorded = {
     .Py_EndInterpreter = recorded_Py_EndInterpreter,
 };
 
-/* Whether the process's gear is judged. Constant between two bindings (start/start.c). */
+/* Whether the process's gear is judged. Set when a CPython is bound (start/start.c). */
 extern bool gear_is_judged __attribute__((visibility("hidden")));
 
 /* Whether the calling thread is in that gear. Async-signal-safe. */
@@ -96,8 +96,8 @@ static inline bool gear_is_lifecycle(void) {
 }
 
 /* The function to call on a thread for which the wrapper's own few comparisons do not suffice. */
-#define GEAR(name)                                                       \
-    (gear_two_states.name && gear_is_two_states() ? gear_two_states.name \
-     : gear_lifecycle.name && gear_is_lifecycle() ? gear_lifecycle.name  \
-     : LIKELY(gear_is_judged)                     ? judged_##name        \
-                                                  : onward_##name)
+#define GEAR(name)                                                                       \
+    (gear_two_states.name && gear_is_two_states()                 ? gear_two_states.name \
+     : gear_lifecycle.name && gear_is_lifecycle()                 ? gear_lifecycle.name  \
+     : LIKELY(__atomic_load_n(&gear_is_judged, __ATOMIC_RELAXED)) ? judged_##name        \
+                                                                  : onward_##name)

@@ -126,7 +126,8 @@ static bool bind(bool starting) {
     if (real_status.generation != generation) {
         learn();
     }
-    gear_is_judged = real_is_served() && !real_is_ambiguous && options.mode != MODE_OFF && !journal_is_on;
+    bool is_judged = real_is_served() && !real_is_ambiguous && options.mode != MODE_OFF && !journal_is_on;
+    __atomic_store_n(&gear_is_judged, is_judged, __ATOMIC_RELAXED);
     return is_bound;
 }
 
