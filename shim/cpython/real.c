@@ -15,6 +15,7 @@
 struct real real;
 struct real_status real_status;
 bool real_is_ambiguous;
+unsigned real_changes = 1;
 
 const char *const real_api_names[REAL_API_COUNT] = {
 #define API(type, name, parameters, arguments) #name,
@@ -265,6 +266,10 @@ static bool is_served_one(const struct elf_object *object) {
     return !was_redirected || elf_symbol_address(object, symbol) == real_wrappers[REAL_INDEX_PyThreadState_New];
 }
 
+static void change(void) {
+    __atomic_add_fetch(&real_changes, 1, __ATOMIC_SEQ_CST);
+}
+
 static void look(bool starting) {
     struct finding finding = {.count = 0};
     elf_visit(collect_cpython, &finding);
@@ -273,16 +278,19 @@ static void look(bool starting) {
         is_still_open = is_still_open || is_served_one(&finding.objects[i]);
     }
     if (cpython_count && !is_still_open) {
+        change();
         cpython_count = 0;
         real_is_ambiguous = false;
         memset(&real, 0, sizeof real);
         real_status.binding = REAL_UNBOUND;
         real_status.generation++;
+        change();
     }
     for (size_t i = 0; i < finding.count && cpython_count < CPYTHON_MAX; i++) {
         if (is_known(&finding.objects[i])) {
             continue;
         }
+        change();
         struct cpython *cpython = &cpythons[cpython_count];
         cpython->object = finding.objects[i];
         cpython->is_executable = finding.is_executable[i];
@@ -294,6 +302,7 @@ static void look(bool starting) {
         } else {
             real_is_ambiguous = true;
         }
+        change();
     }
 }
 

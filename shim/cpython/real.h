@@ -58,6 +58,9 @@ struct real_status {
 };
 extern struct real_status real_status __attribute__((visibility("hidden")));
 
+/* Moves on before and after what is bound changes: `real`, real_status, real_is_ambiguous. Never 0. */
+extern unsigned real_changes __attribute__((visibility("hidden")));
+
 /* Looks for a CPython and binds to it. `starting` is true in the constructor and false later. If it is false, nothing
  * is done while the set of loaded objects is unchanged since the last look. Takes a lock of its own and the loader's
  * (locks.h). Makes no call into CPython. Returns true if a CPython is bound. */

@@ -3,7 +3,7 @@
 #include "hooks/pass_through.h"
 #include "journal/journal.h"
 
-bool gear_is_judged;
+unsigned gear_judged_for;
 
 /* The gears of the process: passed, recorded, judged. */
 #define RECORDED(name) (gear_recorded.name && journal_is_on)

@@ -9,14 +9,15 @@
  *   judged       the rules (judged.c)
  *
  * The first three are the thread's, the others the process's. A gear treats what its table names; the rest goes to the next one.
- * Which comes when is decided here (GEAR) and in gear.c, and nowhere else. A thread is in a gear of its own by the rules, which are
- * in force then: what such a gear finds that it can't do, it leaves to them (judged_NAME).
+ * Which comes when is decided here (GEAR) and in gear.c, and nowhere else. Only a rule puts a thread into plain, two states or
+ * lifecycle, so these gears may fall back to the rules (judged_NAME) without asking for passed or recorded.
  *
  * Every function has the parameters of the one it stands for, and behind them `caller`, the return address in the module that
  * called. It may do whatever that function may: call into CPython, wait for the GIL, not return. */
 #pragma once
 
 #include "cpython/cpython.h"
+#include "cpython/real.h"
 #include "states/plain.h"
 
 #define GEAR_WORDS(...) __VA_ARGS__
@@ -83,8 +84,14 @@ static const struct gear gear_recorded = {
     .Py_EndInterpreter = recorded_Py_EndInterpreter,
 };
 
-/* Whether the process's gear is judged. Set when a CPython is bound (start/start.c). */
-extern bool gear_is_judged __attribute__((visibility("hidden")));
+/* The value of real_changes for which the process's gear is judged: as soon as something changes it is asked anew (gear.c). Set by
+ * start/start.c. */
+extern unsigned gear_judged_for __attribute__((visibility("hidden")));
+
+/* Returns true if the process's gear is judged. */
+static inline bool gear_is_judged(void) {
+    return __atomic_load_n(&gear_judged_for, __ATOMIC_RELAXED) == __atomic_load_n(&real_changes, __ATOMIC_RELAXED);
+}
 
 /* Whether the calling thread is in that gear. Async-signal-safe. */
 static inline bool gear_is_two_states(void) {
@@ -96,8 +103,8 @@ static inline bool gear_is_lifecycle(void) {
 }
 
 /* The function to call on a thread for which the wrapper's own few comparisons do not suffice. */
-#define GEAR(name)                                                                       \
-    (gear_two_states.name && gear_is_two_states()                 ? gear_two_states.name \
-     : gear_lifecycle.name && gear_is_lifecycle()                 ? gear_lifecycle.name  \
-     : LIKELY(__atomic_load_n(&gear_is_judged, __ATOMIC_RELAXED)) ? judged_##name        \
-                                                                  : onward_##name)
+#define GEAR(name)                                                       \
+    (gear_two_states.name && gear_is_two_states() ? gear_two_states.name \
+     : gear_lifecycle.name && gear_is_lifecycle() ? gear_lifecycle.name  \
+     : LIKELY(gear_is_judged())                   ? judged_##name        \
+                                                  : onward_##name)

@@ -21,10 +21,6 @@ static void move_slot(PyThreadState *state, bool is_home) {
     *(PyThreadState *volatile *)owner_fast.counted = state; /* slot_place is for who only looks */
 }
 
-static bool is_second(void) {
-    return owner_fast.second == __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
-}
-
 /* `counted` names an empty word unless the places of the slot, of the attached state and of the count are known. */
 static bool can_see(const struct owner *me) {
     return stays() ? !interp_is_debug && slot_goes_by_ident() && owner_fast.current && counter_is_known() &&
@@ -45,7 +41,7 @@ void two_states_begin(struct owner *me) {
 }
 
 static inline PyThreadState *attached(const struct owner *me) {
-    PyThreadState *state = is_second() ? me->override.state : NULL;
+    PyThreadState *state = gear_is_two_states() ? me->override.state : NULL;
     bool is_there = state && *owner_fast.current == state && me->attached == state;
     return is_there && *owner_fast.counted == state ? state : NULL;
 }
@@ -76,7 +72,7 @@ static bool was_just_told(const struct owner *me, const PyThreadState *state) {
 }
 
 bool two_states_restore(PyThreadState *state, bool is_acquire, const void *caller) {
-    if (!is_second() || !state || owner_fast.saved != state || interp_is_finalizing() ||
+    if (!gear_is_two_states() || !state || owner_fast.saved != state || interp_is_finalizing() ||
         !(stays() ? owner_fast.is_slot_late : *owner_fast.counted == owner_fast.home)) {
         return false;
     }

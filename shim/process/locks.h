@@ -8,7 +8,8 @@
  *                                    it while its dlopen runs constructors, and these may wait for the GIL. So it is
  *                                    never asked for with the GIL held, on the way into a rule or a report, or at the
  *                                    process's end. glibc resets it in a fork child.
- *   binding_lock (real.c)            while the shim looks for a CPython and binds to it
+ *   binding_lock (real.c)            while the shim looks for a CPython and binds to it; in the constructor dlsym is called
+ *                                    under it (chain_other_preloads), where there is one thread
  *   the locks of owner_pool.c, registry.c and dead_states.c
  *                                    leaves, held for a few instructions; owner_pool_put_others takes the registry's
  *                                    with none held
@@ -27,8 +28,12 @@
  *   libgcc's list of frames          by its unwinder, before glibc 2.35 together with the write lock: for reports; not
  *                                    in a fork child (frames.c)
  *
- * In these places no lock at all is taken, so that no thread waits for one that is not there, or for itself:
- *   - the handlers of fork in the child, and whatever a fork child calls later that would take no lock without the shim
+ * In these places no lock is taken that another thread may have held, so that no thread waits for one that is not there, or for
+ * itself:
+ *   - the handlers of fork in the child (our own locks are given back by the first of them, fork.c), and whatever a fork child
+ *     calls later that would take no lock without the shim. Of CPython's: 2.7's keymutex is under every look at the slot or a key
+ *     (slot.h) and usable only after PyOS_AfterFork; from 3.7 on the lock on its list of states is held from PyOS_BeforeFork to
+ *     PyOS_AfterFork_*, so that no state may be made there (owner.h, is_forking).
  *   - signal handlers: what they may call of CPython takes no lock (PyGILState_Check and the like, from the first
  *     binding on), and neither does _exit's summary
  *   - where a name is looked up in memory that may go away (symbol.c): loader_locate finds it, and the kernel reads it

@@ -105,6 +105,7 @@ static void tell_of_binding(void *unused) {
 /* Called when a look has found another CPython, or none any more. */
 static void learn(void) {
     if (!real_is_bound()) {
+        interp_next_epoch(); /* no thread may stay in a gear of its own */
         return;
     }
     interp_learn();
@@ -123,11 +124,13 @@ static void learn(void) {
 static bool bind(bool starting) {
     unsigned generation = real_status.generation;
     bool is_bound = real_bind(starting);
+    unsigned changes = __atomic_load_n(&real_changes, __ATOMIC_SEQ_CST); /* others may find more meanwhile */
     if (real_status.generation != generation) {
         learn();
     }
-    bool is_judged = real_is_served() && !real_is_ambiguous && options.mode != MODE_OFF && !journal_is_on;
-    __atomic_store_n(&gear_is_judged, is_judged, __ATOMIC_RELAXED);
+    if (real_is_served() && !real_is_ambiguous && options.mode != MODE_OFF && !journal_is_on) {
+        __atomic_store_n(&gear_judged_for, changes, __ATOMIC_RELAXED);
+    }
     return is_bound;
 }
 
@@ -218,6 +221,10 @@ __attribute__((constructor)) static void start(void) {
                                                     options.stall_ns || options.timeline[0]);
     journal_start((unsigned)history, is_recorded, is_recorded || options.verbosity);
     owner_is_recorded = journal_is_on;
+    if (options_look_on() && !journal_is_on) {
+        options.mode = MODE_OFF;
+        report_line("warning: no thread-specific key left: nothing is reported");
+    }
     background_prepare();
     leftover_prepare();
     fatal_start();

@@ -40,7 +40,7 @@ struct owner_override {
     PyThreadState *state; /* what we wrote into the slot, while the slot holds it; NULL: nothing */
     PyThreadState *home;  /* what the slot held before, and holds again after the detach */
     uint8_t as;           /* enum repair: the repair that wrote it */
-    bool is_guest;        /* whether `state` is a guest: see owner_is_guest */
+    bool is_guest;        /* whether `state` is a guest: see owner_is_guest. Also set by owner_states.c */
 };
 
 /* A state that we put into the slot, that CPython itself detached, and that an Ensure then attached. Set by gilstate.c; cleared
@@ -50,8 +50,9 @@ struct owner_unseen {
     int count; /* of gilstate_counter: the Release that returns to it does not touch the slot */
 };
 
-/* A state of this thread that moved to another one, and comes back if that thread gives it up and it is still the same. Set and
- * cleared by owner.c; cleared, too, when it dies. */
+/* A state of this thread that moved to another one. Set by `lend` (owner.c). It comes back in `take_back` (owner.c) once a library has
+ * emptied its key on the other thread (owner_give_up) and it is still the same state. Cleared then, when this thread takes it itself,
+ * at a fork, and when it dies. */
 struct owner_lent {
     PyThreadState *state;
     uint32_t birth; /* its birth number in the registry ... */
@@ -73,8 +74,8 @@ struct owner {
      * or detaches. */
     PyThreadState *attached;
 
-    /* The thread's state, attached under a GIL that the thread did not take (taken.h). Set by attach.c, life.c, oldlock.c and
-     * settle.c; cleared by its detach. */
+    /* The thread's state, attached under a GIL that the thread did not take (taken.h). Set by attach.c and life.c;
+     * cleared by its detach, also in oldlock.c and settle.c. */
     PyThreadState *untaken;
 
     /* Attached by Py_Initialize, which leaves the GIL with the host, not with the thread. Set by life.c. */
@@ -86,7 +87,8 @@ struct owner {
     /* Freed by finalization; the finalizing state stands for it. Set by final_state.c; cleared when it is deleted (life.c). */
     PyThreadState *alias;
 
-    /* While PyThreadState_Clear of it, or what frees it, runs: its counter may be 0. Set and cleared by life.c, lifecycle.c, keep.c. */
+    /* While PyThreadState_Clear of it, or what frees it, runs: its counter may be 0. Set and cleared by life.c,
+     * lifecycle.c, keep.c and owner_states.c. */
     PyThreadState *clearing;
 
     struct owner_override override;
@@ -97,7 +99,7 @@ struct owner {
     struct list filed; /* of struct owner_filed */
     struct owner_answer answer;
 
-    /* The open blocks, innermost last. Set and cleared by nesting.c; two_states.c opens and ends a release block. */
+    /* The open blocks, innermost last. nesting.c decides which; the rules for attach and detach open and end them. */
     struct list blocks; /* of struct block */
 
     /* Made by an Ensure of this thread and kept alive by us: one of its counts is ours. Set and cleared by keep.c. */
