@@ -115,7 +115,7 @@ recorded_lives() {
     has_line '==*== gilshim:   interpreter  CPython *'
     has_line '==*== gilshim:   repaired     held: *'
     has_line '==*== gilshim:   misuse.so *'
-    has_line '==*== gilshim:   threads      100[01] seen, 1 still alive*'
+    has_line '==*== gilshim:   threads      100[01] seen, 1 alive*'
     has_line '==*== gilshim:   states       1000 made by PyThreadState_New, 1000 deleted'
     local line
     for line in "${lines[@]}"; do [ "${#line}" -le 80 ] || told "too long: $line"; done

@@ -290,11 +290,11 @@ static void put_left(void) {
     text_add_decimal(&line.text, left.seen);
     text_add(&line.text, " seen, ");
     text_add_decimal(&line.text, left.alive);
-    text_add(&line.text, " still alive");
+    text_add(&line.text, " alive");
     if (left.holding || left.waiting) {
         text_add(&line.text, " (");
         text_add_decimal(&line.text, left.holding);
-        text_add(&line.text, " holding the GIL, ");
+        text_add(&line.text, " with the GIL, ");
         text_add_decimal(&line.text, left.waiting);
         text_add(&line.text, " waiting)");
     }
