@@ -274,16 +274,55 @@ static pid_t mutex_owner(const struct thread_look *look) {
     return is_normal || is_robust ? mutex.owner : 0;
 }
 
-/* Returns the thread that this one joins, or 0. pthread_join sleeps until the kernel clears the thread's tid. It waits
- * on a futex that is shared with the kernel, so without the private flag, and whose expected value is a thread. */
+/* glibc's descriptor of a thread, what pthread_self() points to: its size at most, and what it is aligned to at least. */
+enum { DESCRIPTOR_BYTES = 4096, DESCRIPTOR_ALIGNMENT = 64 };
+
+/* Where the descriptor has the thread's tid: found in the calling thread's own. 0: not found. */
+static size_t place_of_tid(void) {
+    pid_t own = (pid_t)syscall(SYS_gettid), found;
+    for (size_t at = 0; at < DESCRIPTOR_BYTES / 4; at += sizeof found) {
+        if (thread_read_memory((const char *)pthread_self() + at, &found, sizeof found) && found == own) {
+            return at;
+        }
+    }
+    return 0;
+}
+
+/* Returns the thread whose descriptor the word lies in, or 0. On x86-64 the descriptor begins with its own address, which is also
+ * its third word (tcbhead_t). */
+static pid_t thread_around(uintptr_t word) {
+    size_t place = place_of_tid();
+    uintptr_t at = word & ~(uintptr_t)(DESCRIPTOR_ALIGNMENT - 1);
+    for (uintptr_t end = at - DESCRIPTOR_BYTES; place && at != end; at -= DESCRIPTOR_ALIGNMENT) {
+        pid_t tid;
+#ifdef __x86_64__
+        uintptr_t head[3];
+        if (!thread_read_memory((const void *)at, head, sizeof head) || head[0] != at || head[2] != at) {
+            continue;
+        }
+#endif
+        if (thread_read_memory((const char *)at + place, &tid, sizeof tid) && thread_exists(tid)) {
+            return tid;
+        }
+    }
+    return 0;
+}
+
+/* Returns the thread that this one joins, or 0. pthread_join waits on a futex that is shared with the kernel, so without the
+ * private flag, and that lies in the descriptor of the thread it joins: its tid, which the kernel clears, up to glibc 2.41;
+ * in 2.43 a word of another meaning. */
 static pid_t joined_thread(const struct thread_look *look) {
     int32_t word;
     pid_t expected = (pid_t)look->arguments[2];
-    if ((look->arguments[1] & FUTEX_PRIVATE_FLAG) || expected == look->tid || !thread_exists(expected) ||
+    if ((look->arguments[1] & FUTEX_PRIVATE_FLAG) ||
         !thread_read_memory((const void *)look->arguments[0], &word, sizeof word)) {
         return 0;
     }
-    return word == expected ? expected : 0;
+    if (word == expected && expected != look->tid && thread_exists(expected)) {
+        return expected;
+    }
+    pid_t tid = thread_around(look->arguments[0]);
+    return tid != look->tid ? tid : 0;
 }
 
 enum thread_wait thread_waits_for(const struct thread_look *look, pid_t *owner) {
@@ -295,13 +334,13 @@ enum thread_wait thread_waits_for(const struct thread_look *look, pid_t *owner) 
         return THREAD_RUNS;
     }
     if (thread_is_in_futex(look)) {
-        *owner = mutex_owner(look);
-        if (*owner) {
-            return THREAD_WAITS_MUTEX;
-        }
         *owner = joined_thread(look);
         if (*owner) {
             return THREAD_WAITS_THREAD;
+        }
+        *owner = mutex_owner(look);
+        if (*owner) {
+            return THREAD_WAITS_MUTEX;
         }
     }
     return THREAD_IN_CALL;
