@@ -54,22 +54,22 @@ init-on-another-thread      hangs 3.9-3.12 release
 init-on-another-thread      dies  3.9-3.12 debug
 init-elsewhere              dies  -3.11 debug
 prefork-child-hook          dies  3.13-
-pyo                         dies  3.13-3.13 debug
-one-state                   dies  3.13-3.13 debug
-one-state-in-turn           dies  3.13-3.13 debug
-checked-out                 dies  3.13-3.13 debug
-checked-out-and-ensure      dies  3.13-3.13 debug
-ping-pong                   dies  3.13-3.13 debug
-omniorb                     dies  3.13-3.13 debug
-tls-destructor              dies  3.13-3.13 debug
-marshalled                  dies  3.13-3.13 debug
-jep-two                     dies  3.13-3.13 debug
-numpy-in-jep                dies  3.13-3.13 debug
-ceph-mgr                    dies  3.13-3.13 debug
-taken-up                    dies  3.13-3.13 debug
-init-elsewhere              dies  3.13-3.13 debug
+pyo                         dies  3.13-3.14 debug
+one-state                   dies  3.13-3.14 debug
+one-state-in-turn           dies  3.13-3.14 debug
+checked-out                 dies  3.13-3.14 debug
+checked-out-and-ensure      dies  3.13-3.14 debug
+ping-pong                   dies  3.13-3.14 debug
+omniorb                     dies  3.13-3.14 debug
+tls-destructor              dies  3.13-3.14 debug
+marshalled                  dies  3.13-3.14 debug
+jep-two                     dies  3.13-3.14 debug
+numpy-in-jep                dies  3.13-3.14 debug
+ceph-mgr                    dies  3.13-3.14 debug
+taken-up                    dies  3.13-3.14 debug
+init-elsewhere              dies  3.13-3.14 debug
 new-interpreter-without-gil hangs 3.13-3.13 debug
-init-on-another-thread      dies  3.13-3.13 debug
+init-on-another-thread      dies  3.13-3.14 debug
 '
 
 # Not with keep=1 (README, Limits): Py_Finalize, on the main thread, goes back to the memory of the state that Py_Initialize made.
