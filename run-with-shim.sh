@@ -22,6 +22,8 @@ The exit status is COMMAND's.
   -j          messages as JSON, one object a line
   -t FILE     write a timeline of who holds the GIL and who waits, for ui.perfetto.dev
   -s SECONDS  report who holds the GIL when a thread has waited for it this long
+  -c WHAT     check for GIL errors before they do damage: calls (Python's API called
+              without the GIL), locks (locks that can deadlock with the GIL), or all
   -S FILE     leave out the messages that match a suppression in FILE
   -d          run COMMAND under gdb, and stop at the first message
   --check     don't run COMMAND, but say whether the shim can serve it, how, and with
@@ -543,27 +545,35 @@ while [ $# -gt 0 ]; do
         shift
         set -- "$letter" "$cluster" "$@"
         ;;
-    -[mostS]?*)
+    -[cmostS]?*)
         letter=${1%"${1#-?}"}
         value=${1#-?}
         shift
         set -- "$letter" "$value" "$@"
         ;;
     esac
-    case $1 in -[mostS])
+    case $1 in -[cmostS])
         [ $# -ge 2 ] || case $1 in
+        -c) wrong_usage '-c needs one of calls, locks and all' ;;
         -m) wrong_usage '-m needs a mode' ;;
         -s) wrong_usage '-s needs a number of seconds, e.g. 5 or 0.5' ;;
         *) wrong_usage "$1 needs the name of a file" ;;
         esac
         ;;
     esac
-    case $1 in -[djmoqstSv]) given="$given $1" ;; esac
+    case $1 in -[cdjmoqstSv]) given="$given $1" ;; esac
     case $1 in
     -h | --help) usage && exit 0 ;;
     --version) printf 'run-with-shim.sh (gilshim) %s\n' "${version:-unknown}" && exit 0 ;;
     --check) checking=1 ;;
     --options) listing=1 ;;
+    -c)
+        case $2 in
+        calls | locks | all) add_option "check=$2" ;;
+        *) wrong_usage "-c $2: what can be checked is calls, locks and all" ;;
+        esac
+        shift
+        ;;
     -d) debugging=1 ;;
     -j) add_option log_format=json ;;
     -m)

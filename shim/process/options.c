@@ -98,8 +98,27 @@ static bool parse_help(struct options *result, struct span value) {
     return parse_flag(&result->help, value);
 }
 
+/* 0 and 1 are about the shim itself (check.c). The words switch the GIL sanitizer on. */
 static bool parse_check(struct options *result, struct span value) {
-    return parse_flag(&result->check, value);
+    bool is_all = span_is(value, "all"), is_calls = is_all || span_is(value, "calls"),
+         is_locks = is_all || span_is(value, "locks");
+    if (!is_calls && !is_locks && !parse_flag(&result->check, value)) {
+        return false;
+    }
+    result->check = result->check && !is_calls && !is_locks;
+    result->check_calls = is_calls;
+    result->check_locks = is_locks;
+    return true;
+}
+
+static bool parse_check_action(struct options *result, struct span value) {
+    static const char *const words[] = {"report", "abort"};
+    int action;
+    if (!parse_word(value, words, sizeof words / sizeof words[0], &action)) {
+        return false;
+    }
+    result->check_aborts = action;
+    return true;
 }
 
 static bool parse_keep(struct options *result, struct span value) {
@@ -284,7 +303,11 @@ static const struct option {
     {"stall", parse_stall, "SECONDS", "0", "tell who holds the GIL when a thread has waited longer; 0: never"},
     {"suppressions", parse_suppressions, "FILE", "none", "reports to leave out: lines of type:pattern"},
     {"exitcode", parse_exitcode, "N", "none (strict: 66)", "the exit status if anything was reported"},
-    {"check", parse_check, "0|1", "0", "say what can be served here instead of running the program"},
+    {"check", parse_check, "0|1|calls|locks|all", "0",
+     "1: say what can be served here instead of running the program; calls: report calls of Python's API without the "
+     "GIL; locks: report orders of locks in which the GIL can deadlock; all: both"},
+    {"check_action", parse_check_action, "report|abort", "report",
+     "abort: end with a core dump at the first finding of check=calls or locks"},
 };
 enum { TABLE_SIZE = sizeof table / sizeof table[0] };
 

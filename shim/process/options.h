@@ -28,11 +28,14 @@ struct options {
     enum mode mode;
     uint32_t repairs; /* bit 1 << enum repair */
     int verbosity;    /* 0: only when dying; 1: each kind of repair once per calling site; 2: also binding and probes */
-    bool quiet;   /* verbosity=0 was asked for and is not just the default: nothing is told but what ends the process */
-    bool help;    /* print the options and go on */
-    bool check;   /* say what can be served, instead of running the program */
-    bool keep;    /* keep the state that Ensure made for a foreign thread until the thread ends */
-    bool summary; /* a summary when the process ends */
+    bool quiet; /* verbosity=0 was asked for and is not just the default: nothing is told but what ends the process */
+    bool help;  /* print the options and go on */
+    bool check; /* say what can be served, instead of running the program */
+    bool check_calls;        /* report calls of Python's API by threads that have no state attached */
+    bool check_locks;        /* report orders of locks that can deadlock with the GIL */
+    bool check_aborts;       /* abort at the first finding of these two */
+    bool keep;               /* keep the state that Ensure made for a foreign thread until the thread ends */
+    bool summary;            /* a summary when the process ends */
     uint64_t summary_stderr; /* if it goes to stderr, only if that had this inode at start; 0: always */
     enum log_format log_format;
     enum color color;
@@ -76,6 +79,11 @@ void options_help(options_complaint *print);
 /* Returns true if nothing is changed and everything is reported: observe and strict. */
 static inline bool options_look_on(void) {
     return options.mode == MODE_OBSERVE || options.mode == MODE_STRICT;
+}
+
+/* Returns true if the GIL sanitizer is wanted, by either of its checks. */
+static inline bool options_sanitize(void) {
+    return options.mode != MODE_OFF && (options.check_calls || options.check_locks);
 }
 
 /* Return the repair's name, and whether the repair is switched on. */

@@ -218,7 +218,7 @@ __attribute__((constructor)) static void start(void) {
     journal_before_end = options.mode == MODE_REPAIR ? NULL : leftover_thread_ends_observed;
     int history = options.timeline[0] && options.history < TIMELINE_EVENTS ? TIMELINE_EVENTS : options.history;
     bool is_recorded = options.mode != MODE_OFF && (options_look_on() || options.history || options.summary ||
-                                                    options.stall_ns || options.timeline[0]);
+                                                    options.stall_ns || options.timeline[0] || options_sanitize());
     journal_start((unsigned)history, is_recorded, is_recorded || options.verbosity);
     owner_is_recorded = journal_is_on;
     if (options_look_on() && !journal_is_on) {
