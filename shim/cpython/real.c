@@ -216,6 +216,10 @@ const char *real_path(size_t number) {
     return number < cpython_count ? cpythons[number].path : NULL;
 }
 
+const struct elf_object *real_object(void) {
+    return cpython_count ? &cpythons[0].object : NULL;
+}
+
 static void bind_first(bool starting) {
     struct cpython *cpython = &cpythons[0];
     real_status = (struct real_status){.generation = real_status.generation};

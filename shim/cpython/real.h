@@ -88,6 +88,10 @@ const struct real *real_of_caller(const void *caller);
  * that a call goes where it would go without us. Takes the loader's lock. */
 const struct real *real_behind(void);
 
+/* Returns the object that is the CPython which is bound, or NULL if none is. It is owned by real.c, and constant until
+ * the next binding. */
+const struct elf_object *real_object(void);
+
 /* Returns the file of the CPython with that number, from 0 in load order, or NULL if there are not as many.
  * Async-signal-safe. */
 const char *real_path(size_t number);

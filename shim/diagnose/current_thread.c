@@ -8,7 +8,7 @@
 
 PyThreadState *current_thread_attached(void) {
     PyThreadState *current = interp_current();
-    if (!current || interp_slot_follows || current == slot_get()) {
+    if (!current || interp_slot_follows) {
         return current;
     }
     const struct owner *me = owner_self();
@@ -16,7 +16,8 @@ PyThreadState *current_thread_attached(void) {
         return current;
     }
     struct journal_now now = journal_now();
-    return now.phase == JOURNAL_HOLDS && now.state == current ? current : NULL;
+    /* The slot comes last: 2.7 has it behind a lock, which a signal handler may find taken by the thread itself. */
+    return (now.phase == JOURNAL_HOLDS && now.state == current) || current == slot_get() ? current : NULL;
 }
 
 bool current_thread_is_detached(void) {

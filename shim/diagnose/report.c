@@ -1,6 +1,7 @@
 #include "diagnose/report.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -71,7 +72,9 @@ static __thread bool is_reporting __attribute__((tls_model("initial-exec")));
 struct subject {
     pid_t tid; /* 0: the calling thread */
     const char *name;
-    const char *said; /* CPython's words in its fatal error; NULL: none */
+    const char *function; /* the function that was called, if it is not a wrapped one; NULL: report_call has it */
+    const char *said;     /* CPython's words in its fatal error; NULL: none */
+    void (*add_reason)(struct text *text, uint64_t now);
 };
 
 static void name_thread(struct report *report) {
@@ -149,8 +152,13 @@ static void write_report(const struct news *news) {
     enum report_grade grade = news->grade;
     const struct subject *subject = &news->subject;
     report.said = subject->said ? subject->said : "";
+    struct text reason = text_start(report.reason, sizeof report.reason);
     report.tid = subject->tid ? subject->tid : (pid_t)syscall(SYS_gettid);
     report.now = ticks_now();
+    if (subject->add_reason) {
+        subject->add_reason(&reason, report.now);
+    }
+    text_end(&reason);
     report.is_whole =
         options.verbosity >= 2 || (grade != REPORT_REPAIRED && grade != REPORT_WARNING && grade != REPORT_WOULD_REPAIR);
     if (grade == REPORT_FATAL && news->caller && foretold == news->caller) {
@@ -247,10 +255,18 @@ static void tell(enum report_grade grade, enum report_kind kind, const struct re
     if (!is_first || !is_wanted || is_reporting) {
         return;
     }
-    const char *name = call->call < REAL_API_COUNT ? real_api_names[call->call] : NULL;
+    const char *name = subject.function              ? subject.function
+                       : call->call < REAL_API_COUNT ? real_api_names[call->call]
+                                                     : NULL;
+    if (grade == REPORT_GIL_ERROR) { /* only the first at its site: a loop would fill the ring */
+        journal_note(JOURNAL_MISUSE, call->call, (uint8_t)kind, state, call->caller);
+    }
     write_news(&(struct news){grade, kind, call->caller, name, state, other, subject});
     if (ends_process(grade)) {
         _exit(status_of_end());
+    }
+    if (grade == REPORT_GIL_ERROR && options.check_aborts) {
+        abort();
     }
 }
 
@@ -298,6 +314,15 @@ void report_tell(enum report_grade grade, enum report_kind kind, const void *cal
     bool is_kept_back = grade == REPORT_WOULD_REPAIR && options.mode == MODE_OBSERVE && options.quiet;
     tell(grade, kind, &call, state, other, (struct subject){0},
          !is_kept_back && (grade != REPORT_WARNING || tells_warnings()));
+}
+
+void report_gil_error(enum report_kind kind, const char *function, const void *caller, const void *frame,
+                      const PyThreadState *state, void (*add_reason)(struct text *text, uint64_t now)) {
+    struct report_call before = report_call, call = {caller, JOURNAL_NO_CALL, frame};
+    report_call = call; /* where frames_here begins to search */
+    tell(REPORT_GIL_ERROR, kind, &call, state, NULL, (struct subject){.function = function, .add_reason = add_reason},
+         true);
+    report_call = before;
 }
 
 void report_tell_of(enum report_kind kind, const struct report_call *call, const PyThreadState *state, pid_t tid,

@@ -37,6 +37,7 @@ enum report_grade {
     REPORT_FATAL_FOLLOWS,    /* this call ends the process */
     REPORT_FATAL,            /* the process is being ended */
     REPORT_WARNING,
+    REPORT_GIL_ERROR, /* a finding of the GIL sanitizer: damage may have been done, or may follow */
 };
 
 /* Notes a repair. It is always counted, and is told once per repair and calling site with verbosity 1 and up. `caller`:
@@ -59,6 +60,12 @@ void report_tell(enum report_grade grade, enum report_kind kind, const void *cal
  * name. */
 void report_tell_of(enum report_kind kind, const struct report_call *call, const PyThreadState *state, pid_t tid,
                     const char *thread);
+
+/* Reports a finding of the GIL sanitizer, once per kind and calling site, in any case. `function`: the function that was
+ * called. `add_reason`: adds what is said at the end of the first line; NULL: nothing. It is called on the stack for
+ * reports. Ends the process in mode=strict, and with check_action=abort, which leaves a core dump. */
+void report_gil_error(enum report_kind kind, const char *function, const void *caller, const void *frame,
+                      const PyThreadState *state, void (*add_reason)(struct text *text, uint64_t now));
 
 /* Reports that the process is being ended (abort). `caller`: led to it (NULL: not known). `entry`: the function of
  * CPython that it called (NULL: not known). `said`: CPython's own words ("": not known). Short if the same was foretold

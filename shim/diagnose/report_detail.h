@@ -19,6 +19,7 @@ struct report {
     const void *culprit;   /* place in the library that caused it: the caller, or who attached `state` before */
     uint16_t culprit_call; /* the call made there, if it is not the caller */
     uint64_t culprit_time; /* ... and when, in ticks */
+    char reason[1200];     /* what the finder of a GIL error adds, or "" */
     const char *said;      /* CPython's words in its fatal error, or "" */
     pid_t tid;
     char thread_name[32];        /* the thread's Python name, else the OS's, else "" */

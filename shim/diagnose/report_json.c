@@ -132,11 +132,15 @@ void report_write_json(const struct report *report) {
         [REPORT_FATAL_FOLLOWS] = "misuse",
         [REPORT_FATAL] = "fatal",
         [REPORT_WARNING] = "warning",
+        [REPORT_GIL_ERROR] = "gil_error",
     };
     char buffer[32768];
     struct json json = log_json(buffer, sizeof buffer, grades[report->grade]);
     json_string(&json, "name", report_name(report->kind));
     json_string(&json, "what", report_what(report->kind));
+    if (report->reason[0]) {
+        json_string(&json, "reason", report->reason);
+    }
     if (report->said[0]) {
         json_string(&json, "said", report->said);
     }

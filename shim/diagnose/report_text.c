@@ -44,6 +44,7 @@ void report_add_heading(struct text *text, const struct report *report) {
     case REPORT_FATAL_FOLLOWS: text_add(text, "FATAL would follow: "); break;
     case REPORT_FATAL: text_add(text, "FATAL: "); break;
     case REPORT_WARNING: text_add(text, "warning: "); break;
+    case REPORT_GIL_ERROR: text_add(text, "GIL error: "); break;
     }
 }
 
@@ -140,13 +141,15 @@ static void put_first(const struct report *report) {
     }
     report_add_heading(&text, report);
     bool names_repair = report->grade == REPORT_REPAIRED || report->grade == REPORT_WOULD_REPAIR;
-    if (names_repair) {
+    if (names_repair || report->grade == REPORT_GIL_ERROR) {
         text_add(&text, report_name(report->kind));
         text_add(&text, ": ");
         if (report->culprit) {
             symbol_add_library(&text, report->culprit);
             text_add(&text, ": ");
         }
+    }
+    if (names_repair) {
         text_add(&text, report_what(report->kind));
         text_add(&text, "; ");
     }
@@ -156,6 +159,10 @@ static void put_first(const struct report *report) {
     if (!names_repair) {
         text_add(&text, ": ");
         text_add(&text, report_what(report->kind));
+    }
+    if (report->reason[0]) {
+        text_add(&text, ": ");
+        text_add(&text, report->reason);
     }
     if (report->said[0]) {
         text_add(&text, ": \"");

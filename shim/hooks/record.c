@@ -3,6 +3,7 @@
 #include "cpython/interp.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
+#include "diagnose/check_calls.h"
 #include "diagnose/leftover_states.h"
 #include "diagnose/observe.h"
 #include "diagnose/stall.h"
@@ -80,6 +81,7 @@ int recorded_PyGILState_Ensure(const void *caller) {
         observe_made(state);
         journal_attached(JOURNAL_ENSURE, CALL(PyGILState_Ensure), GILSTATE_UNLOCKED, state, interp_of_attached(state),
                          caller, begun);
+        check_calls_attached();
     } else {
         journal_found(JOURNAL_ENSURE, CALL(PyGILState_Ensure), GILSTATE_LOCKED, state, caller, &now);
     }
@@ -132,6 +134,7 @@ static void attach(PyThreadState *state, enum block_by by, const void *caller) {
     }
     observe_attached(state, caller);
     journal_attached(JOURNAL_ATTACH, call, 0, state, interp_of_attached(state), caller, begun);
+    check_calls_attached();
 }
 
 /* A settled thread takes back what it has saved away: nothing can be about to go wrong. */
@@ -191,6 +194,7 @@ PyThreadState *recorded_PyThreadState_Swap(PyThreadState *state, const void *cal
     }
     bool is_straight = options.mode != MODE_REPAIR || lifecycle_swap(state);
     PyThreadState *previous = is_straight ? real.PyThreadState_Swap(state) : reconcile_swap(state, caller);
+    check_calls_attached();
     if (state || !interp_slot_follows) {
         journal_attached(JOURNAL_SWAP, CALL(PyThreadState_Swap), 0, state, interp_of_attached(state), caller, begun);
     }

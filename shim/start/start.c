@@ -9,6 +9,7 @@
 #include "cpython/current.h"
 #include "cpython/interp.h"
 #include "cpython/slot.h"
+#include "diagnose/check_calls.h"
 #include "diagnose/fatal.h"
 #include "diagnose/leftover_states.h"
 #include "diagnose/report.h"
@@ -117,6 +118,9 @@ static void learn(void) {
     }
     if (journal_is_on || options.verbosity >= 1) {
         stacks_prepare(); /* so that nothing need be loaded when the process is dying */
+    }
+    if (options.check_calls && options.mode != MODE_OFF && real_is_served() && !real_is_ambiguous) {
+        check_calls_start();
     }
     aside_run(tell_of_binding, NULL); /* the host may be opening its libpython on a thread with a small stack */
 }

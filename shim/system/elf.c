@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "system/loader.h"
+#include "system/thunks.h"
 
 /* ---- segments --------------------------------------------------------------------------------------------------- */
 
@@ -291,7 +292,7 @@ const ElfW(Sym) *elf_find_export(const struct elf_object *object, const char *na
 
 /* Returns how many symbols the dynamic symbol table has. With DT_GNU_HASH no entry gives the number, but the chain that
  * begins last ends with the last symbol. */
-static size_t symbol_count(const struct elf_object *object) {
+size_t elf_symbol_count(const struct elf_object *object) {
     size_t count = 0;
     if (object->sysv_hash) {
         count = object->sysv_hash_words > 1 ? object->sysv_hash[1] : 0;
@@ -311,7 +312,7 @@ static size_t symbol_count(const struct elf_object *object) {
 }
 
 bool elf_imports(const struct elf_object *object, const char *name) {
-    size_t count = symbol_count(object);
+    size_t count = elf_symbol_count(object);
     for (size_t i = 1; i < count; i++) {
         const ElfW(Sym) *symbol = &object->symbols[i];
         const char *imported = symbol->st_shndx == SHN_UNDEF ? elf_string(object, symbol->st_name) : NULL;
@@ -324,18 +325,18 @@ bool elf_imports(const struct elf_object *object, const char *name) {
 
 const char *elf_function_at(const struct elf_object *object, const void *address, size_t *offset) {
     uintptr_t wanted = (uintptr_t)address - object->bias;
-    size_t count = symbol_count(object);
+    size_t count = elf_symbol_count(object);
     const char *best = NULL;
     for (size_t i = 1; i < count; i++) {
         const ElfW(Sym) *symbol = &object->symbols[i];
-        if (symbol->st_shndx == SHN_UNDEF || (symbol->st_info & 0xf) != STT_FUNC ||
-            wanted - symbol->st_value >= symbol->st_size) {
+        uintptr_t value = thunk_behind(object->bias + symbol->st_value) - object->bias;
+        if (symbol->st_shndx == SHN_UNDEF || (symbol->st_info & 0xf) != STT_FUNC || wanted - value >= symbol->st_size) {
             continue;
         }
         const char *name = elf_string(object, symbol->st_name);
         if (name) {
             best = name;
-            *offset = wanted - symbol->st_value;
+            *offset = wanted - value;
         }
     }
     return best;

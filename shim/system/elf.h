@@ -69,6 +69,10 @@ const char *elf_string(const struct elf_object *object, size_t offset);
  * Async-signal-safe. */
 const ElfW(Sym) *elf_find_export(const struct elf_object *object, const char *name);
 
+/* Returns the number of symbols that the object's hash table knows, the undefined ones included (with DT_HASH), or left
+ * out (with DT_GNU_HASH, where they come first). Never more than symbol_limit. Async-signal-safe. */
+size_t elf_symbol_count(const struct elf_object *object);
+
 /* Returns the object's DT_SONAME, or NULL. Async-signal-safe. */
 const char *elf_soname(const struct elf_object *object);
 

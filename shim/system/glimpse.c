@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "system/thread.h"
+#include "system/thunks.h"
 
 enum { CHUNK = 512 };
 
@@ -111,9 +112,10 @@ bool glimpse_function_at(const struct glimpse *glimpse, const void *address, cha
         }
         for (uint32_t i = 0; i < count; i++) {
             bool is_function = piece[i].st_shndx != SHN_UNDEF && (piece[i].st_info & 0xf) == STT_FUNC;
-            if (is_function && wanted - piece[i].st_value < piece[i].st_size) {
+            uintptr_t value = thunk_behind(glimpse->bias + piece[i].st_value) - glimpse->bias;
+            if (is_function && wanted - value < piece[i].st_size) {
                 string = glimpse->strings + piece[i].st_name;
-                *offset = wanted - piece[i].st_value;
+                *offset = wanted - value;
             }
         }
     }

@@ -1,0 +1,73 @@
+#include "diagnose/check_calls.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "cpython/api_calls.h"
+#include "cpython/current.h"
+#include "cpython/interp.h"
+#include "cpython/real.h"
+#include "cpython/slot.h"
+#include "diagnose/absence.h"
+#include "diagnose/current_thread.h"
+#include "diagnose/report.h"
+#include "system/elf.h"
+
+/* The state that was last found to be one of an interpreter's, and the epoch at that time. */
+static __thread struct {
+    const PyThreadState *state;
+    uint32_t epoch;
+} alive __attribute__((tls_model("initial-exec")));
+
+/* Returns true if the state, which is attached to this thread, has been deleted. Walks through all states only if it has
+ * not been seen before, or a state has died since. */
+static bool is_deleted(const PyThreadState *state) {
+    uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
+    if (alive.state == state && alive.epoch == epoch) {
+        return false;
+    }
+    if (!interp_is_alive(state)) {
+        return !interp_is_finalizing();
+    }
+    alive.state = state;
+    alive.epoch = epoch;
+    return false;
+}
+
+/* Lets this thread's calls pass as long as `state` is attached. The place where CPython says so must not go away, so that
+ * with a libpython that can be closed again each call is judged. */
+static void let_pass(PyThreadState *state) {
+    bool is_lasting = real_status.binding == REAL_SHARED || real_status.binding == REAL_STATIC;
+    current_place *place = is_lasting ? current_find() : NULL;
+    if (!place && is_lasting && state == slot_get()) {
+        current_learn(state); /* mode=observe and strict have no other occasion */
+        place = current_find();
+    }
+    if (place && *place == state) {
+        thunk_pass = (struct thunk_pass){(const void *const volatile *)place, state};
+    }
+}
+
+/* CPython uses its own internals with care, also in the modules that come with it. */
+static bool is_cpythons(const void *caller) {
+    struct elf_object object;
+    return interp_contains(caller) || (elf_find_by_address(caller, &object) && strstr(object.name, "/lib-dynload/"));
+}
+
+static void judge(unsigned number, const void *caller, const void *frame) {
+    int saved_errno = errno;
+    PyThreadState *state = current_thread_attached();
+    if (state && !is_deleted(state)) {
+        let_pass(state);
+    } else if (!is_cpythons((const char *)caller - 1)) {
+        report_gil_error(state ? REPORT_dead_state : REPORT_no_gil, api_calls_name(number), caller, frame, state,
+                         state ? NULL : absence_add);
+    }
+    errno = saved_errno;
+}
+
+void check_calls_start(void) {
+    if (!api_calls_redirect(judge)) {
+        report_line("warning: check=calls: CPython's table of symbols can't be changed: no call is checked");
+    }
+}
