@@ -1,6 +1,7 @@
 #include "diagnose/check_calls.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "cpython/api_calls.h"
@@ -11,7 +12,9 @@
 #include "diagnose/absence.h"
 #include "diagnose/current_thread.h"
 #include "diagnose/report.h"
+#include "journal/journal.h"
 #include "system/elf.h"
+#include "system/thread.h"
 
 /* The state that was last found to be one of an interpreter's, and the epoch at that time. */
 static __thread struct {
@@ -32,6 +35,40 @@ static bool is_deleted(const PyThreadState *state) {
     alive.state = state;
     alive.epoch = epoch;
     return false;
+}
+
+/* Up to 3.11: returns true if this thread made the state. CPython notes the thread's number in the state. */
+static bool was_made_here(const PyThreadState *state) {
+    enum { WORDS = 64 };
+    uintptr_t words[WORDS];
+    bool is_found = false;
+    if (thread_read_memory(state, words, sizeof words)) { /* another thread may be freeing it */
+        for (size_t i = 0; i < WORDS; i++) {
+            is_found = is_found || words[i] == (uintptr_t)pthread_self();
+        }
+    }
+    return is_found;
+}
+
+/* Returns true if CPython may have attached a state unseen: in Py_NewInterpreter and Py_EndInterpreter, in which modules
+ * are imported and freed, and for a sub-interpreter's code, which a builtin module of CPython's runs. */
+static bool may_be_unseen(void) {
+    struct journal_event last;
+    unsigned torn;
+    int index = journal_own_index();
+    return journal_now().phase == JOURNAL_HOLDS ||
+           (index >= 0 && journal_read_events((unsigned)index, &last, 1, &torn) == 1 &&
+            last.kind == JOURNAL_INTERPRETER_ENDS);
+}
+
+/* Returns the state that is attached to this thread, or NULL. */
+static PyThreadState *find_attached(void) {
+    PyThreadState *state = current_thread_attached();
+    if (!state && !interp_slot_follows) {
+        PyThreadState *current = interp_current();
+        state = current && may_be_unseen() && was_made_here(current) ? current : NULL;
+    }
+    return state;
 }
 
 /* Lets this thread's calls pass as long as `state` is attached. The place where CPython says so must not go away, so that
@@ -55,8 +92,11 @@ static bool is_cpythons(const void *caller) {
 }
 
 static void judge(unsigned number, const void *caller, const void *frame) {
+    if (real_is_ambiguous) {
+        return;
+    }
     int saved_errno = errno;
-    PyThreadState *state = current_thread_attached();
+    PyThreadState *state = find_attached();
     if (state && !is_deleted(state)) {
         let_pass(state);
     } else if (!is_cpythons((const char *)caller - 1)) {
@@ -67,7 +107,9 @@ static void judge(unsigned number, const void *caller, const void *frame) {
 }
 
 void check_calls_start(void) {
-    if (!api_calls_redirect(judge)) {
+    static unsigned started; /* the generation of what is bound; two threads may come here at the same time */
+    unsigned generation = real_status.generation;
+    if (__atomic_exchange_n(&started, generation, __ATOMIC_ACQ_REL) != generation && !api_calls_redirect(judge)) {
         report_line("warning: check=calls: CPython's table of symbols can't be changed: no call is checked");
     }
 }

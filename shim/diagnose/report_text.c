@@ -107,15 +107,16 @@ static void add_states(struct text *text, const struct report *report) {
     }
 }
 
-/* Adds the culprit, before all else, if it is another library than the calling one. */
-static void add_culprit(struct text *text, const struct report *report) {
+/* Returns true if the culprit is another library than the calling one. */
+static bool has_other_culprit(const struct report *report) {
     struct glimpse culprit, caller; /* the culprit may have been closed */
-    bool is_other = report->culprit != report->caller && report->caller &&
-                    glimpse_take(&culprit, (const char *)report->culprit - 1) &&
-                    glimpse_take(&caller, (const char *)report->caller - 1) && culprit.bias != caller.bias;
-    if (!is_other) {
-        return;
-    }
+    return report->culprit != report->caller && report->caller &&
+           glimpse_take(&culprit, (const char *)report->culprit - 1) &&
+           glimpse_take(&caller, (const char *)report->caller - 1) && culprit.bias != caller.bias;
+}
+
+/* Adds what another library than the calling one has done. */
+static void add_culprit(struct text *text, const struct report *report) {
     symbol_add_library(text, report->culprit);
     text_add(text, (int)report->kind == REPAIR_moved       ? " attached a state that is not this thread's ("
                    : (int)report->kind == REPAIR_subinterp ? " attached a sub-interpreter's state ("
@@ -144,16 +145,19 @@ static void put_first(const struct report *report) {
     if (names_repair || report->grade == REPORT_GIL_ERROR) {
         text_add(&text, report_name(report->kind));
         text_add(&text, ": ");
-        if (report->culprit) {
-            symbol_add_library(&text, report->culprit);
-            text_add(&text, ": ");
-        }
+    }
+    bool is_others = has_other_culprit(report);
+    if (report->culprit && (names_repair || !is_others)) {
+        symbol_add_library(&text, report->culprit);
+        text_add(&text, ": ");
     }
     if (names_repair) {
         text_add(&text, report_what(report->kind));
         text_add(&text, "; ");
     }
-    add_culprit(&text, report);
+    if (is_others) {
+        add_culprit(&text, report);
+    }
     add_who(&text, report);
     add_states(&text, report);
     if (!names_repair) {

@@ -184,7 +184,7 @@ own() {
     life_command module during-plain
     for options in mode=observe repair=none:history=8; do
         SHIM_OPTIONS=$options LIMIT=20 with_shim "${command[@]}"
-        has_line "==*== gilshim: warning: PyEval_RestoreThread by lib*.so!*+0x* on tid [0-9]* *: a call that attaches while Python is being finalized*"
+        has_line "==*== gilshim: warning: lib*.so: PyEval_RestoreThread by lib*.so!*+0x* on tid [0-9]* *: a call that attaches while Python is being finalized*"
     done
     # Threads of CPython's own are ended so as they are meant to be.
     SHIM_OPTIONS=mode=observe:exitcode=9 works_with "$PYTHON" -S -c "

@@ -99,10 +99,10 @@ ends_with_gil() {
 @test "states that a thread has made and nobody freed are told at the end, once for each place" {
     local options
     for options in verbosity=1 history=16 mode=observe mode=strict; do
-        SHIM_OPTIONS=$options works module leaves-made "==*== gilshim: warning: PyThreadState_New by libgillife.so!leave_made+0x* on tid [0-9]* \"*\", tstate 0x*: a thread ends and leaves thread states *"
+        SHIM_OPTIONS=$options works module leaves-made "==*== gilshim: warning: libgillife.so: PyThreadState_New by libgillife.so!leave_made+0x* on tid [0-9]* \"*\", tstate 0x*: a thread ends and leaves thread states *"
         [ "$(count_lines '*leaves thread states*')" -eq 1 ]
         # 2.7 finds what a dead thread has left in its slot; its debug build dies of that, where nothing is repaired.
-        [ "$options" = mode=strict ] || [ "$PY_VERSION$PY_BUILD$options" = 2.7debugmode=observe ] || SHIM_OPTIONS=$options works module leaves-detached "*warning: PyThreadState_New by libgillife.so!leave_detached+0x* leaves thread states *"
+        [ "$options" = mode=strict ] || [ "$PY_VERSION$PY_BUILD$options" = 2.7debugmode=observe ] || SHIM_OPTIONS=$options works module leaves-detached "*warning: libgillife.so: PyThreadState_New by libgillife.so!leave_detached+0x* leaves thread states *"
         [ "$options" = mode=strict ] || SHIM_OPTIONS=$options works module leaves-ensured "*warning: * leaves thread states *"
         works_bare module leaves-made
     done

@@ -37,7 +37,7 @@ line_of() {
     while read -r what call name function; do
         misuse "$what"
         dies_with
-        has_line "==*== gilshim: FATAL would follow: $call by misuse.so!$function+0x* on tid [0-9]* \"*\"*: *"
+        has_line "==*== gilshim: FATAL would follow: misuse.so: $call by misuse.so!$function+0x* on tid [0-9]* \"*\"*: *"
         has_line "==*== gilshim:   advice: *"
         has_line "==*== gilshim:     #0 misuse.so!$function+0x*"
         foretold=$(line_of '*FATAL would follow*')
@@ -59,7 +59,7 @@ LIST
 @test "a fatal error of CPython names who led to it" {
     misuse thread-get
     dies_with
-    has_line "==*== gilshim: FATAL: PyThreadState_Get by misuse.so!misuse_get+0x* on tid *: \"*\""
+    has_line "==*== gilshim: FATAL: misuse.so: PyThreadState_Get by misuse.so!misuse_get+0x* on tid *: \"*\""
     misuse release-saved
     dies_with
     has_line "==*== gilshim: FATAL*: PyGILState_Release by misuse.so!misuse_release_saved+0x* on tid *"
@@ -200,7 +200,7 @@ thread.join()"
     shape held
     SHIM_OPTIONS=mode=strict with_shim "${command[@]}"
     is_status 66
-    has_line "==*== gilshim: *would follow: Py*"
+    has_line "==*== gilshim: *would follow: *: Py*"
     SHIM_OPTIONS=mode=strict:exitcode=3 with_shim "${command[@]}"
     is_status 3
 }
