@@ -112,7 +112,7 @@ find_pid() {
     find_pid
     [ "$(count_lines '*repaired held*')" -eq 1 ]
     # On the main thread, whose id is the process's.
-    has_line "==$pid== gilshim: repaired held: *; PyEval_AcquireThread by engine.so!engine_call_back+0x* on tid $pid \"*\"*"
+    has_line "==$pid== gilshim: repaired held: *: PyEval_AcquireThread by engine.so!engine_call_back+0x* on tid $pid \"*\"*"
     has_no_line '*warning*'
 }
 

@@ -39,7 +39,7 @@ a_repair_in_one_line() {
     program mix
     SHIM_OPTIONS=verbosity=1 works_with "${command[@]}"
     [ "$(count_lines '*repaired held*')" -eq 1 ]
-    has_line '==*== gilshim: repaired held: *; PyEval_AcquireThread by misuse.so!mix+0x* on tid [0-9]* "*"*'
+    has_line '==*== gilshim: repaired held: *: PyEval_AcquireThread by misuse.so!mix+0x* on tid [0-9]* "*"*'
     has_no_line '*native stack*'
 }
 @test "a repair is one line at verbosity 1" { on_each a_repair_in_one_line; }

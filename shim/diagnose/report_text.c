@@ -97,7 +97,7 @@ static void add_origin(struct text *text, const struct report *report, const PyT
 
 static void add_states(struct text *text, const struct report *report) {
     const PyThreadState *states[] = {report->state, report->other};
-    static const char *const words[] = {", tstate ", " over tstate "};
+    static const char *const words[] = {"; tstate ", " over tstate "};
     for (int i = 0; i < 2; i++) {
         if (states[i] && (i == 0 || states[i] != states[0])) {
             text_add(text, words[i]);
@@ -151,19 +151,12 @@ static void put_first(const struct report *report) {
         symbol_add_library(&text, report->culprit);
         text_add(&text, ": ");
     }
-    if (names_repair) {
-        text_add(&text, report_what(report->kind));
-        text_add(&text, "; ");
-    }
     if (is_others) {
         add_culprit(&text, report);
     }
     add_who(&text, report);
-    add_states(&text, report);
-    if (!names_repair) {
-        text_add(&text, ": ");
-        text_add(&text, report_what(report->kind));
-    }
+    text_add(&text, ": ");
+    text_add(&text, report_what(report->kind));
     if (report->reason[0]) {
         text_add(&text, ": ");
         text_add(&text, report->reason);
@@ -179,6 +172,7 @@ static void put_first(const struct report *report) {
             text_add(&text, real_path(i));
         }
     }
+    add_states(&text, report);
     if (has_color) {
         text_add(&text, "\033[0m");
     }

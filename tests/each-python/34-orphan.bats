@@ -22,7 +22,7 @@ setup_file() {
 
 given_back() {
     failed_ahead bare module "$1"
-    works module "$1" "*repaired orphan: *; on tid [0-9]*"
+    works module "$1" "*repaired orphan: *on tid [0-9]*: *"
 }
 
 @test "a pthread returns from Ensure without Release" {
@@ -72,7 +72,7 @@ ends_with_gil() {
     for program in orphan-return orphan-attached; do
         ends_with_gil mode=observe:exitcode=9 "$program"
         is_status 9
-        has_line "*DEADLOCK would follow: *by lib*.so!*_*+0x* on tid *tstate 0x* since Py* at lib*.so!*+0x* *s ago: *"
+        has_line "*DEADLOCK would follow: lib*.so: *by lib*.so!*_*+0x* on tid *: *; tstate 0x* since Py* at lib*.so!*+0x* *s ago"
     done
     ends_with_gil mode=observe:exitcode=9 orphan-in-destructor
     ends_with_gil mode=strict orphan-exit
@@ -91,7 +91,7 @@ ends_with_gil() {
 
 @test "the repair names the state and who attached it, where calls are recorded" {
     SHIM_OPTIONS=verbosity=1:history=8 works module orphan-return
-    has_line "*repaired orphan: *; PyGILState_Ensure by lib*.so!*+0x* on tid [0-9]*, tstate 0x* since PyGILState_Ensure at lib*.so!*"
+    has_line "*repaired orphan: lib*.so: PyGILState_Ensure by lib*.so!*+0x* on tid [0-9]*: *; tstate 0x* since PyGILState_Ensure at lib*.so!*"
 }
 
 # ---- states ----------------------------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ ends_with_gil() {
 @test "states that a thread has made and nobody freed are told at the end, once for each place" {
     local options
     for options in verbosity=1 history=16 mode=observe mode=strict; do
-        SHIM_OPTIONS=$options works module leaves-made "==*== gilshim: warning: libgillife.so: PyThreadState_New by libgillife.so!leave_made+0x* on tid [0-9]* \"*\", tstate 0x*: a thread ends and leaves thread states *"
+        SHIM_OPTIONS=$options works module leaves-made "==*== gilshim: warning: libgillife.so: PyThreadState_New by libgillife.so!leave_made+0x* on tid [0-9]* \"*\": a thread ends and leaves thread states *; tstate 0x*"
         [ "$(count_lines '*leaves thread states*')" -eq 1 ]
         # 2.7 finds what a dead thread has left in its slot; its debug build dies of that, where nothing is repaired.
         [ "$options" = mode=strict ] || [ "$PY_VERSION$PY_BUILD$options" = 2.7debugmode=observe ] || SHIM_OPTIONS=$options works module leaves-detached "*warning: libgillife.so: PyThreadState_New by libgillife.so!leave_detached+0x* leaves thread states *"

@@ -184,12 +184,12 @@ thread.join()"
     misuse mix
     local made="tstate 0x* made by tid [0-9]* since PyThreadState_New at misuse.so!mix+0x* [0-9].[0-9]* s ago"
     SHIM_OPTIONS=verbosity=1:history=16 works_with "${command[@]}"
-    has_line "==*== gilshim: repaired held: *, $made over tstate 0x* owned by tid [0-9]* since PyGILState_Ensure at misuse.so!mix+0x* [0-9].[0-9]* s ago"
+    has_line "==*== gilshim: repaired held: *; $made over tstate 0x* owned by tid [0-9]* since PyGILState_Ensure at misuse.so!mix+0x* [0-9].[0-9]* s ago"
     SHIM_OPTIONS=verbosity=1:history=16:log_format=json works_with "${command[@]}"
     has_line "{*\"type\": \"repair\", \"name\": \"held\"*\"states\": \[{\"tstate\": \"0x*\"call\": \"PyThreadState_New\"*}, {\"tstate\": \"0x*\"call\": \"PyGILState_Ensure\"*}\]*}"
     # Nothing else is recorded in plain preload, but who made a state is.
     SHIM_OPTIONS=verbosity=1 works_with "${command[@]}"
-    has_line "==*== gilshim: repaired held: *, $made over tstate 0x*"
+    has_line "==*== gilshim: repaired held: *; $made over tstate 0x*"
     # CPython's own threads attach their state unseen.
     shape held
     SHIM_OPTIONS=verbosity=1:history=16 works_with "${command[@]}"
