@@ -1,7 +1,6 @@
 #include "diagnose/report.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -57,6 +56,8 @@ const char *report_advice(enum report_kind kind) {
     }
     return "";
 }
+
+void (*report_abort)(void);
 
 static unsigned counted;
 
@@ -266,7 +267,7 @@ static void tell(enum report_grade grade, enum report_kind kind, const struct re
         _exit(status_of_end());
     }
     if (grade == REPORT_GIL_ERROR && options.check_aborts) {
-        abort();
+        report_abort();
     }
 }
 

@@ -67,6 +67,10 @@ void report_tell_of(enum report_kind kind, const struct report_call *call, const
 void report_gil_error(enum report_kind kind, const char *function, const void *caller, const void *frame,
                       const PyThreadState *state, void (*add_reason)(struct text *text, uint64_t now));
 
+/* Set in the constructor: abort, for check_action=abort. The exported abort reports, so that it can't be called from
+ * here by name. */
+extern void (*report_abort)(void);
+
 /* Reports that the process is being ended (abort). `caller`: led to it (NULL: not known). `entry`: the function of
  * CPython that it called (NULL: not known). `said`: CPython's own words ("": not known). Short if the same was foretold
  * on this thread. Async-signal-safe. */

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cpython/counter.h"
@@ -215,6 +216,7 @@ __attribute__((constructor)) static void start(void) {
         report_line(is_forkable ? "warning: no thread-specific key left: nothing is repaired"
                                 : "warning: no memory for fork handlers: nothing is repaired");
     }
+    report_abort = abort;
     owner_before_end = tell_thread_ends;
     owner_interpreter_ended =
         options.mode == MODE_REPAIR && options_repairs(REPAIR_finalize) ? reconcile_after_finalize : NULL;
