@@ -95,7 +95,7 @@ static inline bool gear_is_judged(void) {
 
 /* Whether the calling thread is in that gear. Async-signal-safe. */
 static inline bool gear_is_two_states(void) {
-    return owner_fast.second == __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
+    return owner_fast.two_states_epoch == __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
 }
 static inline bool gear_is_lifecycle(void) {
     uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);

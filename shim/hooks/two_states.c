@@ -15,7 +15,7 @@ static bool stays(void) {
 
 static void move_slot(PyThreadState *state, bool is_home) {
     if (stays()) {
-        owner_fast.is_slot_late = is_home;
+        owner_fast.two_states_is_late = is_home;
         return;
     }
     *(PyThreadState *volatile *)owner_fast.counted = state; /* slot_place is for who only looks */
@@ -32,8 +32,8 @@ void two_states_begin(struct owner *me) {
     bool is_told = owner_is_recorded || options.verbosity >= 1; /* repairs are just counted otherwise */
     if (can_see(me) && !is_told && me->attached == me->override.state && !me->lent.state && !me->unseen.state &&
         !me->is_forking) {
-        owner_fast.saved = NULL;
-        owner_fast.second = owner_fast.verified;
+        owner_fast.two_states_saved = NULL;
+        owner_fast.two_states_epoch = owner_fast.verified;
         if (stays()) {
             owner_fast.counted = &me->override.state; /* which says what is in the slot as long as that is attached */
         }
@@ -58,9 +58,9 @@ bool two_states_save(const PyThreadState *released) {
         return false;
     }
     me->visits++;
-    owner_fast.saved = state;
-    owner_fast.saved_count = count;
-    owner_fast.home = me->override.home;
+    owner_fast.two_states_saved = state;
+    owner_fast.two_states_saved_count = count;
+    owner_fast.two_states_home = me->override.home;
     move_slot(me->override.home, true);
     me->override.state = me->override.home = me->attached = NULL;
     return true;
@@ -72,21 +72,22 @@ static bool was_just_told(const struct owner *me, const PyThreadState *state) {
 }
 
 bool two_states_restore(PyThreadState *state, bool is_acquire, const void *caller) {
-    if (!gear_is_two_states() || !state || owner_fast.saved != state || interp_is_finalizing() ||
-        !(stays() ? owner_fast.is_slot_late : *owner_fast.counted == owner_fast.home)) {
+    if (!gear_is_two_states() || !state || owner_fast.two_states_saved != state || interp_is_finalizing() ||
+        !(stays() ? owner_fast.two_states_is_late : *owner_fast.counted == owner_fast.two_states_home)) {
         return false;
     }
     struct owner *me = owner_fast.record;
     PyThreadState *current = *owner_fast.current;
-    bool is_attached = current && (current == state || current == owner_fast.home);
-    if (is_attached || (is_acquire && was_just_told(me, state)) || *counter_of(state) != owner_fast.saved_count) {
+    bool is_attached = current && (current == state || current == owner_fast.two_states_home);
+    if (is_attached || (is_acquire && was_just_told(me, state)) ||
+        *counter_of(state) != owner_fast.two_states_saved_count) {
         return false;
     }
     me->visits++;
     me->blocks.count--; /* what two_states_save pushed is the innermost one: no rule was asked since */
-    me->override.home = owner_fast.home;
+    me->override.home = owner_fast.two_states_home;
     me->override.state = me->attached = state;
-    owner_fast.saved = NULL;
+    owner_fast.two_states_saved = NULL;
     move_slot(state, false);
     call_sites_count(me->override.as, caller);
     return true;

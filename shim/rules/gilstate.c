@@ -203,7 +203,7 @@ int reconcile_check(void) {
 
 /* Called in signal handlers (faulthandler), so it takes no lock of the shim's and changes nothing but a hint. */
 PyThreadState *reconcile_this_thread_state(void) {
-    PyThreadState *in_slot = owner_fast.is_slot_late ? owner_fast.home : slot_get();
+    PyThreadState *in_slot = owner_fast.two_states_is_late ? owner_fast.two_states_home : slot_get();
     struct owner *me = owner_self();
     if (!me || me->life != owner_life || me->has_forked) {
         return in_slot;

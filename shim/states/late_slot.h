@@ -10,8 +10,8 @@ void two_states_begin(struct owner *me);
 
 /* Does what two_states_save has put off. Called before anything reads the slot. */
 static inline void two_states_move_late(void) {
-    if (owner_fast.is_slot_late) {
-        owner_fast.is_slot_late = false;
-        slot_set(owner_fast.home);
+    if (owner_fast.two_states_is_late) {
+        owner_fast.two_states_is_late = false;
+        slot_set(owner_fast.two_states_home);
     }
 }

@@ -395,7 +395,7 @@ struct owner *owner_enter(void) {
         owner_pool_wipe(me);
         me->life = owner_life;
         owner_fast.own = owner_fast.parked = NULL;
-        owner_fast.is_watched = owner_fast.is_slot_late = false;
+        owner_fast.is_watched = owner_fast.two_states_is_late = false;
         empty_slot_of_former_life();
     }
     two_states_move_late();

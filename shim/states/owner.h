@@ -127,12 +127,15 @@ struct owner_fast {
     slot_place *counted;    /* the slot (or `override`) if the wrapper may count nested Ensures by it; else a NULL */
     slot_place *slot;       /* plain: where the slot is; the address of `own` if only CPython knows */
     PyThreadState *own;     /* plain: the state in the slot, as long as it cannot have been freed */
-    uint32_t second;        /* epoch at which the record was left with only the slot moved (two_states.h) */
-    int saved_count;        /* second: the counter of `saved` */
-    PyThreadState *saved;   /* second: the state detached since, for which the slot is to be moved again */
-    PyThreadState *home;    /* second: what the slot holds while `saved` is detached ... */
-    bool is_slot_late;      /* ... or will hold as soon as a rule is asked (2.7) */
-    uint32_t aside;         /* epoch at which the thread was settled, if no rule was asked since (lifecycle.h); or 0 */
+
+    /* The gear "two states" (two_states.h). */
+    uint32_t two_states_epoch;       /* equal to interp_epoch: this thread is in that gear */
+    int two_states_saved_count;      /* the counter of `two_states_saved` */
+    PyThreadState *two_states_saved; /* the state detached since, for which the slot is to be moved again */
+    PyThreadState *two_states_home;  /* what the slot holds while that is detached ... */
+    bool two_states_is_late;         /* ... or will hold as soon as a rule is called (2.7) */
+
+    uint32_t aside; /* epoch at which the thread was settled, if no rule was asked since (lifecycle.h); or 0 */
     struct owner *record;
 };
 extern __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -149,7 +152,7 @@ static inline bool owner_is_settled(void) {
 
 /* Takes the calling thread out of its gear, so that it goes by the rules, until owner_leave puts it into one. */
 static inline void owner_unsettle(void) {
-    owner_fast.epoch = owner_fast.settled = owner_fast.second = owner_fast.aside = 0;
+    owner_fast.epoch = owner_fast.settled = owner_fast.two_states_epoch = owner_fast.aside = 0;
 }
 
 /* Set in the constructor: every call is recorded, so no thread is ever plain. */

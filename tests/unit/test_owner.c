@@ -709,18 +709,18 @@ static void in_the_child_of_a_fork(void) {
 /* 2.7: two_states.c has left the slot where it was. */
 static void leave_slot(void) {
     CHECK(owner_enter() != NULL);
-    owner_fast.is_slot_late = true;
-    owner_fast.home = state(1);
+    owner_fast.two_states_is_late = true;
+    owner_fast.two_states_home = state(1);
     slot = set_last = state(2);
 }
 static void late_slot_body(void) {
     leave_slot();
     owner_leave(owner_enter());
-    CHECK(slot == state(1) && !owner_fast.is_slot_late);
+    CHECK(slot == state(1) && !owner_fast.two_states_is_late);
     /* What it held in a former life of the interpreter has been freed. */
     leave_slot();
     owner_new_life();
-    CHECK(owner_enter() && slot == state(2) && !owner_fast.is_slot_late);
+    CHECK(owner_enter() && slot == state(2) && !owner_fast.two_states_is_late);
     leave_slot(); /* and the thread ends */
 }
 static void late_slot_in_fork_body(void) {

@@ -86,7 +86,7 @@ static void begin(bool is_old) {
 }
 static bool has_begun(void) {
     two_states_begin(&owner);
-    return owner_fast.second == 5;
+    return owner_fast.two_states_epoch == 5;
 }
 static bool restore(void) {
     return two_states_restore(state(2), false, &slot);
@@ -154,11 +154,11 @@ static void the_state_is_saved_and_restored(void) {
         CHECK(two_states_save(NULL) && owner.visits == 8 && owner.blocks.count == 2);
         CHECK(blocks[1].kind == BLOCK_DETACH && blocks[1].state == state(2));
         CHECK(!owner.override.state && !owner.override.home && !owner.attached);
-        CHECK(slot == (is_old ? state(2) : state(1)) && owner_fast.is_slot_late == is_old);
+        CHECK(slot == (is_old ? state(2) : state(1)) && owner_fast.two_states_is_late == is_old);
         current = state(3); /* another thread's */
         CHECK(restore() && owner.visits == 9 && owner.blocks.count == 1);
         CHECK(owner.override.state == state(2) && owner.override.home == state(1) && owner.attached == state(2));
-        CHECK(slot == state(2) && !owner_fast.is_slot_late && counted == 1 && counted_as == 3);
+        CHECK(slot == state(2) && !owner_fast.two_states_is_late && counted == 1 && counted_as == 3);
         current = state(2);
         CHECK(two_states_save(NULL));
     }
@@ -198,7 +198,8 @@ static void it_is_not_saved(void) {
         begin(is_old);
         owner.blocks.count = owner.blocks.capacity;
         CHECK(!two_states_save(NULL));
-        CHECK(owner.override.state == state(2) && slot == state(2) && owner.visits == 7 && !owner_fast.is_slot_late);
+        CHECK(owner.override.state == state(2) && slot == state(2) && owner.visits == 7 &&
+              !owner_fast.two_states_is_late);
         save(is_old);
         CHECK(!two_states_save(NULL));
     }
@@ -232,7 +233,7 @@ static void it_is_not_restored(void) {
     CHECK(!restore());
     save(true);
     two_states_move_late();
-    CHECK(slot == state(1) && !owner_fast.is_slot_late && !restore());
+    CHECK(slot == state(1) && !owner_fast.two_states_is_late && !restore());
     two_states_move_late();
     CHECK(slot == state(1));
 }
