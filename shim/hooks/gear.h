@@ -99,7 +99,7 @@ static inline bool gear_is_two_states(void) {
 }
 static inline bool gear_is_lifecycle(void) {
     uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
-    return (owner_fast.settled == epoch || owner_fast.aside == epoch) && !owner_is_recorded;
+    return (owner_fast.settled == epoch || owner_fast.lifecycle_epoch == epoch) && !owner_is_recorded;
 }
 
 /* The function to call on a thread for which the wrapper's own few comparisons do not suffice. */

@@ -25,21 +25,21 @@ static const PyThreadState *in_slot(void) {
     return state;
 }
 
-static void step_aside(void) {
+static void suspend(void) {
     uint32_t epoch = owner_fast.verified;
     owner_unsettle();
-    owner_fast.aside = epoch;
+    owner_fast.lifecycle_epoch = epoch;
 }
 
-/* Whether it is the thread that has stepped aside (a call may return on another one), and no rule was asked since. */
-static bool is_aside(const struct owner *me) {
-    return owner_fast.aside && owner_fast.record == me;
+/* Returns true if this is the thread that called suspend (a call may return on another one) and no rule was called since. */
+static bool is_suspended(const struct owner *me) {
+    return owner_fast.lifecycle_epoch && owner_fast.record == me;
 }
 
-static void step_back(void) {
-    owner_fast.settled = owner_fast.aside;
-    owner_fast.epoch = owner_is_recorded ? 0 : owner_fast.aside;
-    owner_fast.aside = 0;
+static void resume(void) {
+    owner_fast.settled = owner_fast.lifecycle_epoch;
+    owner_fast.epoch = owner_is_recorded ? 0 : owner_fast.lifecycle_epoch;
+    owner_fast.lifecycle_epoch = 0;
 }
 
 /* ---- a state is made, and its end ---------------------------------------------------------------------------------- */
@@ -68,11 +68,11 @@ bool lifecycle_clear(PyThreadState *state) {
     struct owner *me = owner_fast.record;
     me->visits++;
     me->clearing = state; /* its count may be 0, and what Clear calls may call Ensure */
-    step_aside();
+    suspend();
     real.PyThreadState_Clear(state);
-    if (is_aside(me) && me->clearing == state) {
+    if (is_suspended(me) && me->clearing == state) {
         me->clearing = NULL;
-        step_back();
+        resume();
     } else {
         reconcile_cleared(NULL);
     }
@@ -82,15 +82,15 @@ bool lifecycle_clear(PyThreadState *state) {
 /* By DeleteCurrent or Delete. */
 static void delete_own(struct owner *me, PyThreadState *state, bool is_current) {
     me->visits++;
-    step_aside();
+    suspend();
     keys_state_died(me, state);
     owner_state_ends(me, state, false);
     leftover_died(state);
     is_current ? real.PyThreadState_DeleteCurrent() : real.PyThreadState_Delete(state);
-    if (is_aside(me) && me->clearing == state && !in_slot()) {
+    if (is_suspended(me) && me->clearing == state && !in_slot()) {
         owner_fast.own = me->clearing = NULL;
         me->unseen.state = me->unseen.state == state ? NULL : me->unseen.state;
-        step_back();
+        resume();
     } else {
         reconcile_state_ended(state);
     }
@@ -147,7 +147,7 @@ static bool swap_out(void) {
     owner_fast.parked = state;
     if (!interp_slot_follows) {
         taken_keeps_without_state(owner_fast.record);
-        step_aside();
+        suspend();
     }
     return true;
 }
@@ -155,7 +155,7 @@ static bool swap_out(void) {
 static bool swap_in(const PyThreadState *state) {
     struct owner *me = owner_fast.record;
     if (interp_slot_follows ? !settled_can_see()
-                            : owner_fast.aside != __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED)) {
+                            : owner_fast.lifecycle_epoch != __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED)) {
         return false;
     }
     if (owner_fast.parked != state || *owner_fast.slot != state || *owner_fast.current) {
@@ -166,7 +166,7 @@ static bool swap_in(const PyThreadState *state) {
             return false; /* it is in the middle of its Clear; or the GIL was handed over to another thread */
         }
         taken_is_over(me);
-        step_back();
+        resume();
     }
     me->visits++;
     owner_fast.parked = NULL;

@@ -3,8 +3,8 @@
  * (life.c, attach.c) each of these calls would look at the whole record twice, and find it as plain as before.
  *
  * During such a call, or between two of them, the rules may have to know one thing: the state is being freed, or the GIL is
- * held without it. The record says so, and the thread is not plain then. But it remembers that it was (owner_fast.aside)
- * until a rule is called, and is plain again afterwards if none was.
+ * held without it. The record says so, and the thread is not settled meanwhile. If no rule is called in that time, the
+ * thread is settled again afterwards (owner_fast.lifecycle_epoch).
  *
  * The functions below are for the recorder too, which calls them before the rules. Each returns false, and has changed
  * nothing, if the call has to go by the rules. They take no lock but the registry's. None is async-signal-safe. */

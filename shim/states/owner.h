@@ -135,7 +135,9 @@ struct owner_fast {
     PyThreadState *two_states_home;  /* what the slot holds while that is detached ... */
     bool two_states_is_late;         /* ... or will hold as soon as a rule is called (2.7) */
 
-    uint32_t aside; /* epoch at which the thread was settled, if no rule was asked since (lifecycle.h); or 0 */
+    /* The gear "lifecycle" (lifecycle.h). */
+    uint32_t lifecycle_epoch; /* what `settled` was when that gear suspended it; 0 as soon as a rule is called */
+
     struct owner *record;
 };
 extern __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -152,7 +154,7 @@ static inline bool owner_is_settled(void) {
 
 /* Takes the calling thread out of its gear, so that it goes by the rules, until owner_leave puts it into one. */
 static inline void owner_unsettle(void) {
-    owner_fast.epoch = owner_fast.settled = owner_fast.two_states_epoch = owner_fast.aside = 0;
+    owner_fast.epoch = owner_fast.settled = owner_fast.two_states_epoch = owner_fast.lifecycle_epoch = 0;
 }
 
 /* Set in the constructor: every call is recorded, so no thread is ever plain. */

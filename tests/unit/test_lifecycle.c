@@ -130,10 +130,10 @@ static void recorded(PyThreadState *own, bool is_attached) {
     owner_fast.counted = &nothing;
 }
 static bool is_settled_only(void) {
-    return !owner_is_plain() && owner_is_settled() && !owner_fast.aside && !owner.clearing;
+    return !owner_is_plain() && owner_is_settled() && !owner_fast.lifecycle_epoch && !owner.clearing;
 }
 static bool is_plain(void) {
-    return owner_is_plain() && owner_is_settled() && !owner_fast.aside && !owner.clearing;
+    return owner_is_plain() && owner_is_settled() && !owner_fast.lifecycle_epoch && !owner.clearing;
 }
 
 static void a_rule_is_asked(void) {
@@ -397,7 +397,7 @@ static void the_state_is_swapped_in_by_the_rules(void) {
     plain(state(1), true);
     interp_slot_follows = false;
     owner_unsettle();
-    owner_fast.aside = interp_epoch;
+    owner_fast.lifecycle_epoch = interp_epoch;
     owner_fast.parked = owner.clearing = state(1);
     current = NULL;
     CHECK(!lifecycle_swap(state(1)));
