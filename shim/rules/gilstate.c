@@ -57,8 +57,8 @@ int reconcile_ensure(const void *caller) {
     }
     PyThreadState *current = owner_attached(me);
     if (current) {
-        bool is_settled = settle_slot(me, current, caller);
-        if (is_settled) {
+        bool is_slot_right = settle_slot(me, current, caller);
+        if (is_slot_right) {
             counter_learn(current);
         } else if (options_repairs(REPAIR_duplicate) && options_repairs(REPAIR_subinterp) &&
                    options_repairs(REPAIR_moved) && counter_add(current, 1)) {
@@ -136,7 +136,7 @@ void reconcile_release(int gilstate, const void *caller) {
     if (block && block->by == BLOCK_BY_ENSURE && block->kind == BLOCK_ATTACH) {
         blocks_remove(&me->blocks, block);
     }
-    bool is_settled = settle_slot(me, current, caller);
+    bool is_slot_right = settle_slot(me, current, caller);
     int count = counter_read(current);
     if (gilstate == GILSTATE_LOCKED) {
         owner_leave(me);
@@ -144,7 +144,7 @@ void reconcile_release(int gilstate, const void *caller) {
          * where the count was 0 before: in pybind11's dec_ref (issue #5827), or where another state is attached than at
          * the Ensure. */
         if (count == COUNTER_UNKNOWN || count > 1 || !options_repairs(REPAIR_freed)) {
-            is_settled ? real.PyGILState_Release(gilstate) : release_without_slot(current, gilstate);
+            is_slot_right ? real.PyGILState_Release(gilstate) : release_without_slot(current, gilstate);
         } else {
             counter_add(current, -1);
             tell_repaired(REPAIR_freed, caller, current, NULL);
@@ -154,7 +154,7 @@ void reconcile_release(int gilstate, const void *caller) {
     if (count == 1) {
         reconcile_state_ends(current, false);
     }
-    if (is_settled) {
+    if (is_slot_right) {
         real.PyGILState_Release(gilstate);
     } else {
         release_without_slot(current, gilstate);
