@@ -11,9 +11,9 @@
 #include "states/owner.h"
 #include "states/plain.h"
 
-/* A thread that needs no rule comes here where nobody knows where to look at what is attached (libpython opened late,
- * from 3.12 on): CPython is asked instead. */
-static inline bool goes_straight(void) {
+/* Returns true if the call needs no rule. Such a thread comes here where it is not known where CPython keeps the attached state
+ * (from 3.12 on, if libpython was opened late), so the wrapper could not test it inline. CPython is asked instead. */
+static inline bool is_settled_unrecorded(void) {
     return owner_is_settled() && !journal_is_on;
 }
 
@@ -67,13 +67,13 @@ void judged_before_acquire(PyThreadState *state, const void *caller) {
 int judged_PyGILState_Ensure(const void *caller) {
     NOTE_CALL(PyGILState_Ensure);
     judged_before_ensure(caller);
-    return goes_straight() ? real.PyGILState_Ensure() : reconcile_ensure(caller);
+    return is_settled_unrecorded() ? real.PyGILState_Ensure() : reconcile_ensure(caller);
 }
 
 void judged_PyGILState_Release(int gilstate, const void *caller) {
     NOTE_CALL(PyGILState_Release);
     observe_release(gilstate, caller);
-    if (goes_straight() && plain_may_release(gilstate)) {
+    if (is_settled_unrecorded() && plain_may_release(gilstate)) {
         real.PyGILState_Release(gilstate);
         return;
     }
@@ -101,7 +101,7 @@ PyThreadState *judged_PyGILState_GetThisThreadState(const void *caller) {
 PyThreadState *judged_PyEval_SaveThread(const void *caller) {
     NOTE_CALL(PyEval_SaveThread);
     observe_save(caller);
-    PyThreadState *own = goes_straight() ? settled_attached() : NULL;
+    PyThreadState *own = is_settled_unrecorded() ? settled_attached() : NULL;
     if (own) {
         owner_fast.parked = own;
         return real.PyEval_SaveThread();
@@ -112,7 +112,7 @@ PyThreadState *judged_PyEval_SaveThread(const void *caller) {
 void judged_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
     NOTE_CALL(PyEval_RestoreThread);
     state = judged_before_restore(state, caller);
-    if (goes_straight() && settled_has_parked(state)) {
+    if (is_settled_unrecorded() && settled_has_parked(state)) {
         owner_fast.parked = NULL;
         real.PyEval_RestoreThread(state);
         return;
@@ -123,7 +123,7 @@ void judged_PyEval_RestoreThread(PyThreadState *state, const void *caller) {
 void judged_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
     NOTE_CALL(PyEval_AcquireThread);
     judged_before_acquire(state, caller);
-    if (goes_straight() && settled_has_parked(state)) {
+    if (is_settled_unrecorded() && settled_has_parked(state)) {
         owner_fast.parked = NULL;
         real.PyEval_AcquireThread(state);
         return;
@@ -134,7 +134,7 @@ void judged_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
 void judged_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {
     NOTE_CALL(PyEval_ReleaseThread);
     observe_release_thread(state, caller);
-    if (goes_straight() && state && settled_attached() == state) {
+    if (is_settled_unrecorded() && state && settled_attached() == state) {
         owner_fast.parked = state;
         real.PyEval_ReleaseThread(state);
         return;

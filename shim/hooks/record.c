@@ -18,8 +18,8 @@
 
 #define CALL(name) ((uint16_t)REAL_INDEX_##name)
 
-/* Whether the rules need not, or must not, be asked: then the real function is called. */
-static inline bool goes_straight(void) {
+/* Returns true if the real function is to be called: no rule is needed (settled), or none may be called (the mode). */
+static inline bool goes_without_rules(void) {
     return owner_is_settled() || options.mode != MODE_REPAIR;
 }
 
@@ -70,12 +70,12 @@ int recorded_PyGILState_Ensure(const void *caller) {
     }
     judged_before_ensure(caller);
     struct journal_now now = journal_now();
-    bool is_straight = goes_straight();
+    bool is_without_rules = goes_without_rules();
     if (UNLIKELY(stall_is_due) && interp_current() != slot_get()) {
         attaches_over_another();
     }
-    uint64_t begun = is_straight && has_attached(&now) ? 0 : journal_waits(CALL(PyGILState_Ensure), NULL, caller);
-    int gilstate = is_straight ? real.PyGILState_Ensure() : reconcile_ensure(caller);
+    uint64_t begun = is_without_rules && has_attached(&now) ? 0 : journal_waits(CALL(PyGILState_Ensure), NULL, caller);
+    int gilstate = is_without_rules ? real.PyGILState_Ensure() : reconcile_ensure(caller);
     PyThreadState *state = interp_current();
     if (gilstate == GILSTATE_UNLOCKED) {
         observe_made(state);
@@ -95,13 +95,13 @@ void recorded_PyGILState_Release(int gilstate, const void *caller) {
         return;
     }
     observe_release(gilstate, caller);
-    bool is_straight = goes_straight();
+    bool is_without_rules = goes_without_rules();
     if (gilstate == GILSTATE_LOCKED) {
         journal_note_later(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_LOCKED, interp_current(), caller);
     } else {
         journal_detaches(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_UNLOCKED, interp_current(), caller);
     }
-    if (is_straight && (!owner_is_settled() || plain_may_release(gilstate))) {
+    if (is_without_rules && (!owner_is_settled() || plain_may_release(gilstate))) {
         PyThreadState *before = options.mode != MODE_REPAIR ? slot_get() : NULL;
         real.PyGILState_Release(gilstate);
         if (before && !slot_get()) {
@@ -192,8 +192,8 @@ PyThreadState *recorded_PyThreadState_Swap(PyThreadState *state, const void *cal
     if (!state && interp_slot_follows) {
         journal_detaches(JOURNAL_SWAP, CALL(PyThreadState_Swap), 0, NULL, caller);
     }
-    bool is_straight = options.mode != MODE_REPAIR || lifecycle_swap(state);
-    PyThreadState *previous = is_straight ? real.PyThreadState_Swap(state) : reconcile_swap(state, caller);
+    bool is_without_rules = options.mode != MODE_REPAIR || lifecycle_swap(state);
+    PyThreadState *previous = is_without_rules ? real.PyThreadState_Swap(state) : reconcile_swap(state, caller);
     check_calls_attached();
     if (state || !interp_slot_follows) {
         journal_attached(JOURNAL_SWAP, CALL(PyThreadState_Swap), 0, state, interp_of_attached(state), caller, begun);
