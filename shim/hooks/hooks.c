@@ -49,7 +49,7 @@ void gilshim_PyGILState_Release(int gilstate) {
         --*counter_of(state);
         return;
     }
-    if (LIKELY(owner_is_plain()) && LIKELY(plain_may_release(gilstate))) {
+    if (LIKELY(owner_is_plain()) && LIKELY(settled_may_release(gilstate))) {
         real.PyGILState_Release(gilstate);
         return;
     }
@@ -216,7 +216,7 @@ int gilshim_PyThread_tss_set(Py_tss_t *key, void *value) {
 void *gilshim_PyThread_tss_get(Py_tss_t *key) {
     if (LIKELY(owner_is_plain())) {
         void *value = real.PyThread_tss_get(key);
-        if (LIKELY(plain_is_own(value))) {
+        if (LIKELY(settled_is_own(value))) {
             return value;
         }
     }
@@ -238,7 +238,7 @@ int gilshim_PyThread_set_key_value(int key, void *value) {
 void *gilshim_PyThread_get_key_value(int key) {
     if (LIKELY(owner_is_plain())) {
         void *value = real.PyThread_get_key_value(key);
-        if (LIKELY(plain_is_own(value))) {
+        if (LIKELY(settled_is_own(value))) {
             return value;
         }
     }

@@ -73,7 +73,7 @@ int judged_PyGILState_Ensure(const void *caller) {
 void judged_PyGILState_Release(int gilstate, const void *caller) {
     NOTE_CALL(PyGILState_Release);
     observe_release(gilstate, caller);
-    if (is_settled_unrecorded() && plain_may_release(gilstate)) {
+    if (is_settled_unrecorded() && settled_may_release(gilstate)) {
         real.PyGILState_Release(gilstate);
         return;
     }

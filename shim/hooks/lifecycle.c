@@ -20,7 +20,7 @@ static PyThreadState *sole_attached(void) {
 
 /* 2.7 has its slot in a list. */
 static const PyThreadState *in_slot(void) {
-    slot_place *slot = plain_slot();
+    slot_place *slot = known_slot();
     const PyThreadState *state = slot ? *slot : slot_get();
     return state;
 }
@@ -107,7 +107,7 @@ bool lifecycle_delete_current(void) {
 
 bool lifecycle_delete(PyThreadState *state) {
     bool is_saved_away = plain_has_parked(settled_can_see(), state);
-    bool is_own = counter_offset >= 0 && is_saved_away && plain_is_own(state);
+    bool is_own = counter_offset >= 0 && is_saved_away && settled_is_own(state);
     if (!is_own || owner_fast.record->alias) {
         return false;
     }
@@ -120,7 +120,7 @@ bool lifecycle_delete(PyThreadState *state) {
 
 bool lifecycle_attach(const PyThreadState *state) {
     /* Up to 3.11 any attached state might be another one of this thread's. */
-    if (!is_bare() || !plain_is_own(state) || *owner_fast.current || interp_is_finalizing()) {
+    if (!is_bare() || !settled_is_own(state) || *owner_fast.current || interp_is_finalizing()) {
         return false;
     }
     owner_fast.record->visits++;
@@ -128,7 +128,7 @@ bool lifecycle_attach(const PyThreadState *state) {
 }
 
 bool lifecycle_save(void) {
-    PyThreadState *state = is_bare() && !plain_slot() && !owner_fast.own ? *owner_fast.current : NULL;
+    PyThreadState *state = is_bare() && !known_slot() && !owner_fast.own ? *owner_fast.current : NULL;
     if (!state || slot_get() != state) {
         return false;
     }

@@ -101,7 +101,7 @@ void recorded_PyGILState_Release(int gilstate, const void *caller) {
     } else {
         journal_detaches(JOURNAL_RELEASE, CALL(PyGILState_Release), GILSTATE_UNLOCKED, interp_current(), caller);
     }
-    if (is_without_rules && (!owner_is_settled() || plain_may_release(gilstate))) {
+    if (is_without_rules && (!owner_is_settled() || settled_may_release(gilstate))) {
         PyThreadState *before = options.mode != MODE_REPAIR ? slot_get() : NULL;
         real.PyGILState_Release(gilstate);
         if (before && !slot_get()) {

@@ -10,7 +10,7 @@
 
 /* 2.7, where nobody can see the slot. */
 static bool stays(void) {
-    return !plain_slot();
+    return !known_slot();
 }
 
 static void move_slot(PyThreadState *state, bool is_home) {

@@ -197,7 +197,7 @@ static void unfile(struct owner *me, const void *key) {
 /* Returns the place of the slot of a thread that needs no rule. Returns NULL if the thread needs one, or if the slot or
  * what is attached cannot be seen. */
 static slot_place *settled_slot(void) {
-    return settled_can_see() ? plain_slot() : NULL;
+    return settled_can_see() ? known_slot() : NULL;
 }
 
 /* Handles what a library sets on such a thread: the thread's own state, or NULL after that state has died. Returns
@@ -322,7 +322,7 @@ static bool answer_from_slot(struct known_key *known, const void *caller, PyThre
 void *keys_get(const void *key, const void *caller) {
     void *value = real_get(key);
     struct known_key *known = find_known(key);
-    if (!known || (owner_is_settled() && plain_is_own(value))) {
+    if (!known || (owner_is_settled() && settled_is_own(value))) {
         return value; /* a plain thread may file another: Swap and Py_NewInterpreter open no block */
     }
     PyThreadState *answer;

@@ -125,8 +125,8 @@ struct owner_fast {
     PyThreadState *parked;  /* plain: the thread's state, detached by PyEval_SaveThread, to be restored */
     current_place *current; /* where CPython keeps what is attached to this thread; NULL: not known */
     slot_place *counted;    /* the slot (or `override`) if the wrapper may count nested Ensures by it; else a NULL */
-    slot_place *slot;       /* plain: where the slot is; the address of `own` if only CPython knows */
-    PyThreadState *own;     /* plain: the state in the slot, as long as it cannot have been freed */
+    slot_place *slot;       /* where the slot is; the address of `own` if only CPython knows */
+    PyThreadState *own;     /* settled: the state in the slot, as long as it cannot have been freed */
 
     /* The gear "two states" (two_states.h). */
     uint32_t two_states_epoch;       /* equal to interp_epoch: this thread is in that gear */

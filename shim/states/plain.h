@@ -1,6 +1,6 @@
 /* What a thread that has only ever had one state has attached or detached. These are the tests of the wrappers' short
- * way. The settled_ variants also work where calls are recorded and where the place of the attached state is not known;
- * they ask CPython. */
+ * way. The settled_ variants also work where calls are recorded. settled_attached and settled_has_parked ask CPython what is
+ * attached, for where the place of it is not known. */
 #pragma once
 
 #include "cpython/counter.h"
@@ -48,18 +48,19 @@ static inline bool settled_has_parked(const PyThreadState *state) {
     return owner_is_settled() && state && owner_fast.parked == state && interp_current() != state;
 }
 
-/* Returns where a settled thread has its slot, or NULL if that is not known. */
-static inline slot_place *plain_slot(void) {
+/* Returns where the calling thread has its slot, as owner_enter or owner_leave found it last, or NULL if that is not known.
+ * The thread has to be settled, or in the gear "two states". */
+static inline slot_place *known_slot(void) {
     return owner_fast.slot != &owner_fast.own ? owner_fast.slot : NULL;
 }
 
-/* Returns true if `value` is the state of a settled thread, which the caller has to be on. */
-static inline bool plain_is_own(const void *value) {
+/* Returns true if `value` is the state of the calling thread, which has to be settled. */
+static inline bool settled_is_own(const void *value) {
     return value && value == *owner_fast.slot;
 }
 
-/* Called before a real PyGILState_Release on a plain thread. Returns false if the Release has to go by the rules. */
-static inline bool plain_may_release(int gilstate) {
+/* Called before a real PyGILState_Release on a settled thread. Returns false if the Release has to go by the rules. */
+static inline bool settled_may_release(int gilstate) {
     PyThreadState *own = *owner_fast.slot;
     if (gilstate == GILSTATE_LOCKED) {
         /* The Ensure may have found another state attached; then this Release must not free `own` (I-4). */
