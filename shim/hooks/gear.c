@@ -5,7 +5,7 @@
 
 unsigned gear_judged_for;
 
-/* The gears of the process: passed, recorded, judged. */
+/* The gears of the process, in the order in which they are tried: passed (PASS), recorded, judged. */
 #define RECORDED(name) (gear_recorded.name && journal_is_on)
 
 #define API0(type, name)                                                            \

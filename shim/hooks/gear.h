@@ -1,19 +1,21 @@
-/* Gears: what the functions of the API do on a thread, depending on the state the thread is in. A gear is a table of functions,
- * with the list of wrapped functions as its fields:
+/* Gears: the ways in which a wrapped function can be carried out. What is known about the calling thread and about the
+ * process decides which one is used.
  *
- *   plain        no table: a few comparisons in the wrappers themselves (hooks.c, states/plain.h)
- *   two states   the thread has two thread states, and no rule has to be asked (two_states.h)
- *   lifecycle    its one thread state is made, attached, swapped, cleared, deleted (lifecycle.h)
- *   passed       the call is not judged: another libpython's, or nothing is to be repaired (pass_through.h)
- *   recorded     the call is noted in the journal, around the rules (record.c)
- *   judged       the rules (judged.c)
+ *   plain        a few comparisons in the wrappers themselves (hooks.c, states/plain.h)
+ *   two states   the thread has two thread states, and no rule is needed (two_states.h)
+ *   lifecycle    the thread's only state is made, attached, swapped, cleared or deleted (lifecycle.h)
+ *   passed       the call is for another libpython, or nothing is to be repaired (pass_through.h)
+ *   recorded     the call is noted in the journal (record.c)
+ *   judged       the rules decide (judged.c, judged_life.c)
  *
- * The first three are the thread's, the others the process's. A gear treats what its table names; the rest goes to the next one.
- * Which comes when is decided here (GEAR) and in gear.c, and nowhere else. Only a rule puts a thread into plain, two states or
- * lifecycle, so these gears may fall back to the rules (judged_NAME) without asking for passed or recorded.
+ * A thread is in one of the first three, or in none; the process is in one of the last three. A gear carries out only
+ * some of the wrapped functions (see the tables below); a call of another function goes to the next gear. The order is
+ * that of the list, set by GEAR and by gear.c, with one exception: record.c and judged.c may try the functions of
+ * lifecycle before a rule. Only a rule puts a thread into one of the first three gears. So these fall back to the rules
+ * (judged_NAME) without testing for passed or recorded.
  *
- * Every function has the parameters of the one it stands for, and behind them `caller`, the return address in the module that
- * called. It may do whatever that function may: call into CPython, wait for the GIL, not return. */
+ * A function of a gear has the parameters of the wrapped function and in addition `caller`, the return address in the
+ * calling module. It may do what the wrapped function may do: call into CPython, wait for the GIL, not return. */
 #pragma once
 
 #include "cpython/cpython.h"
@@ -30,7 +32,9 @@ struct gear {
 #undef API0
 };
 
-/* The functions of each gear: prefix_NAME. Not all of them exist; which do is in the tables below. */
+/* The functions of the gears. two_states_, lifecycle_ and recorded_ are defined only for what the tables below name.
+ * judged_NAME is defined for every wrapped function, and so is onward_NAME (gear.c), which chooses the process's
+ * gear. */
 #define API0(type, name)                        \
     type two_states_##name(const void *caller); \
     type lifecycle_##name(const void *caller);  \
@@ -47,7 +51,7 @@ struct gear {
 #undef API
 #undef API0
 
-/* Constant and in a header, so that the compiler sees which functions a gear leaves to the next one: nothing is looked up at run
+/* The tables are constants in a header so that the compiler knows which functions a gear lacks: no table is read at run
  * time. */
 static const struct gear gear_two_states = {
     .PyEval_SaveThread = two_states_PyEval_SaveThread,
@@ -84,16 +88,17 @@ static const struct gear gear_recorded = {
     .Py_EndInterpreter = recorded_Py_EndInterpreter,
 };
 
-/* The value of real_changes for which the process's gear is judged: as soon as something changes it is asked anew (gear.c). Set by
- * start/start.c. */
+/* What real_changes was when the process's gear was last found to be judged; 0: never. As long as the two are equal,
+ * calls need not go through onward_NAME. Set by start/start.c. */
 extern unsigned gear_judged_for __attribute__((visibility("hidden")));
 
-/* Returns true if the process's gear is judged. */
+/* Returns true if the process's gear is known to be judged. Async-signal-safe. */
 static inline bool gear_is_judged(void) {
     return __atomic_load_n(&gear_judged_for, __ATOMIC_RELAXED) == __atomic_load_n(&real_changes, __ATOMIC_RELAXED);
 }
 
-/* Whether the calling thread is in that gear. Async-signal-safe. */
+/* Return true if the calling thread is in the gear. For gear_is_lifecycle, a plain thread is, too, and a thread that
+ * the gear has suspended. Async-signal-safe. */
 static inline bool gear_is_two_states(void) {
     return owner_fast.two_states_epoch == __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
 }
@@ -102,7 +107,7 @@ static inline bool gear_is_lifecycle(void) {
     return (owner_fast.settled == epoch || owner_fast.lifecycle_epoch == epoch) && !owner_is_recorded;
 }
 
-/* The function to call on a thread for which the wrapper's own few comparisons do not suffice. */
+/* The function that a wrapper calls if its own comparisons did not find the thread plain. */
 #define GEAR(name)                                                       \
     (gear_two_states.name && gear_is_two_states() ? gear_two_states.name \
      : gear_lifecycle.name && gear_is_lifecycle() ? gear_lifecycle.name  \

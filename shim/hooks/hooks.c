@@ -1,9 +1,10 @@
-/* The exported wrappers. Each does one of two things: where the thread is plain (it has only ever had one state, and its calls
- * are not recorded) it calls the real function, after the little that is to be noted; otherwise the thread's gear has the
- * call (gear.h).
+/* The exported wrappers. On a plain thread (it has only ever had one state, and its calls are not recorded) a wrapper
+ * notes what has to be noted and calls the real function. All other calls are left to another gear (gear.h). Where
+ * a nested Ensure or its Release would only count, the wrapper does that itself, also on threads that are not plain.
  *
- * They are defined under hidden names and exported as aliases: a reference to PyGILState_Ensure in here would be bound
- * to whatever comes first in the process, an executable that contains CPython for one. */
+ * The wrappers are defined under hidden names and exported as aliases: a reference to PyGILState_Ensure in this file
+ * might be bound to another definition that comes first in the process, such as that of an executable that contains
+ * CPython. */
 #include "hooks/hooks.h"
 
 #include <pthread.h>
@@ -45,7 +46,7 @@ int gilshim_PyGILState_Ensure(void) {
 
 void gilshim_PyGILState_Release(int gilstate) {
     PyThreadState *state = gilstate == GILSTATE_LOCKED ? plain_counted() : NULL;
-    if (LIKELY(state && *counter_of(state) > 1)) { /* the last one frees it */
+    if (LIKELY(state && *counter_of(state) > 1)) { /* the one that counts down to 0 frees the state */
         --*counter_of(state);
         return;
     }
@@ -150,7 +151,7 @@ void gilshim_PyThreadState_DeleteCurrent(void) {
     GEAR(PyThreadState_DeleteCurrent)(CALLER);
 }
 
-/* A second libpython shows itself at the latest when its interpreter is started through our exports. */
+/* A second libpython has to be noticed here at the latest: its interpreter is started through our exports. */
 void gilshim_Py_Initialize(void) {
     start_look_again();
     GEAR(Py_Initialize)(CALLER);
@@ -271,7 +272,8 @@ PyInterpreterState *gilshim_PyInterpreterState_Get(void) {
 
 /* ---- libc's ----------------------------------------------------------------------------------------------------- */
 
-/* The shim's own threads begin with the program's first one. */
+/* As a rule the shim's own threads are not started before the program's first one, so that a program without threads
+ * stays one. */
 // NOLINTNEXTLINE(readability-inconsistent-declaration*)
 __attribute__((visibility("default"))) int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
                                                           void *(*start)(void *), void *argument) {
@@ -279,7 +281,7 @@ __attribute__((visibility("default"))) int pthread_create(pthread_t *thread, con
     return libc_real_pthread_create(thread, attributes, start, argument);
 }
 
-/* By it CPython up to 3.13 ends a thread that meets finalization. */
+/* CPython up to 3.13 calls it to end a thread that would attach its state while the interpreter is being finalized. */
 __attribute__((visibility("default"))) void pthread_exit(void *value) { // NOLINT(readability-inconsistent-declaration*)
     judged_before_pthread_exit(CALLER);
     libc_real_pthread_exit(value);

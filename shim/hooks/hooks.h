@@ -1,4 +1,4 @@
-/* The wrappers under the names by which this object itself calls them. */
+/* The wrappers, under the hidden names by which this library itself refers to them. */
 #pragma once
 
 #include "cpython/cpython.h"

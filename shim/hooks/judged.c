@@ -11,8 +11,8 @@
 #include "states/owner.h"
 #include "states/plain.h"
 
-/* Returns true if the call needs no rule. Such a thread comes here where it is not known where CPython keeps the attached state
- * (from 3.12 on, if libpython was opened late), so the wrapper could not test it inline. CPython is asked instead. */
+/* Returns true if the thread needs no rule. The wrapper has not found it plain if it is not known where CPython keeps
+ * the attached state (from 3.12 on, if libpython was opened late); then the functions here ask CPython for it. */
 static inline bool is_settled_unrecorded(void) {
     return owner_is_settled() && !journal_is_on;
 }
@@ -31,7 +31,7 @@ static void end_if_late(const void *caller) {
     }
 }
 
-/* What PyEval_RestoreThread(NULL) is to attach. */
+/* Returns what PyEval_RestoreThread(NULL) is to attach, or NULL. */
 static PyThreadState *instead_of_null(const void *caller) {
     if (pass_through_by_rules()) {
         return reconcile_instead_of_null(caller);
@@ -199,7 +199,7 @@ PyThreadState *judged_PyThreadState_New(PyInterpreterState *interp, const void *
     NOTE_CALL(PyThreadState_New);
     PyThreadState *state;
     judged_before_new(caller);
-    if (!lifecycle_new(interp, &state)) { /* that gear has not tried where reports say who made it */
+    if (!lifecycle_new(interp, &state)) { /* that gear does not try where reports name the maker */
         state = reconcile_new(interp);
     }
     leftover_made(state, caller);

@@ -1,19 +1,22 @@
-/* The gear of calls that go by the rules (rules/reconcile.h); in mode=observe and mode=strict, where the rules change nothing, by
- * CPython's own functions. Its functions, judged_NAME, are declared in gear.h. What is about to go wrong in a way that is not
- * repaired is reported before the call (diagnose/observe.h). Here is what precedes the rule of a call, for the recorder, too. */
+/* The gear of calls that go by the rules (rules/reconcile.h) or, in mode=observe and mode=strict, to CPython's own
+ * functions. What is about to go wrong and is not repaired is reported before the call (diagnose/observe.h). The
+ * functions of the gear, judged_NAME, are declared in gear.h. Those below precede the rule or the real function;
+ * record.c calls them, too. `caller`: see gear.h. None is async-signal-safe. */
 #pragma once
 
 #include "cpython/cpython.h"
 
-/* PyGILState_Ensure and PyThreadState_New; do not return on a thread that comes after the end of the interpreter. */
+/* Called before PyGILState_Ensure and PyThreadState_New. After the end of the interpreter they may not return
+ * (reconcile_stop_if_late). */
 void judged_before_ensure(const void *caller);
 void judged_before_new(const void *caller);
 
-/* PyEval_RestoreThread of `state`: the state to attach instead, which is another one if `state` is NULL. */
+/* Called before PyEval_RestoreThread of `state`. Returns the state to attach: `state`, or if that is NULL this thread's
+ * own (reconcile_instead_of_null), or NULL if there is none. May end the thread (reconcile_end_if_late). */
 PyThreadState *judged_before_restore(PyThreadState *state, const void *caller);
 
-/* PyEval_AcquireThread. Both may end a thread that comes too late. */
+/* Called before PyEval_AcquireThread of `state`. May end the thread (reconcile_end_if_late). */
 void judged_before_acquire(PyThreadState *state, const void *caller);
 
-/* libc's pthread_exit is about to be called. */
+/* Called before libc's pthread_exit. May not return (reconcile_before_pthread_exit). */
 void judged_before_pthread_exit(const void *caller);

@@ -152,7 +152,7 @@ void judged_PyOS_AfterFork_Parent(const void *caller) {
     reconcile_after_fork();
 }
 
-/* Called by hand also in a process that has not forked (collectd's init hook). */
+/* Some programs call it in a process that has not forked (collectd's init hook), so no fork handler has run. */
 void judged_PyOS_AfterFork_Child(const void *caller) {
     NOTE_CALL(PyOS_AfterFork_Child);
     before_freeing_others();

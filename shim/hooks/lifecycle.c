@@ -9,7 +9,8 @@
 #include "states/plain.h"
 #include "states/taken.h"
 
-/* A settled thread that has saved nothing away, which an Ensure may have attached. Where the count is is learned by the rules. */
+/* Returns true if the thread is settled and has nothing parked; a parked state may have been attached again by an
+ * Ensure. Returns false until the place of the counter is known, since only the rules learn it. */
 static bool is_bare(void) {
     return settled_can_see() && !owner_fast.parked && counter_offset >= 0;
 }
@@ -18,7 +19,7 @@ static PyThreadState *sole_attached(void) {
     return plain_attached(is_bare());
 }
 
-/* 2.7 has its slot in a list. */
+/* Asks CPython if the place of the slot is not known: 2.7 keeps it in a list. */
 static const PyThreadState *in_slot(void) {
     slot_place *slot = known_slot();
     const PyThreadState *state = slot ? *slot : slot_get();
@@ -31,7 +32,8 @@ static void suspend(void) {
     owner_fast.lifecycle_epoch = epoch;
 }
 
-/* Returns true if this is the thread that called suspend (a call may return on another one) and no rule was called since. */
+/* Returns true if this is the thread that called suspend, since a call may return on another one, and if no rule was
+ * called since. */
 static bool is_suspended(const struct owner *me) {
     return owner_fast.lifecycle_epoch && owner_fast.record == me;
 }
@@ -42,7 +44,7 @@ static void resume(void) {
     owner_fast.lifecycle_epoch = 0;
 }
 
-/* ---- a state is made, and its end ---------------------------------------------------------------------------------- */
+/* ---- the state is made and freed --------------------------------------------------------------------------------- */
 
 bool lifecycle_new(PyInterpreterState *interp, PyThreadState **made) {
     if (!is_bare()) {
@@ -50,7 +52,7 @@ bool lifecycle_new(PyInterpreterState *interp, PyThreadState **made) {
     }
     const PyThreadState *before = in_slot();
     PyThreadState *state = *made = real.PyThreadState_New(interp);
-    const PyThreadState *expected = before ? before : state; /* an empty slot gets it at once */
+    const PyThreadState *expected = before ? before : state; /* New puts it into an empty slot */
     if (state && is_bare() && in_slot() == expected) {
         owner_fast.record->visits++;
         owner_state_made(state, !before);
@@ -79,7 +81,7 @@ bool lifecycle_clear(PyThreadState *state) {
     return true;
 }
 
-/* By DeleteCurrent or Delete. */
+/* PyThreadState_DeleteCurrent (`is_current`), or PyThreadState_Delete of the parked state. */
 static void delete_own(struct owner *me, PyThreadState *state, bool is_current) {
     me->visits++;
     suspend();
@@ -116,10 +118,11 @@ bool lifecycle_delete(PyThreadState *state) {
     return true;
 }
 
-/* ---- it is attached, and exchanged for none -------------------------------------------------------------------------- */
+/* ---- the state is attached, detached and swapped ----------------------------------------------------------------- */
 
 bool lifecycle_attach(const PyThreadState *state) {
-    /* Up to 3.11 any attached state might be another one of this thread's. */
+    /* Up to 3.11 it cannot be told here whether what is attached is another thread's state or a second one of this
+     * thread. */
     if (!is_bare() || !settled_is_own(state) || *owner_fast.current || interp_is_finalizing()) {
         return false;
     }
@@ -137,7 +140,7 @@ bool lifecycle_save(void) {
     return true;
 }
 
-/* Up to 3.11 the thread has the GIL without a state until it swaps one in. */
+/* Up to 3.11 the thread keeps the GIL until it swaps a state in again, and the rules have to know that. */
 static bool swap_out(void) {
     PyThreadState *state = sole_attached();
     if (!state) {
@@ -163,7 +166,7 @@ static bool swap_in(const PyThreadState *state) {
     }
     if (!interp_slot_follows) {
         if (!taken_is_without_state(me)) {
-            return false; /* it is in the middle of its Clear; or the GIL was handed over to another thread */
+            return false; /* suspended by Clear or Delete, or another thread has been given the GIL */
         }
         taken_is_over(me);
         resume();
@@ -197,7 +200,7 @@ PyThreadState *lifecycle_PyThreadState_Swap(PyThreadState *state, const void *ca
 
 PyThreadState *lifecycle_PyThreadState_New(PyInterpreterState *interp, const void *caller) {
     PyThreadState *made;
-    bool is_told = leftover_is_on || options.verbosity >= 1; /* reports say who made it */
+    bool is_told = leftover_is_on || options.verbosity >= 1; /* reports name the maker */
     return !is_told && lifecycle_new(interp, &made) ? made : judged_PyThreadState_New(interp, caller);
 }
 

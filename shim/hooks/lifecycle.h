@@ -1,34 +1,40 @@
-/* The gear in which the one state of a settled thread is made, attached for the first time, cleared, deleted, and swapped out
- * and in. pybind11's gil_scoped_acquire does all of that each time on a thread that Python has not made. By the rules
- * (life.c, attach.c) each of these calls would look at the whole record twice, and find it as plain as before.
+/* The gear in which the only state of a settled thread is made, attached when it is not parked, cleared, deleted, and
+ * swapped out and in. On a thread that Python has not started, pybind11's gil_scoped_acquire makes a state each time,
+ * attaches it, clears it and deletes it. With the rules (life.c, attach.c), each of these calls would examine the whole
+ * record twice only to find that the thread needs no rule.
  *
- * During such a call, or between two of them, the rules may have to know one thing: the state is being freed, or the GIL is
- * held without it. The record says so, and the thread is not settled meanwhile. If no rule is called in that time, the
- * thread is settled again afterwards (owner_fast.lifecycle_epoch).
+ * During such a call, or between two of them, a rule would have to know one thing: that the state is being freed, or
+ * that the GIL is held without a state. It is noted in the record, and the thread is not settled meanwhile. If no rule
+ * is called in that time, the thread is settled again afterwards (owner_fast.lifecycle_epoch).
  *
- * The functions below are for the recorder too, which calls them before the rules. Each returns false, and has changed
- * nothing, if the call has to go by the rules. They take no lock but the registry's. None is async-signal-safe. */
+ * record.c and judged.c call the functions below, too, before a rule. Each returns true if the call is dealt with, as
+ * its comment says. It returns false, and has changed nothing, if the call has to go by the rules. They take the
+ * registry's lock; if a rule was called during the real call, the second half of the rule follows (reconcile.h). None
+ * is async-signal-safe. */
 #pragma once
 
 #include <stdbool.h>
 
 #include "cpython/cpython.h"
 
-/* Does all of PyThreadState_New. *made is NULL if CPython has no memory. */
+/* PyThreadState_New: calls the real function and sets *made to its result, which is NULL without memory. */
 bool lifecycle_new(PyInterpreterState *interp, PyThreadState **made);
 
-/* For the moment before the real PyEval_AcquireThread or RestoreThread of `state`, which this thread has made. */
+/* To be called before the real PyEval_AcquireThread or RestoreThread of `state`: true if it is this thread's, not
+ * parked, and nothing is attached. */
 bool lifecycle_attach(const PyThreadState *state);
 
-/* Does all of PyThreadState_Clear. */
+/* PyThreadState_Clear of the attached state: calls the real function. */
 bool lifecycle_clear(PyThreadState *state);
 
-/* Do all of PyThreadState_DeleteCurrent, and of PyThreadState_Delete of the state that this thread has saved away. */
+/* PyThreadState_DeleteCurrent, and PyThreadState_Delete of the parked state: call the real function. */
 bool lifecycle_delete_current(void);
 bool lifecycle_delete(PyThreadState *state);
 
-/* For the moment before the real PyEval_SaveThread of a state that an Ensure has made. Asks 2.7 whether it is in the slot. */
+/* To be called before the real PyEval_SaveThread, if an Ensure has made the attached state since the last rule and the
+ * place of the slot is not known (2.7): CPython is asked whether the state is in the slot. */
 bool lifecycle_save(void);
 
-/* For the moment before the real PyThreadState_Swap. */
+/* To be called before the real PyThreadState_Swap: true if it detaches this thread's state (`state` is NULL), or
+ * attaches the one that was detached in this way. */
 bool lifecycle_swap(const PyThreadState *state);

@@ -18,29 +18,30 @@
 
 #define CALL(name) ((uint16_t)REAL_INDEX_##name)
 
-/* Returns true if the real function is to be called: no rule is needed (settled), or none may be called (the mode). */
+/* Returns true if the real function is to be called: the thread needs no rule, or the mode allows none. */
 static inline bool goes_without_rules(void) {
     return owner_is_settled() || options.mode != MODE_REPAIR;
 }
 
-/* The interpreter of the attached state, where CPython tells it for nothing (3.9+). */
+/* Returns the interpreter of the attached state, or NULL if CPython has no cheap getter for it (before 3.9). */
 static inline const void *interp_of_attached(PyThreadState *attached) {
     return attached && real.PyThreadState_GetInterpreter ? real.PyThreadState_GetInterpreter(attached) : NULL;
 }
 
-/* Whether the thread has a state attached, as far as notes and CPython agree. */
+/* Returns true if the thread has a state attached, according both to the journal and to CPython. */
 static inline bool has_attached(const struct journal_now *now) {
     return now->phase == JOURNAL_HOLDS && now->state && interp_current() == now->state;
 }
 
-/* The stall watch waits for the program's second thread, unless the first one is about to wait for itself. */
+/* The stall watch is started with the program's second thread. The only thread may be about to wait for itself,
+ * though. */
 static void attaches_over_another(void) {
     if (interp_current()) {
         stall_start_now();
     }
 }
 
-/* After the rules have been asked: they may have done something else than the call's name says. */
+/* Called after a rule, which may have done something else than the name of the call says. */
 static void correct(const void *caller) {
     struct owner *me = owner_self();
     if (me && !owner_is_settled()) {
@@ -50,7 +51,7 @@ static void correct(const void *caller) {
 
 /* ---- the gilstate family ---------------------------------------------------------------------------------------- */
 
-/* On a settled thread whose state `own` is attached only the count changes. */
+/* ensure_again and release_again: on a settled thread whose state `own` is attached, only the counter changes. */
 static int ensure_again(PyThreadState *own, const void *caller) {
     static const struct journal_now unseen = {.phase = JOURNAL_OUTSIDE};
     int gilstate = real.PyGILState_Ensure();
@@ -137,7 +138,8 @@ static void attach(PyThreadState *state, enum block_by by, const void *caller) {
     check_calls_attached();
 }
 
-/* A settled thread takes back what it has saved away: nothing can be about to go wrong. */
+/* Returns true if a settled thread attaches its parked state, where nothing can go wrong that would have to be
+ * reported. */
 static bool is_seen_parked(const PyThreadState *state) {
     return options_repairs(REPAIR_finalize) && !interp_may_have_ended() && plain_has_parked(settled_can_see(), state);
 }
@@ -185,7 +187,8 @@ void recorded_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {
     }
 }
 
-/* Up to 3.11 the GIL stays held under no state after Swap(NULL); from 3.12 on it is given up. */
+/* Up to 3.11 the thread holds the GIL without a state after Swap(NULL); from 3.12 on the GIL is given up, so that is
+ * noted before the call. */
 PyThreadState *recorded_PyThreadState_Swap(PyThreadState *state, const void *caller) {
     observe_swap(state, caller);
     uint64_t begun = state ? journal_waits(CALL(PyThreadState_Swap), state, caller) : 0;
@@ -206,7 +209,7 @@ void recorded_PyEval_AcquireLock(const void *caller) {
     uint64_t begun = journal_waits(CALL(PyEval_AcquireLock), NULL, caller);
     options.mode == MODE_REPAIR ? reconcile_acquire_lock(caller) : real.PyEval_AcquireLock();
     if (interp_slot_follows && !interp_current()) {
-        journal_correct(NULL, caller); /* there is no GIL without a state: it waited for nothing */
+        journal_correct(NULL, caller); /* from 3.12 on nobody holds the GIL without a state: none was taken */
         return;
     }
     journal_attached(JOURNAL_ATTACH, CALL(PyEval_AcquireLock), 0, NULL, NULL, caller, begun);

@@ -1,13 +1,15 @@
-/* The gear of recorded calls (gear_recorded in gear.h): those that attach, detach, make and delete thread states are noted in the
- * journal on their way to the rules (reconcile.h) or, where the thread is settled or the mode only looks on, to the real
- * function. In force while journal_is_on. What is noted of interpreters is here, for judged_life.c. */
+/* The gear of recorded calls (gear_recorded in gear.h), in use if journal_is_on. Calls that attach, detach, make or
+ * delete thread states are noted in the journal. Then they go to the rules (reconcile.h), or to the real function if
+ * the thread is settled or the mode changes nothing. The functions below note what happens to interpreters, for
+ * judged_life.c. */
 #pragma once
 
 #include <stdint.h>
 
 #include "cpython/cpython.h"
 
-/* Around the functions that start and end an interpreter. `call`: which, by its index in real_api_names. */
+/* To be called before and after the functions that start and end an interpreter, if journal_is_on. `call`: the index of
+ * the function in real_api_names. Not async-signal-safe. */
 void record_initializes(uint16_t call, const void *caller);
 void record_initialized(uint16_t call, const void *caller);
 void record_finalizes(uint16_t call, const void *caller);

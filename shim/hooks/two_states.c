@@ -8,7 +8,7 @@
 #include "rules/nesting.h"
 #include "states/plain.h"
 
-/* 2.7, where nobody can see the slot. */
+/* Returns true if the slot stays where it is until a rule is called: on 2.7, where its place is not known. */
 static bool stays(void) {
     return !known_slot();
 }
@@ -18,10 +18,11 @@ static void move_slot(PyThreadState *state, bool is_home) {
         owner_fast.two_states_is_late = is_home;
         return;
     }
-    *(PyThreadState *volatile *)owner_fast.counted = state; /* slot_place is for who only looks */
+    *(PyThreadState *volatile *)owner_fast.counted = state; /* slot_place is const, for code that only reads */
 }
 
-/* `counted` names an empty word unless the places of the slot, of the attached state and of the count are known. */
+/* Returns true if this gear can see what it needs without a call. `counted` points to an empty word unless the places
+ * of the slot, of the attached state and of the counter are known. */
 static bool can_see(const struct owner *me) {
     return stays() ? !interp_is_debug && slot_goes_by_ident() && owner_fast.current && counter_is_known() &&
                          interp_ensures_itself
@@ -29,13 +30,13 @@ static bool can_see(const struct owner *me) {
 }
 
 void two_states_begin(struct owner *me) {
-    bool is_told = owner_is_recorded || options.verbosity >= 1; /* repairs are just counted otherwise */
+    bool is_told = owner_is_recorded || options.verbosity >= 1; /* otherwise repairs are only counted */
     if (can_see(me) && !is_told && me->attached == me->override.state && !me->lent.state && !me->unseen.state &&
         !me->is_forking) {
         owner_fast.two_states_saved = NULL;
         owner_fast.two_states_epoch = owner_fast.verified;
         if (stays()) {
-            owner_fast.counted = &me->override.state; /* which says what is in the slot as long as that is attached */
+            owner_fast.counted = &me->override.state; /* equal to the slot while that state is attached */
         }
     }
 }
@@ -66,7 +67,8 @@ bool two_states_save(const PyThreadState *released) {
     return true;
 }
 
-/* The library was told that it is this thread's: the attach begins a block of the library's (nesting.c). */
+/* Returns true if a library was just told that `state` is this thread's: the attach begins a block of that library, and
+ * does not end the release block (nesting.c). Like owner_was_just_told, but for before the visit is counted. */
 static bool was_just_told(const struct owner *me, const PyThreadState *state) {
     return me->answer.state == state && me->answer.at == me->visits;
 }
@@ -84,7 +86,7 @@ bool two_states_restore(PyThreadState *state, bool is_acquire, const void *calle
         return false;
     }
     me->visits++;
-    me->blocks.count--; /* what two_states_save pushed is the innermost one: no rule was asked since */
+    me->blocks.count--; /* the innermost one is what two_states_save has pushed: no rule was called since */
     me->override.home = owner_fast.two_states_home;
     me->override.state = me->attached = state;
     owner_fast.two_states_saved = NULL;

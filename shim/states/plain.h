@@ -1,6 +1,6 @@
 /* What a thread that has only ever had one state has attached or detached. These are the tests of the wrappers' short
- * way. The settled_ variants also work where calls are recorded. settled_attached and settled_has_parked ask CPython what is
- * attached, for where the place of it is not known. */
+ * way. The settled_ variants also work where calls are recorded. settled_attached and settled_has_parked ask CPython
+ * what is attached, for where the place of it is not known. */
 #pragma once
 
 #include "cpython/counter.h"
@@ -48,8 +48,8 @@ static inline bool settled_has_parked(const PyThreadState *state) {
     return owner_is_settled() && state && owner_fast.parked == state && interp_current() != state;
 }
 
-/* Returns where the calling thread has its slot, as owner_enter or owner_leave found it last, or NULL if that is not known.
- * The thread has to be settled, or in the gear "two states". */
+/* Returns where the calling thread has its slot, as owner_enter or owner_leave found it last, or NULL if that is not
+ * known. The thread has to be settled, or in the gear "two states". */
 static inline slot_place *known_slot(void) {
     return owner_fast.slot != &owner_fast.own ? owner_fast.slot : NULL;
 }
