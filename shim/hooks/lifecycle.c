@@ -194,7 +194,8 @@ void lifecycle_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
     lifecycle_attach(state) ? real.PyEval_AcquireThread(state) : judged_PyEval_AcquireThread(state, caller);
 }
 
-PyThreadState *lifecycle_PyThreadState_Swap(PyThreadState *state, const void *caller) {
+/* flatten: the calls within would take a quarter of the instructions of a pair of swaps. */
+__attribute__((flatten)) PyThreadState *lifecycle_PyThreadState_Swap(PyThreadState *state, const void *caller) {
     return lifecycle_swap(state) ? real.PyThreadState_Swap(state) : judged_PyThreadState_Swap(state, caller);
 }
 
