@@ -53,7 +53,7 @@ running := $(addprefix shim/, \
 	states/taken.c rules/life.c rules/keys.c states/owner.c cpython/slot.c states/registry.c cpython/current.c \
 	cpython/counter.c hooks/hooks.c hooks/lifecycle.c hooks/two_states.c states/owner_states.c diagnose/current_thread.c \
 	rules/nesting.c states/blocks.c rules/attach.c rules/gilstate.c rules/settle.c hooks/gear.c hooks/judged.c hooks/judged_life.c \
-	hooks/record.c hooks/tell.c rules/pep788.c rules/orphan.c rules/oldlock.c cpython/bound.c diagnose/call_sites.c)
+	hooks/record.c hooks/tell.c rules/pep788.c rules/orphan.c rules/oldlock.c cpython/bound.c diagnose/call_sites.c system/signal_stack.c)
 sources := $(starting) $(running) $(filter-out $(starting) $(running),$(wildcard shim/*/*.c shim/*/*.S))
 objects := $(patsubst %,$(BUILD)/%.o,$(sources))
 first_objects := $(patsubst %,$(BUILD)/%.o,$(starting))

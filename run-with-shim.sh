@@ -467,7 +467,7 @@ debug() {
 # print a summary, because some programs read the stderr of their children.
 # shellcheck disable=SC2012 # one known file
 { inode=$(ls -Lid /proc/self/fd/3 2>/dev/null | sed 's/^ *\([0-9]*\) .*/@\1/') || :; } 3>&2 || inode=''
-defaults=history=64:summary=${inode:-1}
+defaults=history=64:crash=1:summary=${inode:-1}
 options=''
 add_option() { options=${options:+$options:}$1; }
 

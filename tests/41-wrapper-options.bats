@@ -17,10 +17,10 @@ gives() {
     limited 30 env -u GILSHIM_OPTIONS ${before+GILSHIM_OPTIONS="$before"} "$wrapper" "$@" printenv GILSHIM_OPTIONS
     is_status 0
     # Which file stderr is, is another test's business.
-    [[ $output =~ ^history=64:summary=@[1-9][0-9]* ]] && output=history=64:summary=@${output#"${BASH_REMATCH[0]}"}
+    [[ $output =~ ^history=64:crash=1:summary=@[1-9][0-9]* ]] && output=history=64:crash=1:summary=@${output#"${BASH_REMATCH[0]}"}
     [ "$output" = "$expected" ] || told "$*: expected $expected"
 }
-own=history=64:summary=@
+own=history=64:crash=1:summary=@
 
 # ---- usage
 
@@ -242,15 +242,15 @@ preload_with() { LD_PRELOAD=$1 limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev
 @test "the summary is for stderr as it is" {
     : >file
     limited 30 sh -c '"$1" printenv GILSHIM_OPTIONS 2>file' - "$wrapper"
-    [ "$output" = "history=64:summary=@$(stat -c %i file)" ]
+    [ "$output" = "history=64:crash=1:summary=@$(stat -c %i file)" ]
     # Once more in front of the same, or another.
     limited 30 sh -c '"$1" "$1" printenv GILSHIM_OPTIONS 2>file' - "$wrapper"
-    [ "$output" = "history=64:summary=@$(stat -c %i file)" ]
+    [ "$output" = "history=64:crash=1:summary=@$(stat -c %i file)" ]
     limited 30 sh -c '"$1" sh -c "\"\$1\" printenv GILSHIM_OPTIONS 2>/dev/null" - "$1" 2>file' - "$wrapper"
-    [ "$output" = "history=64:summary=@$(stat -c %i -L /dev/null):history=64:summary=@$(stat -c %i file)" ]
+    [ "$output" = "history=64:crash=1:summary=@$(stat -c %i -L /dev/null):history=64:crash=1:summary=@$(stat -c %i file)" ]
     limited 30 sh -c '"$1" printenv GILSHIM_OPTIONS 2>&-' - "$wrapper"
     is_status 0
-    has_line history=64:summary=1
+    has_line history=64:crash=1:summary=1
 }
 
 # ---- two together

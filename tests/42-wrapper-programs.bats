@@ -149,7 +149,7 @@ patch_bytes() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status
         limited 30 $shell "$wrapper" -v -o log printenv LD_PRELOAD GILSHIM_OPTIONS
         is_status 0
         has_line "$library"
-        has_line "history=64:summary=@[1-9]*:log_path=$PWD/log:verbosity=1"
+        has_line "history=64:crash=1:summary=@[1-9]*:log_path=$PWD/log:verbosity=1"
         # shellcheck disable=SC2086 # no argument
         limited 30 $shell "$wrapper" true
         is_status 0

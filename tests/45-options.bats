@@ -49,7 +49,7 @@ find_pid() {
     local option
     for option in 'help=*default 0' 'mode=*default repair' 'repair=*default all' 'verbosity=*default 0' \
         'log_path=*default stderr' 'check=*default 0' 'log_format=*default text' 'color=*default auto' \
-        'summary=*default 0' 'history=*default 0' 'timeline=*default none' 'stall=*default 0' \
+        'crash=*default 0' 'summary=*default 0' 'history=*default 0' 'timeline=*default none' 'stall=*default 0' \
         'suppressions=*default none' 'keep=*default 0' 'exitcode=*default none*66'; do
         has_line "==*== gilshim: *$option*"
     done
@@ -220,7 +220,7 @@ value_of() {
     stall) echo 5 ;;
     suppressions) echo "$PWD/rules" ;;
     exitcode) echo 9 ;;
-    help | keep | summary | timeline_wait) echo 1 ;;
+    help | keep | crash | summary | timeline_wait) echo 1 ;;
     esac
 }
 

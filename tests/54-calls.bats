@@ -91,6 +91,7 @@ with_messages() {
     bare unmixed || return
     allowed 0 mixed=unmixed verbosity=2:history=16:log_path="$PWD/log" messages '`log_path' '`history' || return
     allowed 3 mixed=unmixed summary=1:verbosity=1:exitcode=3 messages '`summary' '`exitcode' || return
+    allowed 0 mixed=unmixed crash=1 '`crash' || return
     allowed 66 mixed=unmixed mode=strict messages '`exitcode' || return
     bare fatal || return
     allowed "$bare_status" fatal '' messages || return

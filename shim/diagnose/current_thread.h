@@ -9,6 +9,15 @@
  * another thread's. Async-signal-safe. */
 PyThreadState *current_thread_attached(void);
 
+/* Whether the calling thread has the GIL. */
+enum current_thread_gil { CURRENT_THREAD_UNKNOWN, CURRENT_THREAD_HAS_GIL, CURRENT_THREAD_HAS_NO_GIL };
+
+/* Tells whether the calling thread has the GIL, and stores the state that it has attached in *state (NULL: none). For the
+ * handler of a crash: unlike current_thread_attached, asks no getter that may take a lock (2.7) or make this thread's
+ * copy of CPython's thread-locals, and does not take a state for attached that the thread waits to attach. Memory of a
+ * state is read only as memory that may be gone. */
+enum current_thread_gil current_thread_find_gil(PyThreadState **state);
+
 /* Returns true if certainly no state is attached on this thread. Returns false also if the attached state cannot be
  * told from another thread's. */
 bool current_thread_is_detached(void);

@@ -160,7 +160,7 @@ static void follow(void *const *frames, size_t count, bool is_guess, struct cour
     static const char *const mains[] = {"Py_Main", "Py_BytesMain", "Py_RunMain"};
     /* The interpreter's own program is no culprit. Nor, unless more is asked for, is a module that calls Py_FatalError
      * on purpose. */
-    bool is_asked = journal_is_on || options.verbosity >= 1;
+    bool is_asked = journal_is_on || options.verbosity >= 1 || options.crash;
     if (IS_ONE_OF(course->entry, mains) || (IS_ONE_OF(course->entry, fatal) && !is_asked)) {
         course->culprit = NULL;
     }
@@ -173,13 +173,15 @@ static void tell_end(void *frame) {
     struct course course = {.is_fatal = false};
     size_t count = frames_here(frames, sizeof frames / sizeof frames[0], frame, &is_guess);
     follow(frames, count, is_guess, &course);
-    bool is_asked = journal_is_on || options.verbosity >= 1;
+    bool is_asked = journal_is_on || options.verbosity >= 1 || options.crash;
     if (course.is_fatal && (course.culprit || is_asked)) {
         char said[300];
         struct text text = text_start(said, sizeof said);
         fatal_text_add(&text, frames, count, course.culprit, frame);
+        report_end_is_told();
         report_fatal(REPORT_fatal, course.culprit, course.entry, text_end(&text));
     } else if (course.is_terminate && (is_asked || course.has_entry || interp_is_finalizing())) {
+        report_end_is_told();
         report_fatal(REPORT_terminate, course.culprit, course.entry, "");
     }
 }

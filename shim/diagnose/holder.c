@@ -65,6 +65,10 @@ static uintptr_t creator_of(const PyThreadState *state) {
     return 0;
 }
 
+bool holder_made(uintptr_t pthread, const PyThreadState *state) {
+    return creator_of(state) == pthread;
+}
+
 /* Returns the thread whose record says that it has this state attached (NULL: that it holds the GIL without a state).
  * If there are several, returns the last one to attach it, because a hand-over is not noted by the thread that hands
  * over. */

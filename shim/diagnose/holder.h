@@ -28,5 +28,8 @@ struct holder {
  * not seen may be searched in a copy of the process, up to a time limit (3.12+). For the watch thread. */
 void holder_find(pid_t waiter, bool may_copy, struct holder *holder);
 
+/* Returns true if the thread with this pthread_self() made `state`, which may be gone. Async-signal-safe. */
+bool holder_made(uintptr_t pthread, const PyThreadState *state);
+
 /* Returns the tid (gettid) of a pthread_self(), or 0 if it cannot be told. */
 pid_t holder_tid_of(uintptr_t pthread);

@@ -243,6 +243,16 @@ static bool is_suppressed(enum report_kind kind, const void *caller) {
     return suppress_count(verdict);
 }
 
+static bool end_was_told;
+
+void report_end_is_told(void) {
+    end_was_told = true;
+}
+
+bool report_end_was_told(void) {
+    return end_was_told;
+}
+
 /* ---- telling ---------------------------------------------------------------------------------------------------- */
 
 /* `is_wanted`: false: it is not to be told. */
@@ -267,6 +277,7 @@ static void tell(enum report_grade grade, enum report_kind kind, const struct re
         _exit(status_of_end());
     }
     if (grade == REPORT_GIL_ERROR && options.check_aborts) {
+        report_end_is_told();
         report_abort();
     }
 }
@@ -338,4 +349,14 @@ void report_fatal(enum report_kind kind, const void *caller, const char *entry, 
     }
     __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);
     write_news(&(struct news){REPORT_FATAL, kind, caller, entry, NULL, NULL, {.said = said}});
+}
+
+bool report_admits_crash(struct report *report) {
+    call_sites_count(report->kind, report->caller);
+    if (is_suppressed(report->kind, report->caller)) {
+        return false;
+    }
+    __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);
+    name_thread(report);
+    return true;
 }

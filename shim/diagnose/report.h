@@ -76,6 +76,11 @@ extern void (*report_abort)(void);
  * on this thread. Async-signal-safe. */
 void report_fatal(enum report_kind kind, const void *caller, const char *entry, const char *said);
 
+/* The process is about to be ended by abort, and that was reported, or is suppressed. The first function notes that, and
+ * the second one tells. Async-signal-safe. */
+void report_end_is_told(void);
+bool report_end_was_told(void);
+
 /* Return the name of a kind, what it means, and one line of advice. */
 const char *report_name(enum report_kind kind);
 const char *report_what(enum report_kind kind);

@@ -10,6 +10,14 @@
 
 enum { REPORT_FRAMES = 32 };
 
+/* What only the report of a crash says (crash_text.c). */
+struct crash;
+struct crash_words {
+    void (*add_line)(struct text *text, const struct crash *crash, pid_t tid, const char *thread_name);
+    void (*add_json)(struct json *json, const struct crash *crash);
+    const char *(*advice)(const struct crash *crash);
+};
+
 struct report {
     enum report_grade grade;
     enum report_kind kind;
@@ -26,6 +34,9 @@ struct report {
     bool is_whole;               /* write all that is known, not only the first line */
     uint64_t now;                /* ticks */
     PyThreadState *python_state; /* the state whose Python stack can be printed; NULL: none */
+    const char *python_stack;    /* a crash's, as CPython printed it; NULL: none */
+    const struct crash *crash;   /* what is known of a crash; NULL: it is none */
+    const struct crash_words *words;
     size_t frame_count;
     bool are_frames_guessed;
     void *frames[REPORT_FRAMES];
@@ -34,6 +45,18 @@ struct report {
 /* Write a report. Both take some 40 KiB of stack: call them through aside_run. */
 void report_write_text(const struct report *report);
 void report_write_json(const struct report *report);
+
+/* The parts of the text, for a report whose parts may fail (crash.c). Async-signal-safe. `is_whole`: false if CPython
+ * crashed while it printed. */
+void report_put_first(const struct report *report);
+void report_put_native_stack(const struct report *report);
+void report_put_python_stack(const char *stack, bool is_whole);
+void report_put_events(const struct report *report);
+void report_put_advice(const struct report *report);
+
+/* Counts the crash that `report` describes, and names its thread. Returns false if it is suppressed.
+ * Async-signal-safe. */
+bool report_admits_crash(struct report *report);
 
 /* Adds the first words: "repaired held", "FATAL would follow". */
 void report_add_heading(struct text *text, const struct report *report);

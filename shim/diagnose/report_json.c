@@ -148,6 +148,9 @@ void report_write_json(const struct report *report) {
         json_number(&json, "of_tid", (uint64_t)report->tid);
     }
     json_string(&json, "thread", report->thread_name);
+    if (report->crash) {
+        report->words->add_json(&json, report->crash);
+    }
     json_string(&json, "call", report->call);
     char module[200];
     struct text text = text_start(module, sizeof module);
@@ -165,8 +168,11 @@ void report_write_json(const struct report *report) {
         }
         json_close(&json, ']');
     }
-    json_string(&json, "advice", report_advice(report->kind));
+    json_string(&json, "advice", report->crash ? report->words->advice(report->crash) : report_advice(report->kind));
     if (report->is_whole) {
+        if (report->python_stack && report->python_stack[0]) {
+            json_string(&json, "python_stack", report->python_stack);
+        }
         add_python_stack(&json, report);
         if (report->frame_count && json_open(&json, "native_stack", '[')) {
             for (size_t i = 0; i < report->frame_count; i++) {

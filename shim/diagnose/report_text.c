@@ -131,7 +131,50 @@ static void add_culprit(struct text *text, const struct report *report) {
 
 /* ---- lines ---------------------------------------------------------------------------------------------------------- */
 
-static void put_first(const struct report *report) {
+/* Adds the first line, without colours. */
+static void add_first(struct text *text, const struct report *report) {
+    if (report->crash) {
+        text_add(text, report_name(report->kind));
+        text_add(text, ": ");
+        report->words->add_line(text, report->crash, report->tid, report->thread_name);
+        return;
+    }
+    report_add_heading(text, report);
+    bool names_repair = report->grade == REPORT_REPAIRED || report->grade == REPORT_WOULD_REPAIR;
+    if (names_repair || report->grade == REPORT_GIL_ERROR) {
+        text_add(text, report_name(report->kind));
+        text_add(text, ": ");
+    }
+    bool is_others = has_other_culprit(report);
+    if (report->culprit && (names_repair || !is_others)) {
+        symbol_add_library(text, report->culprit);
+        text_add(text, ": ");
+    }
+    if (is_others) {
+        add_culprit(text, report);
+    }
+    add_who(text, report);
+    text_add(text, ": ");
+    text_add(text, report_what(report->kind));
+    if (report->reason[0]) {
+        text_add(text, ": ");
+        text_add(text, report->reason);
+    }
+    if (report->said[0]) {
+        text_add(text, ": \"");
+        text_add(text, report->said);
+        text_add(text, "\"");
+    }
+    if (report->kind == REPORT_two_libpythons) {
+        for (size_t i = 0; real_path(i); i++) {
+            text_add(text, i ? ", " : ": ");
+            text_add(text, real_path(i));
+        }
+    }
+    add_states(text, report);
+}
+
+void report_put_first(const struct report *report) {
     char buffer[3400];
     struct text text = log_start(buffer, sizeof buffer);
     size_t prefix = text.length;
@@ -140,39 +183,7 @@ static void put_first(const struct report *report) {
         text_add(&text,
                  report->grade == REPORT_REPAIRED || report->grade == REPORT_WARNING ? "\033[33m" : "\033[1;31m");
     }
-    report_add_heading(&text, report);
-    bool names_repair = report->grade == REPORT_REPAIRED || report->grade == REPORT_WOULD_REPAIR;
-    if (names_repair || report->grade == REPORT_GIL_ERROR) {
-        text_add(&text, report_name(report->kind));
-        text_add(&text, ": ");
-    }
-    bool is_others = has_other_culprit(report);
-    if (report->culprit && (names_repair || !is_others)) {
-        symbol_add_library(&text, report->culprit);
-        text_add(&text, ": ");
-    }
-    if (is_others) {
-        add_culprit(&text, report);
-    }
-    add_who(&text, report);
-    text_add(&text, ": ");
-    text_add(&text, report_what(report->kind));
-    if (report->reason[0]) {
-        text_add(&text, ": ");
-        text_add(&text, report->reason);
-    }
-    if (report->said[0]) {
-        text_add(&text, ": \"");
-        text_add(&text, report->said);
-        text_add(&text, "\"");
-    }
-    if (report->kind == REPORT_two_libpythons) {
-        for (size_t i = 0; real_path(i); i++) {
-            text_add(&text, i ? ", " : ": ");
-            text_add(&text, real_path(i));
-        }
-    }
-    add_states(&text, report);
+    add_first(&text, report);
     if (has_color) {
         text_add(&text, "\033[0m");
     }
@@ -192,19 +203,8 @@ static void put_line(const char *indent, const char *words) {
     log_text(&text);
 }
 
-static void put_stacks(const struct report *report) {
+void report_put_native_stack(const struct report *report) {
     char buffer[1600];
-    if (report->python_state) {
-        put_line("  ", "Python stack (as CPython prints it):");
-        int fd = python_open_traceback(report->python_state);
-        ssize_t size;
-        while (fd >= 0 && (size = read(fd, buffer, sizeof buffer)) > 0) {
-            log_bytes(buffer, (size_t)size);
-        }
-        if (fd >= 0) {
-            close(fd);
-        }
-    }
     if (report->frame_count) {
         put_line("  ", report->are_frames_guessed ? "native stack, guessed (what looks like return addresses):"
                                                   : "native stack:");
@@ -215,6 +215,31 @@ static void put_stacks(const struct report *report) {
         text_add(&text, " ");
         symbol_add(&text, report->frames[i]);
         log_text(&text);
+    }
+}
+
+static const char python_stack_follows[] = "Python stack (as CPython prints it):";
+
+void report_put_python_stack(const char *stack, bool is_whole) {
+    put_line("  ", python_stack_follows);
+    size_t length = strlen(stack);
+    log_bytes(stack, length);
+    if (!is_whole) {
+        log_bytes("\n", stack[length - 1] != '\n');
+        put_line("    ", "the rest could not be read: its memory is corrupt");
+    }
+}
+
+static void put_python_stack(PyThreadState *state) {
+    char buffer[1600];
+    put_line("  ", python_stack_follows);
+    int fd = python_open_traceback(state);
+    ssize_t size;
+    while (fd >= 0 && (size = read(fd, buffer, sizeof buffer)) > 0) {
+        log_bytes(buffer, (size_t)size);
+    }
+    if (fd >= 0) {
+        close(fd);
     }
 }
 
@@ -281,7 +306,7 @@ static void put_events_of(const struct report *report, unsigned index) {
 }
 
 /* Writes the last events of the reporting thread, and of the threads that attached the states concerned. */
-static void put_events(const struct report *report) {
+void report_put_events(const struct report *report) {
     int own = journal_find(report->tid);
     int shown = own;
     if (own >= 0) {
@@ -298,10 +323,10 @@ static void put_events(const struct report *report) {
     }
 }
 
-static void put_advice(const struct report *report) {
+void report_put_advice(const struct report *report) {
     char buffer[400];
     struct text text = line_start(buffer, sizeof buffer, "  advice: ");
-    text_add(&text, report_advice(report->kind));
+    text_add(&text, report->crash ? report->words->advice(report->crash) : report_advice(report->kind));
     if ((int)report->kind < (int)REPAIR_COUNT && report->grade != REPORT_REPAIRED) {
         text_add(&text, "; mode=repair repairs it (");
         text_add(&text, report_name(report->kind));
@@ -311,10 +336,13 @@ static void put_advice(const struct report *report) {
 }
 
 void report_write_text(const struct report *report) {
-    put_first(report);
+    report_put_first(report);
     if (report->is_whole) {
-        put_stacks(report);
-        put_events(report);
-        put_advice(report);
+        if (report->python_state) {
+            put_python_stack(report->python_state);
+        }
+        report_put_native_stack(report);
+        report_put_events(report);
+        report_put_advice(report);
     }
 }

@@ -10,6 +10,7 @@
 #include "journal/modules.h"
 #include "system/list.h"
 #include "system/loader.h"
+#include "system/signal_stack.h"
 #include "system/thread.h"
 #include "system/ticks.h"
 
@@ -208,6 +209,7 @@ static __attribute__((noinline, cold)) struct journal_record *first_event(void) 
         __atomic_add_fetch(&journal_store.seen, 1, __ATOMIC_RELAXED);
         self.record = record;
         self.is_gone = false;
+        signal_stack_give();
     } else {
         __atomic_add_fetch(&journal_store.unrecorded, 1, __ATOMIC_RELAXED);
     }

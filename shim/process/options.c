@@ -125,6 +125,10 @@ static bool parse_keep(struct options *result, struct span value) {
     return parse_flag(&result->keep, value);
 }
 
+static bool parse_crash(struct options *result, struct span value) {
+    return parse_flag(&result->crash, value);
+}
+
 static bool parse_summary(struct options *result, struct span value) {
     uint64_t inode = 0;
     for (size_t i = 1; i < value.length && value.start[0] == '@'; i++) {
@@ -292,6 +296,8 @@ static const struct option {
      "auto: on a terminal, unless NO_COLOR; CLICOLOR_FORCE=1 forces"},
     {"keep", parse_keep, "0|1", "0",
      "1: a thread keeps the state that PyGILState_Ensure made for it until the thread ends: faster call-backs"},
+    {"crash", parse_crash, "0|1", "0",
+     "when the process dies of SIGSEGV, SIGABRT or the like: which library, and whether it had the GIL"},
     {"summary", parse_summary, "0|1|@INODE", "0",
      "when the process ends: repairs, acquisitions, waits and holds by module; @: if that file is stderr"},
     {"history", parse_history, "N", "0", "keep the last N events of each thread (at most 4096) for reports"},

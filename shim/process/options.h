@@ -35,6 +35,7 @@ struct options {
     bool check_locks;        /* report orders of locks that can deadlock with the GIL */
     bool check_aborts;       /* abort at the first finding of these two */
     bool keep;               /* keep the state that Ensure made for a foreign thread until the thread ends */
+    bool crash;              /* a report when the process dies of a crash */
     bool summary;            /* a summary when the process ends */
     uint64_t summary_stderr; /* if it goes to stderr, only if that had this inode at start; 0: always */
     enum log_format log_format;

@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "diagnose/crash.h"
 #include "process/process_exit.h"
 #include "system/dlsym_hook.h"
 
@@ -50,7 +52,12 @@ void fatal_signals_start(void) {
 static const int mortal[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 enum { MORTAL_COUNT = sizeof mortal / sizeof mortal[0] };
 
-static bool is_watching;
+/* Which of them are handled: all for a summary or a timeline, crashes for a report. */
+static bool is_watching, watches_all;
+
+EARLY static bool is_watched(int number) {
+    return __atomic_load_n(&watches_all, __ATOMIC_RELAXED) || crash_is_of(number);
+}
 
 /* What the kernel had before the shim's handler. The C library adds a flag to every action that it sets (SA_RESTORER),
  * which the default action of a process that has set nothing lacks. */
@@ -75,12 +82,50 @@ static bool is_fault(int number, const siginfo_t *info) {
     return info->si_code > 0 && (number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL);
 }
 
+static void die(int number, siginfo_t *info, void *context);
+
+static void handle(int number, struct sigaction *action) {
+    action->sa_sigaction = die;
+    action->sa_flags |= SA_SIGINFO | (crash_is_of(number) ? SA_ONSTACK : 0);
+}
+
+/* Takes all faults, also those that the program handles: from here on the process ends, and if the report crashes, the
+ * process is to die of the first signal. */
+static void take_faults(void) {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    struct sigaction action = {.sa_flags = 0};
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
+        handle(faults[i], &action);
+        libc.sigaction(faults[i], &action, NULL);
+    }
+}
+
+/* Ends the process by the signal, which may be blocked. Where a sandbox refuses the calls, it ends all the same. */
+_Noreturn static void die_at_once(int number) {
+    const struct sigaction preset = {.sa_handler = SIG_DFL};
+    sigset_t one;
+    sigemptyset(&one);
+    sigaddset(&one, number);
+    libc.sigaction(number, &preset, NULL);
+    pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+    for (;;) {
+        if (syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), number) != 0 && kill(getpid(), number) != 0) {
+            syscall(SYS_exit_group, 128 + number);
+        }
+    }
+}
+
 static void die(int number, siginfo_t *info, void *context) {
-    (void)context;
-    int saved_errno = errno;
+    int saved_errno = errno, first;
     bool comes_again = is_fault(number, info);
     if (getpid() == 1 && !comes_again) {
         return; /* a child that has become the first process of a namespace: the kernel would not let it die */
+    }
+    if (crash_is_of(number)) {
+        take_faults();
+        if (crash_tell(number, info, context, &first) == CRASH_IN_CRASH) {
+            die_at_once(first);
+        }
     }
     process_exit_now();
     const struct sigaction preset = {.sa_handler = SIG_DFL};
@@ -113,18 +158,20 @@ EARLY static void meet(int number) {
         return;
     }
     *before_of(number) = (struct before){action.sa_flags, action.sa_restorer};
-    action.sa_sigaction = die;
-    action.sa_flags |= SA_SIGINFO;
+    handle(number, &action);
     libc.sigaction(number, &action, NULL);
 }
 
-void fatal_signals_watch(void) {
+void fatal_signals_watch(bool all) {
     if (is_watching || !libc.sigaction || getpid() == 1) {
         return;
     }
+    watches_all = all;
     is_watching = true;
     for (size_t i = 0; i < MORTAL_COUNT; i++) {
-        meet(mortal[i]);
+        if (is_watched(mortal[i])) {
+            meet(mortal[i]);
+        }
     }
 }
 
@@ -134,7 +181,7 @@ void fatal_signals_watch(void) {
 // NOLINTBEGIN(readability-inconsistent-declaration-parameter-name,bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
 
 EARLY static void after_setting_default(int number) {
-    if (__atomic_load_n(&is_watching, __ATOMIC_RELAXED) && before_of(number)) {
+    if (__atomic_load_n(&is_watching, __ATOMIC_RELAXED) && before_of(number) && is_watched(number)) {
         meet(number);
     }
 }

@@ -11,6 +11,7 @@
 #include "cpython/interp.h"
 #include "cpython/slot.h"
 #include "diagnose/check_calls.h"
+#include "diagnose/crash.h"
 #include "diagnose/fatal.h"
 #include "diagnose/leftover_states.h"
 #include "diagnose/report.h"
@@ -33,6 +34,7 @@
 #include "system/dlsym_hook.h"
 #include "system/loader.h"
 #include "system/path.h"
+#include "system/signal_stack.h"
 #include "system/text.h"
 #include "version.h"
 
@@ -114,8 +116,10 @@ static void learn(void) {
     counter_forget();
     current_forget();
     reconcile_forget_interpreter();
-    if (options.summary || options.timeline[0]) {
-        fatal_signals_watch();
+    bool has_work_at_end = options.summary || options.timeline[0];
+    if (has_work_at_end || options.crash) {
+        fatal_signals_watch(has_work_at_end);
+        signal_stack_give();
     }
     if (journal_is_on || options.verbosity >= 1) {
         stacks_prepare(); /* so that nothing need be loaded when the process is dying */
@@ -235,6 +239,9 @@ __attribute__((constructor)) static void start(void) {
     leftover_prepare();
     fatal_start();
     fatal_signals_start();
+    if (options.crash && options.mode != MODE_OFF) {
+        crash_start();
+    }
     summary_prepare();
     stall_prepare();
     timeline_prepare();

@@ -13,6 +13,7 @@
 #include "states/registry.h"
 #include "states/taken.h"
 #include "system/list.h"
+#include "system/signal_stack.h"
 
 __thread struct owner_fast owner_fast __attribute__((tls_model("initial-exec")));
 uint32_t owner_life = 1;
@@ -67,6 +68,7 @@ static struct owner *take_record(void) {
         return NULL;
     }
     record->life = owner_life;
+    signal_stack_give();
     return record;
 }
 

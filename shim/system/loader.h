@@ -57,6 +57,10 @@ extern unsigned loader_closings __attribute__((visibility("hidden")));
 /* Constructor: finds what this glibc has. Before it runs, glibc is treated as an old one. */
 void loader_start(void);
 
+/* From now on, the calling thread asks for no lock of the loader, as in a fork child: it handles the crash of the process,
+ * and another thread, or what it has interrupted itself, may never give that lock back. Async-signal-safe. */
+void loader_avoid_locks(void);
+
 /* For fork.c alone. loader_before_fork is called before a fork. It waits until no other thread is in the loader for us,
  * for a tenth of a second at most (a thread that was killed in there never comes out). Then no other thread enters it
  * until loader_after_fork, or until that thread has waited for a second. */
