@@ -168,7 +168,8 @@ compile_commands.json:	## how each file of the library is compiled
 # $(BUILD)/FILE is FILE with the paths and the version filled in.
 define fill_in
 $(Q)mkdir -p $(@D)
-$(Q)sed -e "s|'@LIBDIR@'|'$(LIBDIR)'|" -e "s|'@VERSION@'|'$(version)'|" -e 's|/usr/local/lib/libgilshim|$(LIBDIR)/libgilshim|' $< >$@.new
+$(Q)sed -e "s|'@LIBDIR@'|'$(LIBDIR)'|" -e "s|'@VERSION@'|'$(version)'|" -e 's|/usr/local/lib/libgilshim|$(LIBDIR)/libgilshim|' \
+	-e 's|/usr/local/share/gilshim|$(DATADIR)/gilshim|' $< >$@.new
 $(Q)if cmp -s $@.new $@; then rm $@.new; else chmod $(1) $@.new && mv $@.new $@; fi
 endef
 $(BUILD)/run-with-shim.sh: run-with-shim.sh shim/version.h always
@@ -178,7 +179,8 @@ $(BUILD)/gilshim.1: shim/dist/gilshim.1 always
 
 # The files that uninstall removes. (Names can't contain blanks, as always with make.)
 installed := $(LIBDIR)/libgilshim.so $(BINDIR)/run-with-shim.sh $(DOCDIR)/README.md \
-	$(MANDIR)/man1/gilshim.1 $(MANDIR)/man1/run-with-shim.sh.1 $(COMPDIR)/run-with-shim.sh
+	$(MANDIR)/man1/gilshim.1 $(MANDIR)/man1/run-with-shim.sh.1 $(COMPDIR)/run-with-shim.sh \
+	$(DATADIR)/gilshim/gilshim.supp
 
 install: $(library) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1	## into DESTDIR and PREFIX
 	$(Q)$(INSTALL) -d $(foreach folder,$(sort $(dir $(installed))),'$(DESTDIR)$(folder)')
@@ -188,10 +190,13 @@ install: $(library) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1	## into DESTDIR
 	$(Q)$(INSTALL) -m 644 $(BUILD)/gilshim.1 '$(DESTDIR)$(MANDIR)/man1/gilshim.1'
 	$(Q)ln -sf gilshim.1 '$(DESTDIR)$(MANDIR)/man1/run-with-shim.sh.1'
 	$(Q)$(INSTALL) -m 644 shim/dist/run-with-shim.bash '$(DESTDIR)$(COMPDIR)/run-with-shim.sh'
+	$(Q)$(INSTALL) -m 644 shim/dist/gilshim.supp '$(DESTDIR)$(DATADIR)/gilshim/gilshim.supp'
 
 uninstall:		## removes what install put there
 	$(Q)rm -f $(foreach file,$(installed),'$(DESTDIR)$(file)')
-	$(Q)! [ -d '$(DESTDIR)$(DOCDIR)' ] || rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'
+	$(Q)for folder in '$(DESTDIR)$(DOCDIR)' '$(DESTDIR)$(DATADIR)/gilshim'; do \
+		! [ -d "$$folder" ] || rmdir --ignore-fail-on-non-empty "$$folder" || exit; \
+	done
 
 tarball := $(BUILD)/gilshim-$(version).tar.gz
 # The tarball has the same bytes for the same commit, independent of user, time and machine.
@@ -216,7 +221,7 @@ clean:			## removes everything built
 
 help:			## this list
 	@sed -n 's/^\([a-z]*\):.*## *\(.*\)$$/  \1\t\2/p' Makefile | expand -t 14
-	@printf '  unit\tunit tests of the parts that need no Python, under ASan and UBSan\n  fuzz\tdamaged ELF objects, for a minute\n  bench\twhat the shim costs, in time; bench-instructions: in instructions; bench-programs: whole programs\n' | expand -t 14
+	@printf '  unit\tunit tests of the parts that need no Python, under ASan and UBSan\n  fuzz\tdamaged ELF objects, for a minute\n  bench\twhat the shim costs, in time; bench-instructions: in instructions; bench-check: check=calls; bench-programs: whole programs\n' | expand -t 14
 	@printf "  faults\tcalls of the shim's own fail, one by one; takes long (FAULTS='--tag TAG')\n" | expand -t 14
 	@printf '  nest\tthe nesting suite in full: generated programs of GIL blocks; takes long\n' | expand -t 14
 	@printf "  noharm\tCPython's own tests with and without the shim; takes long (NOHARM='TAG...')\n" | expand -t 14

@@ -24,14 +24,17 @@ version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
 644 usr/lib/libgilshim.so
 644 usr/share/bash-completion/completions/run-with-shim.sh
 644 usr/share/doc/gilshim/README.md
+644 usr/share/gilshim/gilshim.supp
 644 usr/share/man/man1/gilshim.1
 777 usr/share/man/man1/run-with-shim.sh.1" ]
     cmp stage/usr/lib/libgilshim.so "$BUILD/libgilshim.so"
     cmp stage/usr/share/doc/gilshim/README.md "$ROOT/README.md"
+    cmp stage/usr/share/gilshim/gilshim.supp "$ROOT/shim/dist/gilshim.supp"
     # Nothing of the place where it was built or staged is in the script.
     run ! grep -q '@[A-Z]*@\|'"$PWD" stage/usr/bin/run-with-shim.sh stage/usr/share/man/man1/gilshim.1
     grep -q "^libdir='/usr/lib' " stage/usr/bin/run-with-shim.sh
     grep -q '^.It Pa /usr/lib/libgilshim.so$' stage/usr/share/man/man1/gilshim.1
+    grep -q '^.It Pa /usr/share/gilshim/gilshim.supp$' stage/usr/share/man/man1/gilshim.1
     # Both names lead to the page.
     cmp stage/usr/share/man/man1/run-with-shim.sh.1 stage/usr/share/man/man1/gilshim.1
 }
@@ -41,9 +44,9 @@ version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
     [ "$(files_in stage | cut -d ' ' -f 2 | head -n 1)" = usr/local/bin/run-with-shim.sh ]
     made install DESTDIR="$PWD/other" PREFIX=/opt/x LIBDIR=/opt/x/lib/multi BINDIR=/opt/bin DOCDIR=/opt/doc MANDIR=/opt/man COMPDIR=/opt/comp
     [ "$(files_in other | cut -d ' ' -f 2 | tr '\n' ' ')" = "opt/bin/run-with-shim.sh opt/comp/run-with-shim.sh opt/doc/README.md \
-opt/man/man1/gilshim.1 opt/man/man1/run-with-shim.sh.1 opt/x/lib/multi/libgilshim.so " ]
+opt/man/man1/gilshim.1 opt/man/man1/run-with-shim.sh.1 opt/x/lib/multi/libgilshim.so opt/x/share/gilshim/gilshim.supp " ]
     made install DESTDIR="$PWD/third" PREFIX=/opt/x DATADIR=/opt/data
-    [ "$(files_in third | grep -c ' opt/data/')" -eq 4 ]
+    [ "$(files_in third | grep -c ' opt/data/')" -eq 5 ]
 }
 
 @test "make uninstall removes these files, and no others" {
@@ -52,6 +55,7 @@ opt/man/man1/gilshim.1 opt/man/man1/run-with-shim.sh.1 opt/x/lib/multi/libgilshi
     made uninstall DESTDIR="$PWD/stage" PREFIX=/usr
     [ "$(files_in stage | cut -d ' ' -f 2 | tr '\n' ' ')" = "usr/bin/other usr/lib/other.so usr/share/man/man1/other.1 " ]
     [ ! -e stage/usr/share/doc/gilshim ]
+    [ ! -e stage/usr/share/gilshim ]
     # Once more, where nothing is left.
     made uninstall DESTDIR="$PWD/stage" PREFIX=/usr
     made uninstall DESTDIR="$PWD/nothing" PREFIX=/usr

@@ -59,6 +59,7 @@ a_package() {
 -rw-r--r-- root/root ./usr/share/doc/gilshim/README.md.gz
 -rw-r--r-- root/root ./usr/share/doc/gilshim/changelog.Debian.gz
 -rw-r--r-- root/root ./usr/share/doc/gilshim/copyright
+-rw-r--r-- root/root ./usr/share/gilshim/gilshim.supp
 -rw-r--r-- root/root ./usr/share/lintian/overrides/gilshim
 -rw-r--r-- root/root ./usr/share/man/man1/gilshim.1.gz
 lrwxrwxrwx root/root ./usr/share/man/man1/run-with-shim.sh.1.gz" ]

@@ -218,23 +218,23 @@ static void write_news(const struct news *news) {
 /* ---- suppressions: asked once for each site --------------------------------------------------------------------- */
 
 struct question {
-    const char *name;
+    const char *name, *called;
     const void *caller;
     unsigned verdict;
 };
 
 static void judge(void *argument) {
     struct question *question = argument;
-    question->verdict = suppress_find(question->name, question->caller);
+    question->verdict = suppress_find(question->name, question->called, question->caller);
 }
 
-static bool is_suppressed(enum report_kind kind, const void *caller) {
+static bool is_suppressed(enum report_kind kind, const char *called, const void *caller) {
     if (!suppress_is_any()) {
         return false;
     }
     unsigned verdict = call_sites_verdict(kind, caller);
     if (verdict == SUPPRESS_UNKNOWN) {
-        struct question question = {report_name(kind), caller, SUPPRESS_UNKNOWN};
+        struct question question = {report_name(kind), called, caller, SUPPRESS_UNKNOWN};
         if (aside_run(judge, &question)) {
             verdict = question.verdict;
             call_sites_judge(kind, caller, verdict);
@@ -259,7 +259,7 @@ bool report_end_was_told(void) {
 static void tell(enum report_grade grade, enum report_kind kind, const struct report_call *call,
                  const PyThreadState *state, const PyThreadState *other, struct subject subject, bool is_wanted) {
     bool is_first = call_sites_count(kind, call->caller);
-    if ((!is_wanted && grade == REPORT_REPAIRED) || is_suppressed(kind, call->caller)) {
+    if ((!is_wanted && grade == REPORT_REPAIRED) || is_suppressed(kind, subject.function, call->caller)) {
         return;
     }
     __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);
@@ -344,7 +344,7 @@ void report_tell_of(enum report_kind kind, const struct report_call *call, const
 
 void report_fatal(enum report_kind kind, const void *caller, const char *entry, const char *said) {
     call_sites_count(kind, caller);
-    if (is_suppressed(kind, caller)) {
+    if (is_suppressed(kind, NULL, caller)) {
         return;
     }
     __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);

@@ -135,19 +135,25 @@ unsigned suppress_find_names(const char *name, const char *place, const char *mo
     return SUPPRESS_NONE;
 }
 
-unsigned suppress_find(const char *name, const void *caller) {
-    char place[400], module[300];
+unsigned suppress_find(const char *name, const char *called, const void *caller) {
+    char place[480], module[300];
     struct text text = text_start(module, sizeof module);
     symbol_add_object(&text, caller);
     text_end(&text);
     text = text_start(place, sizeof place);
+    if (called) {
+        text_add(&text, called);
+        text_add(&text, " by ");
+    }
+    size_t in_front = text.length;
     symbol_add(&text, caller);
     text_end(&text);
     char *offset = strrchr(place, '+');
     if (offset) {
         *offset = '\0';
     }
-    return suppress_find_names(name, place, module);
+    unsigned verdict = suppress_find_names(name, place + in_front, module);
+    return verdict == SUPPRESS_NONE && called ? suppress_find_names(name, place, module) : verdict;
 }
 
 bool suppress_count(unsigned verdict) {

@@ -4,8 +4,9 @@
  *   type:pattern
  *
  * type: the name of a repair or report (held, save_detached, ...), matched against "module!function" of the caller; or
- * called_from_lib, matched against the caller's module alone, for every kind of report. In a pattern * stands for
- * anything; one is implied at both ends unless ^ (start) or $ (end) is there. */
+ * called_from_lib, matched against the caller's module alone, for every kind of report. A report of check=calls is also
+ * matched with what was called in front, as in "PyMem_Free by module!function": a stripped module has no names of its
+ * own functions. In a pattern * stands for anything; one is implied at both ends unless ^ (start) or $ (end) is there. */
 #pragma once
 
 #include <stdbool.h>
@@ -31,9 +32,10 @@ static inline bool suppress_is_any(void) {
     return suppress_rule_count != 0;
 }
 
-/* Returns the suppression that leaves out a report of that name from that caller, or SUPPRESS_NONE. Finds the name of
- * the caller, which may read its file: takes long, and 1.5 KiB of stack. Not async-signal-safe. */
-unsigned suppress_find(const char *name, const void *caller);
+/* Returns the suppression that leaves out a report of that name from that caller, or SUPPRESS_NONE. `called`: the
+ * function that it called, if patterns may name it, else NULL. Finds the name of the caller, which may read its file:
+ * takes long, and 1.5 KiB of stack. Not async-signal-safe. */
+unsigned suppress_find(const char *name, const char *called, const void *caller);
 
 /* Counts one more report that the result of suppress_find left out. Returns false if it is no suppression.
  * Async-signal-safe. */

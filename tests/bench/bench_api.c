@@ -220,6 +220,18 @@ static void filed(int pairs) {
     nested(pairs);
 }
 
+/* One call of a function that does next to nothing: what check=calls adds to any call. */
+static void one_call(int calls) {
+    static PyObject *empty;
+    if (!empty)
+        empty = PyTuple_New(0);
+    Py_ssize_t sum = 0;
+    for (int i = 0; i < calls; i++)
+        sum += PyTuple_Size(empty);
+    if (sum)
+        Py_FatalError("an empty tuple has a size");
+}
+
 /* ---- the condition of the thread around them ----------------------------------------------------------------------- */
 
 enum condition {
@@ -249,6 +261,7 @@ static const struct bench {
     {"handed", handed, FOREIGN},
     {"key", key, ATTACHED},
     {"key_unfiled", key_unfiled, ATTACHED},
+    {"one_call", one_call, ATTACHED},
     {"depth1", depth1, DETACHED},
     {"depth2", depth2, DETACHED},
     {"depth4", depth4, DETACHED},

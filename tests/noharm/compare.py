@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Runs CPython's own tests bare and with the shim preloaded, and compares the outcome of each single test.
 
-Usage: compare.py [-j JOBS] [-n ROUNDS] [-X OPTION] [--all] PYTHON LIBRARY [MODULE...]
+Usage: compare.py [-j JOBS] [-n ROUNDS] [-X OPTION] [-o OPTIONS] [--all] PYTHON LIBRARY [MODULE...]
 
 PYTHON is 2.7, or 3.8 or later (the outcomes are read from what unittest prints, or from regrtest's --junit-xml). -X OPTION is
-for the interpreter under test. --all: the longer list of modules, with whatever uses threads, fork or sub-interpreters. A module whose outcomes differ is run again on both sides, up to ROUNDS
+for the interpreter under test, -o OPTIONS for the shim (GILSHIM_OPTIONS). --all: the longer list of modules, with
+whatever uses threads, fork or sub-interpreters. A module whose outcomes differ is run again on both sides, up to ROUNDS
 times in all, for some of these tests depend on the clock; it counts as the same if one round shows no difference, and
 the table says how many rounds that took. Ends with status 0 if all is the same, 1 if not, 2 if nothing could be run.
 The child processes of the tests inherit LD_PRELOAD: that is intended.
@@ -36,12 +37,14 @@ MODULE_SECONDS = 900
 Run = collections.namedtuple("Run", "outcomes seconds log")
 
 
-def environment(library):
+def environment(library, options=None):
     """Without anything of the caller's that changes what tests see."""
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(("PYTHON", "LD_", "GILSHIM_", "BATS_", "MAKE", "MFLAGS"))}
     if library:
         kept["LD_PRELOAD"] = library
+        if options:
+            kept["GILSHIM_OPTIONS"] = options
     return kept
 
 
@@ -109,7 +112,7 @@ def run_module(arguments, library, module):
     else:
         command += ["-m", "test", "--timeout", str(MODULE_SECONDS - 30), "--junit-xml", report, module]
     try:
-        status, log = run_bounded(command, MODULE_SECONDS, cwd=folder, env=dict(environment(library), TMPDIR=folder))
+        status, log = run_bounded(command, MODULE_SECONDS, cwd=folder, env=dict(environment(library, arguments.shim_options), TMPDIR=folder))
         outcomes = read_log(log) if arguments.old else read_outcomes(report)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -170,6 +173,7 @@ def main():
     parser.add_argument("-j", dest="jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("-n", dest="rounds", type=int, default=3)
     parser.add_argument("-X", dest="options", action="append", default=[], metavar="OPTION")
+    parser.add_argument("-o", dest="shim_options", metavar="OPTIONS")
     parser.add_argument("--all", action="store_true")
     parser.add_argument("python")
     parser.add_argument("library", type=os.path.abspath)

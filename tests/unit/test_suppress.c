@@ -23,7 +23,7 @@ static void complain(const char *text) {
 static bool matches(const char *rules) {
     complaints = 0;
     suppress_parse(rules, complain);
-    return suppress_count(suppress_find("held", NULL));
+    return suppress_count(suppress_find("held", NULL, NULL));
 }
 
 static void patterns(void) {
@@ -45,6 +45,22 @@ static void patterns(void) {
     CHECK(!matches(""));
 }
 
+static bool matches_call(const char *rules) {
+    suppress_parse(rules, complain);
+    return suppress_count(suppress_find("no_gil", "PyMem_Free", NULL));
+}
+
+static void functions_called(void) {
+    CHECK(matches_call("no_gil:PyMem_Free by libfoo"));
+    CHECK(matches_call("no_gil:^PyMem_Free by libfoo.so.1!bar$"));
+    CHECK(matches_call("no_gil:^libfoo.so.1!bar$"));
+    CHECK(matches_call("called_from_lib:^libfoo.so.1$"));
+    CHECK(!matches_call("no_gil:PyMem_Malloc by libfoo"));
+    CHECK(!matches_call("no_gil:^PyMem_Free$"));
+    CHECK(!matches_call("called_from_lib:PyMem_Free"));
+    CHECK(!matches("held:PyMem_Free"));
+}
+
 static void faults(void) {
     CHECK(!matches("nonsense") && complaints == 1);
     CHECK(!matches(":x\nheld:\n") && complaints == 2);
@@ -56,14 +72,15 @@ static void counts(void) {
     struct text text = text_start(buffer, sizeof buffer);
     unsigned index = 0;
     suppress_parse("moved:foo\nheld:foo", complain);
-    suppress_count(suppress_find("held", NULL));
-    suppress_count(suppress_find("held", NULL));
+    suppress_count(suppress_find("held", NULL, NULL));
+    suppress_count(suppress_find("held", NULL, NULL));
     CHECK(suppress_next_matched(&index, &text) && strcmp(text_end(&text), "2 held:foo") == 0);
     CHECK(!suppress_next_matched(&index, &text));
 }
 
 int main(void) {
     RUN(patterns);
+    RUN(functions_called);
     RUN(faults);
     RUN(counts);
     return test_end();
