@@ -353,7 +353,7 @@ void report_fatal(enum report_kind kind, const void *caller, const char *entry, 
 
 bool report_admits_crash(struct report *report) {
     call_sites_count(report->kind, report->caller);
-    if (is_suppressed(report->kind, report->caller)) {
+    if (is_suppressed(report->kind, NULL, report->caller)) {
         return false;
     }
     __atomic_add_fetch(&counted, 1, __ATOMIC_RELAXED);
