@@ -78,11 +78,16 @@ struct subject {
     void (*add_reason)(struct text *text, uint64_t now);
 };
 
+/* Returns true if CPython may be asked about the calling thread. It reads the attached state for an answer. */
+static bool can_ask_python(const struct report *report) {
+    return report->grade != REPORT_FATAL && report->kind != REPORT_dead_state;
+}
+
 static void name_thread(struct report *report) {
     struct journal_thread thread;
     char name[sizeof thread.python_name];
     int index = journal_find(report->tid);
-    if (current_thread_can_ask() && report->grade != REPORT_FATAL && python_thread_name(name, sizeof name)) {
+    if (can_ask_python(report) && current_thread_can_ask() && python_thread_name(name, sizeof name)) {
         journal_name_thread(name);
         memcpy(report->thread_name, name, sizeof name);
     } else if (index >= 0 && journal_read_thread((unsigned)index, &thread) && thread.python_name[0]) {
@@ -175,7 +180,7 @@ static void write_report(const struct news *news) {
     if (report.is_whole && !subject->tid) {
         report.frame_count = frames_here(report.frames, REPORT_FRAMES, report_call.frame, &report.are_frames_guessed);
         drop_own_frames(&report);
-        bool is_safe = python_has_traceback() && !interp_is_finalizing() && grade != REPORT_FATAL;
+        bool is_safe = python_has_traceback() && !interp_is_finalizing() && can_ask_python(&report);
         report.python_state = is_safe ? current_thread_attached() : NULL;
     }
     if (options.log_format == LOG_JSON) {
