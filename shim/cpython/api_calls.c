@@ -8,8 +8,7 @@
 #include "system/elf.h"
 #include "system/redirect.h"
 
-/* The exported functions of the CPython that is bound, in the order of its table of symbols. A thunk that was once given
- * out stays in front of its function: a module may still be bound to it. */
+/* The exported functions of the CPython that is bound, in the order of its table of symbols. */
 static struct checked {
     const ElfW(Sym) *symbol;
     uint32_t thunk;
@@ -123,6 +122,7 @@ unsigned api_calls_redirect(thunk_judge_function *judge) {
     struct elf_object self;
     struct redirect redirect;
     count = 0;
+    thunk_take_back(); /* another CPython is only bound when the former has been closed */
     if (!real_object() || !elf_find_by_address(&real, &self)) {
         return 0;
     }

@@ -54,13 +54,23 @@ static bool find_change(struct journal_event *change) {
     return false;
 }
 
+static bool was_initialized;
+
+void absence_note_attached(void) {
+    __atomic_store_n(&was_initialized, true, __ATOMIC_RELAXED);
+}
+
+static bool has_been_finalized(void) {
+    return interp_may_have_ended() || __atomic_load_n(&was_initialized, __ATOMIC_RELAXED);
+}
+
 void absence_add(struct text *text, uint64_t now) {
     struct journal_event change;
     bool is_found = find_change(&change);
     if (is_found && change.kind == JOURNAL_FINALIZE) {
         add_event(text, "Python has been finalized, by ", &change, now);
     } else if (!interp_is_initialized()) {
-        text_add(text, interp_may_have_ended() ? "Python has been finalized" : "Python is not initialized");
+        text_add(text, has_been_finalized() ? "Python has been finalized" : "Python is not initialized");
     } else if (interp_is_finalizing()) {
         text_add(text, "Python is being finalized, and this thread has no thread state attached");
     } else if (!is_found) {

@@ -8,3 +8,7 @@
  * the thread's last events (journal.h), and asks CPython what is safe at any time. `now`: ticks. Takes some KiB of stack:
  * see aside.h. Takes no lock. Async-signal-safe as far as symbol_add is. */
 void absence_add(struct text *text, uint64_t now);
+
+/* To be called when a thread is seen to have a state attached: there is an interpreter. If CPython says later that it is not
+ * initialized, it has been finalized, maybe unseen by its own main program. Async-signal-safe. */
+void absence_note_attached(void);

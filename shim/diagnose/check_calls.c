@@ -22,14 +22,14 @@ static __thread struct {
     uint32_t epoch;
 } alive __attribute__((tls_model("initial-exec")));
 
-/* Returns true if the state, which is attached to this thread, has been deleted. Walks through all states only if it has
- * not been seen before, or a state has died since. */
+/* Returns true if the state, which is attached to this thread, has been deleted. Walks through its interpreter's states
+ * only if it has not been seen before, or a state has died since. */
 static bool is_deleted(const PyThreadState *state) {
     uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
     if (alive.state == state && alive.epoch == epoch) {
         return false;
     }
-    if (!interp_is_alive(state)) {
+    if (!interp_is_attached_alive(state)) {
         return !interp_is_finalizing();
     }
     alive.state = state;
@@ -98,6 +98,7 @@ static void judge(unsigned number, const void *caller, const void *frame) {
     int saved_errno = errno;
     PyThreadState *state = find_attached();
     if (state && !is_deleted(state)) {
+        absence_note_attached();
         let_pass(state);
     } else if (!is_cpythons((const char *)caller - 1)) {
         report_gil_error(state ? REPORT_dead_state : REPORT_no_gil, api_calls_name(number), caller, frame, state,

@@ -25,6 +25,10 @@ const void *thunk_take(const void *target, unsigned *number) {
     return thunk_first + *number * size;
 }
 
+void thunk_take_back(void) {
+    taken = 0;
+}
+
 uintptr_t thunk_behind(uintptr_t address) {
     uintptr_t offset = address - (uintptr_t)thunk_first, size = (uintptr_t)(thunk_end - thunk_first);
     return offset < size ? (uintptr_t)thunk_targets[offset / (size / THUNK_COUNT)] : address;

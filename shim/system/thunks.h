@@ -26,9 +26,13 @@ extern __thread struct thunk_pass thunk_pass __attribute__((tls_model("initial-e
 typedef void thunk_judge_function(unsigned number, const void *caller, const void *frame);
 extern thunk_judge_function *thunk_judge __attribute__((visibility("hidden")));
 
-/* Returns a thunk in front of `target`, and stores its number in *number. The thunk stays in front of this target for
- * good. Returns NULL if there is none left. Not to be called by two threads at the same time. */
+/* Returns a thunk in front of `target`, and stores its number in *number. The thunk stays in front of this target
+ * until thunk_take_back. Returns NULL if there is none left. Not to be called by two threads at the same time. */
 const void *thunk_take(const void *target, unsigned *number);
+
+/* Makes all thunks free again. To be called when nothing can use them any more, since their targets have been unloaded.
+ * Not to be called by two threads at the same time, nor while thunk_take is. */
+void thunk_take_back(void);
 
 /* Returns the function behind `address` if that is a thunk, else `address`. Async-signal-safe. */
 uintptr_t thunk_behind(uintptr_t address);
