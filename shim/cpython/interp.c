@@ -26,7 +26,14 @@ bool interp_contains(const void *address) {
     return object && object == loader_object_of((const void *)real.Py_IsInitialized);
 }
 
+/* The version, kept for the summary: a program may have closed its libpython by then. */
+static char version[32];
+
 void interp_learn(void) {
+    const char *words = real.Py_GetVersion ? real.Py_GetVersion() : "?";
+    struct text text = text_start(version, sizeof version);
+    text_add_span(&text, words, strcspn(words, " "));
+    text_end(&text);
     interp_ensures_itself =
         interp_contains((const void *)real.PyGILState_Ensure) && interp_contains((const void *)real.PyGILState_Release);
     interp_slot_follows = real._PyThreadState_GetCurrent || real.PyThreadState_GetUnchecked;
@@ -95,13 +102,20 @@ bool interp_has_ended(void) {
 
 /* ---- what is alive, and which interpreter it belongs to --------------------------------------------------------- */
 
+static bool has_state(PyInterpreterState *interp, const PyThreadState *state) {
+    for (PyThreadState *at = real.PyInterpreterState_ThreadHead(interp); at; at = real.PyThreadState_Next(at)) {
+        if (at == state) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool interp_is_alive(const PyThreadState *state) {
     for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
          interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
-        for (PyThreadState *at = real.PyInterpreterState_ThreadHead(interp); at; at = real.PyThreadState_Next(at)) {
-            if (at == state) {
-                return true;
-            }
+        if (has_state(interp, state)) {
+            return true;
         }
     }
     return false;
@@ -143,6 +157,20 @@ PyInterpreterState *interp_of(const PyThreadState *state) {
     return word == WORD_UNKNOWN ? NULL : word_of(state, word);
 }
 
+bool interp_is_attached_alive(const PyThreadState *state) {
+    PyInterpreterState *mine = interp_of(state);
+    if (!mine) {
+        return interp_is_alive(state);
+    }
+    for (PyInterpreterState *interp = real.PyInterpreterState_Head(); interp;
+         interp = real.PyInterpreterState_Next ? real.PyInterpreterState_Next(interp) : NULL) {
+        if (interp == mine) {
+            return has_state(interp, state);
+        }
+    }
+    return false;
+}
+
 PyInterpreterState *interp_main(void) {
     if (real.PyInterpreterState_Main) {
         return real.PyInterpreterState_Main();
@@ -176,9 +204,8 @@ void interp_describe(struct text *text) {
         [REAL_UNBOUND] = "not bound", [REAL_SHARED] = "shared",   [REAL_STATIC] = "static",
         [REAL_LATE] = "opened late",  [REAL_REFUSED] = "refused",
     };
-    const char *version = real.Py_GetVersion ? real.Py_GetVersion() : "?";
     text_add(text, "CPython ");
-    text_add_span(text, version, strcspn(version, " "));
+    text_add(text, version);
     text_add(text, interp_is_debug ? " debug (" : " release (");
     text_add(text, ways[real_status.binding]);
     text_add(text, ", ");

@@ -82,6 +82,10 @@ bool interp_is_alive(const PyThreadState *state);
  * debug builds sets the field to NULL around PyEval_AcquireThread, so NULL says nothing about the state. */
 PyInterpreterState *interp_of(const PyThreadState *state);
 
+/* As interp_is_alive, of the state that is attached to the calling thread, and perhaps deleted: its memory is read. Walks
+ * the list of its own interpreter only, since the others' may change meanwhile if they have their own GIL. */
+bool interp_is_attached_alive(const PyThreadState *state);
+
 /* interp_learn_from is to be called early, with a state attached. Up to 3.8, interp_of and interp_main walk the list of
  * interpreters the first time they are asked, and only the holder of the GIL can do that safely. interp_forget is to be
  * called at the end of the interpreter's life. */
