@@ -50,7 +50,7 @@ find_pid() {
     for option in 'help=*default 0' 'mode=*default repair' 'repair=*default all' 'verbosity=*default 0' \
         'log_path=*default stderr' 'check=*default 0' 'log_format=*default text' 'color=*default auto' \
         'crash=*default 0' 'summary=*default 0' 'history=*default 0' 'timeline=*default none' 'stall=*default 0' \
-        'suppressions=*default none' 'keep=*default 0' 'exitcode=*default none*66'; do
+        'suppressions=*default none' 'keep=*default 0' 'check_action=*default report' 'exitcode=*default none*66'; do
         has_line "==*== gilshim: *$option*"
     done
     under help=0
@@ -73,7 +73,7 @@ find_pid() {
     local pair
     for pair in mode=frob mode= mode verbosity=3 verbosity=-1 verbosity=1x verbosity= help=2 check=yes repair=frob \
         repair=held,frob repair=held,,share repair= log_path= log_format=xml color=red summary=2 history=4097 history=x \
-        stall=x stall=1.2345 stall=. exitcode=256 exitcode=-1 timeline= suppressions=; do
+        check=call check=calls,locks check_action=no stall=x stall=1.2345 stall=. exitcode=256 exitcode=-1 timeline= suppressions=; do
         under "$pair"
         [ "${#lines[@]}" -eq 2 ] || told "with $pair"
         has_line "==*== gilshim: warning: *\"$pair\"*"
@@ -220,6 +220,7 @@ value_of() {
     stall) echo 5 ;;
     suppressions) echo "$PWD/rules" ;;
     exitcode) echo 9 ;;
+    check_action) echo abort ;;
     help | keep | crash | summary | timeline_wait) echo 1 ;;
     esac
 }

@@ -12,18 +12,19 @@ _run_with_shim() {
         fi
         case ${COMP_WORDS[i]} in
         --) _run_with_shim_command $((i + 1)) && return ;;
-        -[djqv]*[motsS] | -[motsS]) wants=${COMP_WORDS[i]: -1} ;;
+        -[djqv]*[cmotsS] | -[cmotsS]) wants=${COMP_WORDS[i]: -1} ;;
         -*) ;;
         *) _run_with_shim_command $i && return ;;
         esac
     done
     case $wants in
     m) mapfile -t COMPREPLY < <(compgen -W 'repair observe strict off' -- "$word") ;;
+    c) mapfile -t COMPREPLY < <(compgen -W 'calls locks all' -- "$word") ;;
     s) ;;
     ?) _run_with_shim_files "$word" ;;
     *)
         if [[ $word == -* ]]; then
-            mapfile -t COMPREPLY < <(compgen -W '-m -v -q -o -j -t -s -S -d --check --options -h --help --version --' -- "$word")
+            mapfile -t COMPREPLY < <(compgen -W '-m -v -q -o -j -t -s -c -S -d --check --options -h --help --version --' -- "$word")
         else
             _run_with_shim_command "$COMP_CWORD"
         fi

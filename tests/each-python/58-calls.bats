@@ -52,12 +52,13 @@ without_gil="Python's API is called without the GIL: "
     is_found nobody '' "$reason"
 }
 
+# Bare, what comes of the static's reference is left to chance: 3.12 sometimes survives it.
 # Up to 3.7 Py_DECREF calls no function of CPython's, but the type's own: there the holder calls Py_DecRef.
 @test "a reference is dropped by a C++ destructor: of a captured lambda on a pool's thread, of a static at exit" {
     local function=_Py_Dealloc
     ! python_before 3.8 || function=Py_DecRef
     is_found pool '' "no_gil: libcheckholder.so: $function by libcheckholder.so!*+0x* on tid *: ${without_gil}this thread has never attached a thread state"
-    is_found static '' "no_gil: libcheckholder.so: $function by libcheckholder.so!*+0x* on tid *: ${without_gil}Python has been finalized"
+    is_found static survived "no_gil: libcheckholder.so: $function by libcheckholder.so!*+0x* on tid *: ${without_gil}Python has been finalized"
 }
 
 @test "a call after Python's end: in a handler of atexit" {
