@@ -13,6 +13,7 @@ unit_sources_suppress := shim/diagnose/suppress.c shim/system/text.c
 unit_sources_journal := shim/journal/journal.c shim/journal/journal_read.c shim/journal/modules.c shim/system/ticks.c shim/system/list.c shim/system/elf.c shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/text.c
 unit_sources_options := shim/process/options.c shim/system/path.c shim/system/list.c shim/system/text.c
 unit_sources_symbol := shim/system/symbol.c shim/system/glimpse.c shim/system/elf.c shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/text.c
+unit_sources_thunks := shim/system/thunks.c shim/system/thunks.S
 unit_sources_thread := shim/system/thread.c shim/system/text.c
 unit_sources_registry := shim/states/registry.c shim/process/locks.c
 unit_sources_elf := shim/system/elf.c shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/text.c
