@@ -37,10 +37,10 @@ own=history=64:crash=1:summary=@
         is_status 2
         has_line "run-with-shim.sh: unknown option *"
     done
-    for option in -m -o -t -s -S -vo; do
+    for option in -c -m -o -t -s -S -vo; do
         wrapped $option
         is_status 2
-        has_line "run-with-shim.sh: -[motsS] needs *"
+        has_line "run-with-shim.sh: -[cmotsS] needs *"
     done
 }
 
@@ -55,6 +55,11 @@ own=history=64:crash=1:summary=@
         wrapped -s "$number" touch ran
         is_status 2
         has_line "run-with-shim.sh: -s $number: -s needs a number of seconds, e.g. 5 or 0.5*"
+    done
+    for mode in '' frob 1 0 Calls calls,locks calls:mode=off; do
+        wrapped -c "$mode" touch ran
+        is_status 2
+        has_line "run-with-shim.sh: -c $mode: what can be checked is calls, locks and all*"
     done
     mkdir folder
     wrapped -S nothing touch ran
@@ -334,4 +339,15 @@ has_effect() {
     is_silent
     wrapped -q -m off true
     is_silent
+}
+
+@test "-c: what is checked, also together with others" {
+    local what
+    for what in calls locks all; do
+        wrapped -c $what printenv GILSHIM_OPTIONS
+        is_status 0
+        [[ $output = *:check=$what ]] || told "-c $what"
+        wrapped -vc$what printenv GILSHIM_OPTIONS
+        [[ :$output: = *:check=$what:* && :$output: = *:verbosity=1:* ]] || told "-vc$what"
+    done
 }

@@ -28,7 +28,7 @@ is_found() {
     if [ -n "$2" ]; then
         has_line "$2"
     else
-        [ "$bare" -gt 128 ] && [ "$bare" -ne 137 ] || told "$1: did not die without the shim"
+        case $bare in 134 | 135 | 139) ;; *) told "$1: did not die without the shim" ;; esac
     fi
     checked "$1"
     is_status "$bare"
@@ -99,10 +99,13 @@ without_gil="Python's API is called without the GIL: "
 }
 
 @test "what is allowed is not reported" {
-    checked legal
-    is_status 0
-    has_line survived
-    has_no_line '*GIL error*'
+    local mode
+    for mode in repair observe; do
+        more=mode=$mode checked legal
+        is_status 0
+        has_line survived
+        has_no_line '*GIL error*'
+    done
     SHIM_OPTIONS=check=calls works_with "$PYTHON" -c 'import json, threading, ctypes, re
 t = [threading.Thread(target=lambda: [json.loads("[1, {}]") for i in range(100)]) for i in range(4)]
 [x.start() for x in t]; [x.join() for x in t]'
@@ -253,7 +256,7 @@ PY
     [ "${#lines[@]}" -ge 20 ] && [ "${#lines[@]}" -le 45 ]
     local name
     for name in "${lines[@]}"; do
-        grep -qE "^API[A-Z0-9_]*\((.*[ ,*])?$name[,)]" "$ROOT/shim/api.def" || told "$name is changed"
+        grep -qE "^API[A-Z0-9_]*\((.*[ ,*])?${name}[,)]" "$ROOT/shim/api.def" || told "$name is changed"
     done
     SHIM_OPTIONS=check=calls works_with "$PYTHON" "$BATS_TEST_TMPDIR/look.py" "$BATS_TEST_TMPDIR/names"
     [ "${#lines[@]}" -gt 500 ]

@@ -69,15 +69,16 @@ static const void *const targets[6] = {(const void *)words,    (const void *)dou
 
 #define AS(type, i) ((type)(uintptr_t)thunk[i])
 static void call_all(void) {
-    struct pair pair = AS(struct pair (*)(struct pair, struct pair), 2)((struct pair){1.25, 2.5}, (struct pair){4, 8});
-    struct large large = AS(struct large (*)(struct large, long), 3)((struct large){{1, 2, 3, 4, 5, 6, 7, 8, 9}}, 100);
-    CHECK(AS(long (*)(long, long, long, long, long, long, long, long, long, long), 0)(1, 2, 3, 4, 5, 6, 7, 8, 9, 10) == 4711);
+    struct pair pair = AS(struct pair(*)(struct pair, struct pair), 2)((struct pair){1.25, 2.5}, (struct pair){4, 8});
+    struct large large = AS(struct large(*)(struct large, long), 3)((struct large){{1, 2, 3, 4, 5, 6, 7, 8, 9}}, 100);
+    CHECK(AS(long (*)(long, long, long, long, long, long, long, long, long, long), 0)(1, 2, 3, 4, 5, 6, 7, 8, 9, 10) ==
+          4711);
     CHECK(AS(double (*)(double, double, double, double, double, double, double, double, double),
              1)(1.5, 2.5, 3.5, 4.5, 5.5, 6.5, 7.5, 8.5, 9.25) == 9.25);
     CHECK(pair.first == 5.25 && pair.second == 10.5);
     CHECK(large.values[0] == 101 && large.values[8] == 109);
-    CHECK(AS(double (*)(int, ...), 4)(10, .5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.5, 8, 8.5, 9, 9.5, 10) ==
-          105);
+    CHECK(AS(double (*)(int, ...), 4)(10, .5, 1, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7.5, 8, 8.5, 9, 9.5,
+                                      10) == 105);
     CHECK(nested_thunk(100) == 100);
 }
 enum { CALLS = 5 + 101 }; /* of call_all */
