@@ -91,7 +91,7 @@ without_gil="Python's API is called without the GIL: "
     for state in dead_state dead_interpreter; do
         play without "$state"
         if [ "$status" -eq 0 ]; then
-            is_found "$state" survived "dead_state: libgilcheck.so: Py_DecRef by libgilcheck.so!$state+0x* on tid * \"*\", tstate 0x* since PyThreadState_Swap at libgilcheck.so!$state+0x*: Python's API is called with a thread state attached that has been deleted"
+            is_found "$state" survived "dead_state: libgilcheck.so: Py_DecRef by libgilcheck.so!$state+0x* on tid * \"*\": Python's API is called with a thread state attached that has been deleted; tstate 0x* since PyThreadState_Swap at libgilcheck.so!$state+0x* s ago"
         else
             python_from 3.12 || told "$state: it dies before the call"
         fi
@@ -158,7 +158,7 @@ t = [threading.Thread(target=lambda: [json.loads("[1, {}]") for i in range(100)]
 
 # Each time all its functions are checked anew.
 @test "a program that opens libpython, closes it and opens it again" {
-    require "has no libpython to open" [ "$PY_KIND" = shared ]
+    require "a static interpreter has no libpython to open" [ "$PY_KIND" = shared ]
     local libpython
     libpython=$(ldd "$FIXTURES/check-embed" | sed -n 's/.*libpython.* => \(.*\) (.*/\1/p')
     SHIM_OPTIONS=check=calls:summary=1 works_with "$ROOT/build/fixtures/check_late" "$libpython" "$FIXTURES/libgilcheck.so" harmless 3

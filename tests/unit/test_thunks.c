@@ -10,18 +10,35 @@
 static unsigned questions, last;
 static const void *last_caller, *last_frame;
 
-/* Uses the registers that a careless judge would, those of arguments included. */
-static double spoil(double a, double b, double c, double d, double e, double f, double g, double h) {
-    return a * b + c * d - e * f + g * h;
+/* Overwrites all registers that a function may, those of arguments included. */
+static void spoil(void) {
+#if defined(__x86_64__)
+    __asm__ volatile("pcmpeqd %%xmm0, %%xmm0; pcmpeqd %%xmm1, %%xmm1; pcmpeqd %%xmm2, %%xmm2; pcmpeqd %%xmm3, %%xmm3;"
+                     "pcmpeqd %%xmm4, %%xmm4; pcmpeqd %%xmm5, %%xmm5; pcmpeqd %%xmm6, %%xmm6; pcmpeqd %%xmm7, %%xmm7;"
+                     "mov $-1, %%rax; mov %%rax, %%rdi; mov %%rax, %%rsi; mov %%rax, %%rdx; mov %%rax, %%rcx;"
+                     "mov %%rax, %%r8; mov %%rax, %%r9; mov %%rax, %%r10; mov %%rax, %%r11"
+                     :
+                     :
+                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "rax", "rdi", "rsi", "rdx",
+                       "rcx", "r8", "r9", "r10", "r11");
+#else
+    __asm__ volatile("movi v0.16b, #255; movi v1.16b, #255; movi v2.16b, #255; movi v3.16b, #255;"
+                     "movi v4.16b, #255; movi v5.16b, #255; movi v6.16b, #255; movi v7.16b, #255;"
+                     "mov x0, #-1; mov x1, #-1; mov x2, #-1; mov x3, #-1; mov x4, #-1; mov x5, #-1; mov x6, #-1;"
+                     "mov x7, #-1; mov x8, #-1; mov x16, #-1; mov x17, #-1"
+                     :
+                     :
+                     : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7",
+                       "x8", "x16", "x17");
+#endif
 }
 
-static void judge(unsigned number, const void *caller, const void *frame) {
-    volatile double spoilt = spoil(1, 2, 3, 4, 5, 6, 7, 8);
-    (void)spoilt;
+static void judge(unsigned which, const void *caller, const void *frame) {
     questions++;
-    last = number;
+    last = which;
     last_caller = caller;
     last_frame = frame;
+    spoil();
 }
 
 static long words(long a, long b, long c, long d, long e, long f, long g, long h, long i, long j) {
