@@ -20,7 +20,7 @@ checked() { SHIM_OPTIONS=check=calls:history=16${more:+:$more} play with_shim "$
 errors() { count_lines '*gilshim: GIL error: *'; }
 
 # Bare, the case dies by a signal, or prints what is wrong: $2 is a pattern of a line, or empty. With the shim it ends in the same
-# way, and the first report is $3.
+# way, and the first report is $3. With by_chance=1 it reads freed memory, and may die or not, bare and checked.
 is_found() {
     local bare
     play without "$1"
@@ -31,7 +31,11 @@ is_found() {
         case $bare in 134 | 135 | 139) ;; *) told "$1: did not die without the shim" ;; esac
     fi
     checked "$1"
-    is_status "$bare"
+    if [ -n "${by_chance:-}" ]; then
+        case $status in 0 | 134 | 139) ;; *) told "$1: neither ended nor died" ;; esac
+    else
+        is_status "$bare"
+    fi
     [ -z "$2" ] || has_line "$2"
     mapfile -t lines < <(grep -m 1 'GIL error' <<<"$output")
     has_line "==*== gilshim: GIL error: $3"
@@ -52,13 +56,13 @@ without_gil="Python's API is called without the GIL: "
     is_found nobody '' "$reason"
 }
 
-# Bare, what comes of the static's reference is left to chance: 3.12 sometimes survives it.
+# At exit, 3.12 puts the object into a list whose head has been freed, and dies of it in every second run.
 # Up to 3.7 Py_DECREF calls no function of CPython's, but the type's own: there the holder calls Py_DecRef.
 @test "a reference is dropped by a C++ destructor: of a captured lambda on a pool's thread, of a static at exit" {
     local function=_Py_Dealloc
     ! python_before 3.8 || function=Py_DecRef
     is_found pool '' "no_gil: libcheckholder.so: $function by libcheckholder.so!*+0x* on tid *: ${without_gil}this thread has never attached a thread state"
-    is_found static survived "no_gil: libcheckholder.so: $function by libcheckholder.so!*+0x* on tid *: ${without_gil}Python has been finalized"
+    by_chance=1 is_found static survived "no_gil: libcheckholder.so: $function by libcheckholder.so!*+0x* on tid *: ${without_gil}Python has been finalized"
 }
 
 @test "a call after Python's end: in a handler of atexit" {
