@@ -256,13 +256,13 @@ for name in open(sys.argv[1]).read().split():
     if program.dladdr(address, ctypes.byref(info)) and b"libgilshim" in info.file:
         print(name)
 PY
-    SHIM_OPTIONS='' works_with "$PYTHON" "$BATS_TEST_TMPDIR/look.py" "$BATS_TEST_TMPDIR/names"
+    SHIM_OPTIONS='' works_with "$PYTHON" -W ignore "$BATS_TEST_TMPDIR/look.py" "$BATS_TEST_TMPDIR/names"
     [ "${#lines[@]}" -ge 20 ] && [ "${#lines[@]}" -le 45 ]
     local name
     for name in "${lines[@]}"; do
         grep -qE "^API[A-Z0-9_]*\((.*[ ,*])?${name}[,)]" "$ROOT/shim/api.def" || told "$name is changed"
     done
-    SHIM_OPTIONS=check=calls works_with "$PYTHON" "$BATS_TEST_TMPDIR/look.py" "$BATS_TEST_TMPDIR/names"
+    SHIM_OPTIONS=check=calls works_with "$PYTHON" -W ignore "$BATS_TEST_TMPDIR/look.py" "$BATS_TEST_TMPDIR/names"
     [ "${#lines[@]}" -gt 500 ]
     has_line PyList_New
     has_no_line PyObject_GenericGetAttr
