@@ -268,6 +268,7 @@ argument_of() {
     -t) echo "$PWD/trace" ;;
     -s) echo 3 ;;
     -S) echo "$PWD/rules" ;;
+    -c) echo calls ;;
     esac
 }
 effect_of() {
@@ -277,6 +278,7 @@ effect_of() {
     -t) echo "timeline=$PWD/trace" ;;
     -s) echo stall=3 ;;
     -S) echo "suppressions=$PWD/rules" ;;
+    -c) echo check=calls ;;
     -j) echo log_format=json ;;
     -q) echo verbosity=0:summary=0 ;;
     -v) echo "verbosity=[12]" ;;
