@@ -134,7 +134,7 @@ static void fill_report(void *argument) {
     report->grade = REPORT_FATAL;
     report->kind = REPORT_crash;
     report->crash = &job->crash;
-    report->words = &words;
+    report->crash_words = &words;
     report->caller = report->culprit = stack->culprit ? stack->culprit : stack->place;
     report->call = stack->is_in_cpython && stack->culprit ? stack->entry : NULL;
     report->culprit_call = JOURNAL_NO_CALL;

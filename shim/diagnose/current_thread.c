@@ -73,6 +73,28 @@ enum current_thread_gil current_thread_find_gil(PyThreadState **state) {
     return CURRENT_THREAD_HAS_GIL;
 }
 
+bool current_thread_has_gil(void) {
+    static __thread struct {
+        PyThreadState *current;
+        uint64_t events;
+        bool is_own;
+    } known __attribute__((tls_model("initial-exec")));
+    PyThreadState *current = interp_current();
+    if (!current || interp_slot_follows) {
+        return current != NULL;
+    }
+    uint64_t events = journal_own_events();
+    if (current != known.current || events != known.events) {
+        known.current = NULL; /* a handler that comes in here finds nothing half written */
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        known.is_own = current_thread_attached() != NULL;
+        known.events = events;
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        known.current = current;
+    }
+    return known.is_own;
+}
+
 bool current_thread_is_detached(void) {
     return !interp_current();
 }

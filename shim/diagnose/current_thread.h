@@ -18,6 +18,10 @@ enum current_thread_gil { CURRENT_THREAD_UNKNOWN, CURRENT_THREAD_HAS_GIL, CURREN
  * state is read only as memory that may be gone. */
 enum current_thread_gil current_thread_find_gil(PyThreadState **state);
 
+/* Returns true if current_thread_attached() is not NULL. For frequent use: up to 3.11 it remembers what it found as long
+ * as the thread notes no event. False without a CPython. Async-signal-safe as current_thread_attached. */
+bool current_thread_has_gil(void);
+
 /* Returns true if certainly no state is attached on this thread. Returns false also if the attached state cannot be
  * told from another thread's. */
 bool current_thread_is_detached(void);

@@ -76,6 +76,8 @@ struct subject {
     const char *function; /* the function that was called, if it is not a wrapped one; NULL: report_call has it */
     const char *said;     /* CPython's words in its fatal error; NULL: none */
     void (*add_reason)(struct text *text, uint64_t now);
+    const struct lock_finding *finding; /* of check=locks; NULL: none */
+    const struct finding_words *words;
 };
 
 /* Returns true if CPython may be asked about the calling thread. It reads the attached state for an answer. */
@@ -159,6 +161,8 @@ static void write_report(const struct news *news) {
     const struct subject *subject = &news->subject;
     report.said = subject->said ? subject->said : "";
     struct text reason = text_start(report.reason, sizeof report.reason);
+    report.finding = subject->finding;
+    report.finding_words = subject->words;
     report.tid = subject->tid ? subject->tid : (pid_t)syscall(SYS_gettid);
     report.now = ticks_now();
     if (subject->add_reason) {
@@ -263,7 +267,7 @@ bool report_end_was_told(void) {
 /* `is_wanted`: false: it is not to be told. */
 static void tell(enum report_grade grade, enum report_kind kind, const struct report_call *call,
                  const PyThreadState *state, const PyThreadState *other, struct subject subject, bool is_wanted) {
-    bool is_first = call_sites_count(kind, call->caller);
+    bool is_first = call_sites_count(kind, call->caller) || subject.finding; /* its finder knows what is told */
     if ((!is_wanted && grade == REPORT_REPAIRED) || is_suppressed(kind, subject.function, call->caller)) {
         return;
     }
@@ -339,6 +343,14 @@ void report_gil_error(enum report_kind kind, const char *function, const void *c
     report_call = call; /* where frames_here begins to search */
     tell(REPORT_GIL_ERROR, kind, &call, state, NULL, (struct subject){.function = function, .add_reason = add_reason},
          true);
+    report_call = before;
+}
+
+void report_find(enum report_kind kind, const void *caller, uint16_t call, const struct lock_finding *finding,
+                 const struct finding_words *words) {
+    struct report_call before = report_call, mine = {caller, call, NULL};
+    report_call = mine; /* without the frame of an earlier call: the stack is to begin where the thread is */
+    tell(REPORT_GIL_ERROR, kind, &mine, NULL, NULL, (struct subject){.finding = finding, .words = words}, true);
     report_call = before;
 }
 

@@ -56,6 +56,14 @@ void report_repair_untold(enum repair repair, const void *caller, const PyThread
 void report_tell(enum report_grade grade, enum report_kind kind, const void *caller, const PyThreadState *state,
                  const PyThreadState *other);
 
+/* Reports what check=locks has found, at `caller` in this call of the API (JOURNAL_NO_CALL: in none), where the finder
+ * has not told it before. `words` writes what is special about it (report_detail.h). Told with any verbosity. In mode=strict, or with check_action=abort, ends the process after
+ * the report. */
+struct lock_finding;
+struct finding_words;
+void report_find(enum report_kind kind, const void *caller, uint16_t call, const struct lock_finding *finding,
+                 const struct finding_words *words);
+
 /* Reports a warning about another thread, which may have ended: `call` is what it called, `tid` and `thread` its id and
  * name. */
 void report_tell_of(enum report_kind kind, const struct report_call *call, const PyThreadState *state, pid_t tid,

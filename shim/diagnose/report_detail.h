@@ -18,6 +18,16 @@ struct crash_words {
     const char *(*advice)(const struct crash *crash);
 };
 
+struct report;
+
+/* Adds what a finding of check=locks has that other reports do not. So reports need not know who finds what. */
+struct finding_words {
+    void (*add_who)(struct text *text, const struct report *report);   /* to the first line: the call, the thread */
+    void (*add_other)(struct text *text, const struct report *report); /* behind what it means: the other side */
+    void (*put)(const struct report *report);                          /* the lines behind the first one */
+    void (*add_json)(struct json *json, const struct report *report);  /* all of it as members */
+};
+
 struct report {
     enum report_grade grade;
     enum report_kind kind;
@@ -29,6 +39,8 @@ struct report {
     uint64_t culprit_time; /* ... and when, in ticks */
     char reason[1200];     /* what the finder of a GIL error adds, or "" */
     const char *said;      /* CPython's words in its fatal error, or "" */
+    const struct lock_finding *finding;        /* of check=locks; NULL: none */
+    const struct finding_words *finding_words; /* ... and who tells it */
     pid_t tid;
     char thread_name[32];        /* the thread's Python name, else the OS's, else "" */
     bool is_whole;               /* write all that is known, not only the first line */
@@ -36,7 +48,7 @@ struct report {
     PyThreadState *python_state; /* the state whose Python stack can be printed; NULL: none */
     const char *python_stack;    /* a crash's, as CPython printed it; NULL: none */
     const struct crash *crash;   /* what is known of a crash; NULL: it is none */
-    const struct crash_words *words;
+    const struct crash_words *crash_words;
     size_t frame_count;
     bool are_frames_guessed;
     void *frames[REPORT_FRAMES];

@@ -149,7 +149,7 @@ void report_write_json(const struct report *report) {
     }
     json_string(&json, "thread", report->thread_name);
     if (report->crash) {
-        report->words->add_json(&json, report->crash);
+        report->crash_words->add_json(&json, report->crash);
     }
     json_string(&json, "call", report->call);
     char module[200];
@@ -168,7 +168,11 @@ void report_write_json(const struct report *report) {
         }
         json_close(&json, ']');
     }
-    json_string(&json, "advice", report->crash ? report->words->advice(report->crash) : report_advice(report->kind));
+    if (report->finding) {
+        report->finding_words->add_json(&json, report);
+    }
+    json_string(&json, "advice",
+                report->crash ? report->crash_words->advice(report->crash) : report_advice(report->kind));
     if (report->is_whole) {
         if (report->python_stack && report->python_stack[0]) {
             json_string(&json, "python_stack", report->python_stack);

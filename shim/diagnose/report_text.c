@@ -136,7 +136,7 @@ static void add_first(struct text *text, const struct report *report) {
     if (report->crash) {
         text_add(text, report_name(report->kind));
         text_add(text, ": ");
-        report->words->add_line(text, report->crash, report->tid, report->thread_name);
+        report->crash_words->add_line(text, report->crash, report->tid, report->thread_name);
         return;
     }
     report_add_heading(text, report);
@@ -153,9 +153,16 @@ static void add_first(struct text *text, const struct report *report) {
     if (is_others) {
         add_culprit(text, report);
     }
-    add_who(text, report);
+    if (report->finding) {
+        report->finding_words->add_who(text, report);
+    } else {
+        add_who(text, report);
+    }
     text_add(text, ": ");
     text_add(text, report_what(report->kind));
+    if (report->finding) {
+        report->finding_words->add_other(text, report);
+    }
     if (report->reason[0]) {
         text_add(text, ": ");
         text_add(text, report->reason);
@@ -326,7 +333,7 @@ void report_put_events(const struct report *report) {
 void report_put_advice(const struct report *report) {
     char buffer[400];
     struct text text = line_start(buffer, sizeof buffer, "  advice: ");
-    text_add(&text, report->crash ? report->words->advice(report->crash) : report_advice(report->kind));
+    text_add(&text, report->crash ? report->crash_words->advice(report->crash) : report_advice(report->kind));
     if ((int)report->kind < (int)REPAIR_COUNT && report->grade != REPORT_REPAIRED) {
         text_add(&text, "; mode=repair repairs it (");
         text_add(&text, report_name(report->kind));
@@ -337,6 +344,9 @@ void report_put_advice(const struct report *report) {
 
 void report_write_text(const struct report *report) {
     report_put_first(report);
+    if (report->finding) {
+        report->finding_words->put(report);
+    }
     if (report->is_whole) {
         if (report->python_state) {
             put_python_stack(report->python_state);

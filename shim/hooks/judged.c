@@ -6,6 +6,7 @@
 #include "hooks/gear.h"
 #include "hooks/lifecycle.h"
 #include "hooks/pass_through.h"
+#include "hooks/record.h"
 #include "journal/journal.h"
 #include "rules/reconcile.h"
 #include "states/owner.h"
@@ -162,6 +163,7 @@ PyThreadState *judged_PyThreadState_Swap(PyThreadState *state, const void *calle
 
 void *judged_PyThreadState_Ensure(void *guard, const void *caller) {
     NOTE_CALL(PyThreadState_Ensure);
+    record_needs_gil(REAL_INDEX_PyThreadState_Ensure, caller);
     if (!pass_through_by_rules()) {
         return real.PyThreadState_Ensure(guard);
     }
@@ -173,6 +175,7 @@ void *judged_PyThreadState_Ensure(void *guard, const void *caller) {
 
 void *judged_PyThreadState_EnsureFromView(void *view, const void *caller) {
     NOTE_CALL(PyThreadState_EnsureFromView);
+    record_needs_gil(REAL_INDEX_PyThreadState_EnsureFromView, caller);
     if (!pass_through_by_rules()) {
         return real.PyThreadState_EnsureFromView(view);
     }

@@ -4,13 +4,17 @@
 #include "cpython/real.h"
 #include "cpython/slot.h"
 #include "diagnose/check_calls.h"
+#include "diagnose/current_thread.h"
+#include "diagnose/gil_waits.h"
 #include "diagnose/leftover_states.h"
+#include "diagnose/lock_order.h"
 #include "diagnose/observe.h"
 #include "diagnose/stall.h"
 #include "diagnose/summary.h"
 #include "hooks/gear.h"
 #include "hooks/judged.h"
 #include "hooks/lifecycle.h"
+#include "hooks/lock_binding.h"
 #include "journal/journal.h"
 #include "process/options.h"
 #include "rules/reconcile.h"
@@ -31,6 +35,26 @@ static inline const void *interp_of_attached(PyThreadState *attached) {
 /* Returns true if the thread has a state attached, according both to the journal and to CPython. */
 static inline bool has_attached(const struct journal_now *now) {
     return now->phase == JOURNAL_HOLDS && now->state && interp_current() == now->state;
+}
+
+void record_needs_gil(uint16_t call, const void *caller) {
+    if (lock_order_is_on && !current_thread_has_gil()) {
+        lock_binding_look();
+        lock_order_takes_gil(call, caller);
+    }
+}
+
+/* Notes that the thread is about to make a call that attaches `state`. Returns the time for journal_attached. */
+static uint64_t begins_wait(uint16_t call, const void *state, const void *caller) {
+    bool is_checked = UNLIKELY(lock_order_is_on) && !current_thread_has_gil();
+    if (is_checked) {
+        record_needs_gil(call, caller);
+    }
+    uint64_t begun = journal_waits(call, state, caller);
+    if (is_checked) {
+        gil_waits_look(call, caller); /* after the note, which the other thread looks for after its own */
+    }
+    return begun;
 }
 
 /* The stall watch is started with the program's second thread. The only thread may be about to wait for itself,
@@ -75,7 +99,7 @@ int recorded_PyGILState_Ensure(const void *caller) {
     if (UNLIKELY(stall_is_due) && interp_current() != slot_get()) {
         attaches_over_another();
     }
-    uint64_t begun = is_without_rules && has_attached(&now) ? 0 : journal_waits(CALL(PyGILState_Ensure), NULL, caller);
+    uint64_t begun = is_without_rules && has_attached(&now) ? 0 : begins_wait(CALL(PyGILState_Ensure), NULL, caller);
     int gilstate = is_without_rules ? real.PyGILState_Ensure() : reconcile_ensure(caller);
     PyThreadState *state = interp_current();
     if (gilstate == GILSTATE_UNLOCKED) {
@@ -121,7 +145,7 @@ static void attach(PyThreadState *state, enum block_by by, const void *caller) {
     if (UNLIKELY(stall_is_due)) {
         attaches_over_another();
     }
-    uint64_t begun = journal_waits(call, state, caller);
+    uint64_t begun = begins_wait(call, state, caller);
     bool is_parked = settled_has_parked(state);
     if (is_parked) {
         owner_fast.parked = NULL;
@@ -156,6 +180,9 @@ void recorded_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
 }
 
 PyThreadState *recorded_PyEval_SaveThread(const void *caller) {
+    if (UNLIKELY(lock_order_is_on)) {
+        lock_binding_look(); /* ctypes may be about to call a library that it has just opened */
+    }
     if (!settled_seen_attached()) {
         observe_save(caller);
     }
@@ -191,7 +218,7 @@ void recorded_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {
  * noted before the call. */
 PyThreadState *recorded_PyThreadState_Swap(PyThreadState *state, const void *caller) {
     observe_swap(state, caller);
-    uint64_t begun = state ? journal_waits(CALL(PyThreadState_Swap), state, caller) : 0;
+    uint64_t begun = state ? begins_wait(CALL(PyThreadState_Swap), state, caller) : 0;
     if (!state && interp_slot_follows) {
         journal_detaches(JOURNAL_SWAP, CALL(PyThreadState_Swap), 0, NULL, caller);
     }
@@ -206,7 +233,7 @@ PyThreadState *recorded_PyThreadState_Swap(PyThreadState *state, const void *cal
 
 void recorded_PyEval_AcquireLock(const void *caller) {
     observe_acquire_lock(caller);
-    uint64_t begun = journal_waits(CALL(PyEval_AcquireLock), NULL, caller);
+    uint64_t begun = begins_wait(CALL(PyEval_AcquireLock), NULL, caller);
     options.mode == MODE_REPAIR ? reconcile_acquire_lock(caller) : real.PyEval_AcquireLock();
     if (interp_slot_follows && !interp_current()) {
         journal_correct(NULL, caller); /* from 3.12 on nobody holds the GIL without a state: none was taken */

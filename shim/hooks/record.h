@@ -14,4 +14,7 @@ void record_initializes(uint16_t call, const void *caller);
 void record_initialized(uint16_t call, const void *caller);
 void record_finalizes(uint16_t call, const void *caller);
 void record_finalized(uint16_t call, const void *caller);
+/* For check=locks: to be called before a call that may take the GIL and is not recorded. */
+void record_needs_gil(uint16_t call, const void *caller);
+
 void record_new_interpreter(uint16_t call, PyThreadState *state, const void *caller);

@@ -40,7 +40,8 @@
  *
  * The thread that forks holds the shim's locks over the fork (fork.c). If it wants one of them in another library's
  * fork handler, it has it already. These are lock-free and so have no part in this: journal.c, call_sites.c, modules.c,
- * leftover_states.c, observe.c. */
+ * leftover_states.c, observe.c, and for check=locks lock_table.c, lock_order.c, gil_waits.c and lock_binding.c. The program's
+ * own locks that a thread holds while check=locks reports something are those that it held before. */
 #pragma once
 
 #include <pthread.h>

@@ -201,6 +201,15 @@ static bool parse_stall(struct options *result, struct span value) {
     return true;
 }
 
+static bool parse_hold(struct options *result, struct span value) {
+    int milliseconds;
+    if (!parse_number(value, 1000000, &milliseconds)) {
+        return false;
+    }
+    result->hold_ns = (uint64_t)milliseconds * 1000000u;
+    return true;
+}
+
 static bool parse_timeline_mb(struct options *result, struct span value) {
     int megabytes;
     if (!parse_number(value, 1000000, &megabytes) || megabytes < 1) {
@@ -312,6 +321,9 @@ static const struct option {
     {"check", parse_check, "0|1|calls|locks|all", "0",
      "1: say what can be served here instead of running the program; calls: report calls of Python's API without the "
      "GIL; locks: report orders of locks in which the GIL can deadlock; all: both"},
+    {"hold", parse_hold, "MS", "0",
+     "check=locks: report a thread that holds the GIL and is blocked for longer in a lock, a condition, a join; 0: "
+     "never"},
     {"check_action", parse_check_action, "report|abort", "report",
      "abort: end with a core dump at the first finding of check=calls or locks"},
 };

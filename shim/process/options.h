@@ -33,6 +33,7 @@ struct options {
     bool check; /* say what can be served, instead of running the program */
     bool check_calls;        /* report calls of Python's API by threads that have no state attached */
     bool check_locks;        /* report orders of locks that can deadlock with the GIL */
+    uint64_t hold_ns;        /* ... and calls that block for longer with the GIL held; 0: none */
     bool check_aborts;       /* abort at the first finding of these two */
     bool keep;               /* keep the state that Ensure made for a foreign thread until the thread ends */
     bool crash;              /* a report when the process dies of a crash */

@@ -14,12 +14,14 @@
 #include "diagnose/crash.h"
 #include "diagnose/fatal.h"
 #include "diagnose/leftover_states.h"
+#include "diagnose/lock_order.h"
 #include "diagnose/report.h"
 #include "diagnose/stacks.h"
 #include "diagnose/stall.h"
 #include "diagnose/summary.h"
 #include "diagnose/suppress.h"
 #include "diagnose/timeline.h"
+#include "hooks/lock_binding.h"
 #include "hooks/tell.h"
 #include "journal/journal.h"
 #include "process/background.h"
@@ -133,6 +135,7 @@ static void learn(void) {
 static bool bind(bool starting) {
     unsigned generation = real_status.generation;
     bool is_bound = real_bind(starting);
+    lock_binding_look();
     unsigned changes = __atomic_load_n(&real_changes, __ATOMIC_SEQ_CST); /* others may find more meanwhile */
     if (real_status.generation != generation) {
         learn();
@@ -193,6 +196,7 @@ void start_before_thread(void) {
 const char *start_before_dlsym(void *handle, const char *name) {
     if (strncmp(name, "PyInit_", 7) == 0) {
         interp_note_import();
+        lock_binding_look(); /* the module may have brought a C++ runtime */
         return name;
     }
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
@@ -245,6 +249,7 @@ __attribute__((constructor)) static void start(void) {
     summary_prepare();
     stall_prepare();
     timeline_prepare();
+    lock_order_start();
     bind(true);
     if (options.check) {
         check_and_exit();

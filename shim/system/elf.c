@@ -101,16 +101,17 @@ static void read_dynamic(struct elf_object *object, bool is_relocated) {
     size_t rela_size = 0;
     size_t plt_size = 0;
     bool plt_is_rela = false;
-    size_t symbols = 0, gnu_hash = 0, sysv_hash = 0, relocations = 0, plt_relocations = 0;
+    size_t symbols = 0, versions = 0, gnu_hash = 0, sysv_hash = 0, relocations = 0, plt_relocations = 0;
     for (size_t i = 0; i < object->dynamic_count; i++) {
         const ElfW(Dyn) *entry = &object->dynamic[i];
         ElfW(Addr) value = entry->d_un.d_ptr;
-        enum { BYTES = 1, WORDS = sizeof(uint32_t), ADDRESSES = sizeof(ElfW(Addr)) };
+        enum { BYTES = 1, HALVES = sizeof(ElfW(Half)), WORDS = sizeof(uint32_t), ADDRESSES = sizeof(ElfW(Addr)) };
         switch (entry->d_tag) {
         case DT_SYMTAB: object->symbols = table(object, value, is_relocated, ADDRESSES, &symbols); break;
         case DT_STRTAB: object->strings = table(object, value, is_relocated, BYTES, &object->string_limit); break;
         case DT_GNU_HASH: object->gnu_hash = table(object, value, is_relocated, ADDRESSES, &gnu_hash); break;
         case DT_HASH: object->sysv_hash = table(object, value, is_relocated, WORDS, &sysv_hash); break;
+        case DT_VERSYM: object->versions = table(object, value, is_relocated, HALVES, &versions); break;
         case DT_RELA: object->relocations = table(object, value, is_relocated, ADDRESSES, &relocations); break;
         case DT_RELASZ: rela_size = entry->d_un.d_val; break;
         case DT_JMPREL:
@@ -122,6 +123,7 @@ static void read_dynamic(struct elf_object *object, bool is_relocated) {
         }
     }
     object->symbol_limit = symbols / sizeof(ElfW(Sym));
+    object->version_limit = versions / sizeof(ElfW(Half));
     object->gnu_hash_words = gnu_hash / sizeof(uint32_t);
     object->sysv_hash_words = sysv_hash / sizeof(uint32_t);
     object->relocation_count = count_of(object->relocations, relocations, rela_size);
@@ -234,32 +236,37 @@ static struct gnu_table open_gnu_table(const struct elf_object *object) {
     return table;
 }
 
-static const ElfW(Sym) *find_by_gnu_hash(const struct elf_object *object, const char *name, size_t name_size) {
+/* Is called for each definition of a name, until it returns true. */
+typedef bool definition_visitor(const ElfW(Sym) *symbol, void *argument);
+
+static void visit_by_gnu_hash(const struct elf_object *object, const char *name, size_t name_size,
+                              definition_visitor *visit, void *argument) {
     struct gnu_table table = open_gnu_table(object);
     uint32_t hash = 5381;
     for (const unsigned char *c = (const unsigned char *)name; *c; c++) {
         hash = hash * 33 + *c;
     }
     if (table.bucket_count == 0) {
-        return NULL;
+        return;
     }
     uint32_t start = table.buckets[hash % table.bucket_count];
     if (start < table.first) {
-        return NULL;
+        return;
     }
     for (size_t at = start - table.first; at < table.chain_count; at++) {
         size_t index = at + table.first;
-        if ((table.chain[at] | 1) == (hash | 1) && is_definition_of(object, index, name, name_size)) {
-            return &object->symbols[index];
+        if ((table.chain[at] | 1) == (hash | 1) && is_definition_of(object, index, name, name_size) &&
+            visit(&object->symbols[index], argument)) {
+            return;
         }
         if (table.chain[at] & 1) {
             break;
         }
     }
-    return NULL;
 }
 
-static const ElfW(Sym) *find_by_sysv_hash(const struct elf_object *object, const char *name, size_t name_size) {
+static void visit_by_sysv_hash(const struct elf_object *object, const char *name, size_t name_size,
+                               definition_visitor *visit, void *argument) {
     uint32_t hash = 0;
     for (const unsigned char *c = (const unsigned char *)name; *c; c++) {
         hash = (hash << 4) + *c;
@@ -270,24 +277,74 @@ static const ElfW(Sym) *find_by_sysv_hash(const struct elf_object *object, const
     enum { HEADER = 2 };
     uint32_t bucket_count = object->sysv_hash_words >= HEADER ? object->sysv_hash[0] : 0;
     if (bucket_count == 0 || bucket_count > object->sysv_hash_words - HEADER) {
-        return NULL;
+        return;
     }
     const uint32_t *buckets = object->sysv_hash + HEADER;
     const uint32_t *chain = buckets + bucket_count;
     size_t chain_count = object->sysv_hash_words - HEADER - bucket_count;
     uint32_t index = buckets[hash % bucket_count];
     for (size_t steps = 0; index != STN_UNDEF && index < chain_count && steps < chain_count; steps++) {
-        if (is_definition_of(object, index, name, name_size)) {
-            return &object->symbols[index];
+        if (is_definition_of(object, index, name, name_size) && visit(&object->symbols[index], argument)) {
+            return;
         }
         index = chain[index];
     }
-    return NULL;
+}
+
+static void visit_definitions(const struct elf_object *object, const char *name, definition_visitor *visit,
+                              void *argument) {
+    size_t name_size = strlen(name) + 1;
+    if (object->gnu_hash) {
+        visit_by_gnu_hash(object, name, name_size, visit, argument);
+    } else {
+        visit_by_sysv_hash(object, name, name_size, visit, argument);
+    }
+}
+
+static bool take_first(const ElfW(Sym) *symbol, void *argument) {
+    *(const ElfW(Sym) **)argument = symbol;
+    return true;
 }
 
 const ElfW(Sym) *elf_find_export(const struct elf_object *object, const char *name) {
-    size_t name_size = strlen(name) + 1;
-    return object->gnu_hash ? find_by_gnu_hash(object, name, name_size) : find_by_sysv_hash(object, name, name_size);
+    const ElfW(Sym) *found = NULL;
+    visit_definitions(object, name, take_first, (void *)&found);
+    return found;
+}
+
+struct definitions {
+    const ElfW(Sym) **found;
+    size_t count, capacity;
+};
+
+static bool take_all(const ElfW(Sym) *symbol, void *argument) {
+    struct definitions *all = argument;
+    all->found[all->count++] = symbol;
+    return all->count == all->capacity;
+}
+
+/* The highest bit of a version marks one that new programs are not linked to. */
+static bool is_default_version(const struct elf_object *object, const ElfW(Sym) *symbol) {
+    size_t index = (size_t)(symbol - object->symbols);
+    return index < object->version_limit && !(object->versions[index] & 0x8000);
+}
+
+size_t elf_find_versions(const struct elf_object *object, const char *name, const ElfW(Sym) **found, size_t capacity) {
+    struct definitions all = {found, 0, capacity};
+    if (capacity) {
+        visit_definitions(object, name, take_all, &all);
+    }
+    const ElfW(Sym) *chosen = NULL;
+    for (size_t i = 0; i < all.count; i++) {
+        chosen = is_default_version(object, found[i]) ? found[i] : chosen;
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < all.count; i++) {
+        if (!object->versions || (chosen && found[i]->st_value == chosen->st_value)) {
+            found[kept++] = found[i];
+        }
+    }
+    return kept;
 }
 
 /* Returns how many symbols the dynamic symbol table has. With DT_GNU_HASH no entry gives the number, but the chain that

@@ -31,6 +31,8 @@ struct elf_object {
     size_t gnu_hash_words;
     const uint32_t *sysv_hash; /* NULL if it has none */
     size_t sysv_hash_words;
+    const ElfW(Half) *versions; /* of each symbol; NULL if it has none */
+    size_t version_limit;
     const ElfW(Rela) *relocations;
     size_t relocation_count;
     const ElfW(Rela) *plt_relocations;
@@ -72,6 +74,11 @@ const ElfW(Sym) *elf_find_export(const struct elf_object *object, const char *na
 /* Returns the number of symbols that the object's hash table knows, the undefined ones included (with DT_HASH), or left
  * out (with DT_GNU_HASH, where they come first). Never more than symbol_limit. Async-signal-safe. */
 size_t elf_symbol_count(const struct elf_object *object);
+
+/* Finds the exported definitions of `name` that mean the function of its default version: that version, and every older
+ * one that is the same code. A version that behaves otherwise (pthread_cond_wait@GLIBC_2.2.5) is left out. Without
+ * versions, finds every definition. Stores at most `capacity` of them and returns how many. Async-signal-safe. */
+size_t elf_find_versions(const struct elf_object *object, const char *name, const ElfW(Sym) **found, size_t capacity);
 
 /* Returns the object's DT_SONAME, or NULL. Async-signal-safe. */
 const char *elf_soname(const struct elf_object *object);

@@ -97,8 +97,8 @@ bool glimpse_take(struct glimpse *glimpse, const void *address) {
     return true;
 }
 
-bool glimpse_function_at(const struct glimpse *glimpse, const void *address, char *name, size_t capacity,
-                         size_t *offset) {
+bool glimpse_symbol_at(const struct glimpse *glimpse, const void *address, unsigned type, char *name, size_t capacity,
+                       size_t *offset) {
     ElfW(Sym) piece[CHUNK / sizeof(ElfW(Sym))];
     uint32_t const room = sizeof piece / sizeof *piece;
     uintptr_t wanted = (uintptr_t)address - glimpse->bias;
@@ -111,13 +111,19 @@ bool glimpse_function_at(const struct glimpse *glimpse, const void *address, cha
             break;
         }
         for (uint32_t i = 0; i < count; i++) {
-            bool is_function = piece[i].st_shndx != SHN_UNDEF && (piece[i].st_info & 0xf) == STT_FUNC;
-            uintptr_t value = thunk_behind(glimpse->bias + piece[i].st_value) - glimpse->bias;
-            if (is_function && wanted - value < piece[i].st_size) {
+            bool is_wanted = piece[i].st_shndx != SHN_UNDEF && (piece[i].st_info & 0xf) == type;
+            uintptr_t value = piece[i].st_value;
+            value = type == STT_FUNC ? thunk_behind(glimpse->bias + value) - glimpse->bias : value;
+            if (is_wanted && wanted - value < piece[i].st_size) {
                 string = glimpse->strings + piece[i].st_name;
                 *offset = wanted - value;
             }
         }
     }
     return string && thread_read_string((const char *)string, name, capacity) && name[0];
+}
+
+bool glimpse_function_at(const struct glimpse *glimpse, const void *address, char *name, size_t capacity,
+                         size_t *offset) {
+    return glimpse_symbol_at(glimpse, address, STT_FUNC, name, capacity, offset);
 }

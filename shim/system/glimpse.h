@@ -22,7 +22,11 @@ struct glimpse {
 /* Looks at the object that holds `address`, which may be stale. Returns false if there is none, or none any more. */
 bool glimpse_take(struct glimpse *glimpse, const void *address);
 
-/* Copies the name of the exported function that holds `address`, truncated to `capacity`, and stores how far into it in
- * *offset. Returns false if no function holds the address, or the object has gone. */
+/* Copies the name of the exported symbol of this type (STT_FUNC, STT_OBJECT) that holds `address`, truncated to
+ * `capacity`, and stores how far into it in *offset. Returns false if none holds the address, or the object has gone. */
+bool glimpse_symbol_at(const struct glimpse *glimpse, const void *address, unsigned type, char *name, size_t capacity,
+                       size_t *offset);
+
+/* The same for functions. */
 bool glimpse_function_at(const struct glimpse *glimpse, const void *address, char *name, size_t capacity,
                          size_t *offset);

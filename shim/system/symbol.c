@@ -102,21 +102,22 @@ static bool file_open(struct file *file, const struct loaded *loaded) {
     return false;
 }
 
-static const char *function_name(const struct file *file, const ElfW(Sym) *symbol) {
-    bool is_function = (symbol->st_info & 0xf) == STT_FUNC && symbol->st_shndx != SHN_UNDEF;
-    return is_function && symbol->st_name < file->string_size ? file->strings + symbol->st_name : NULL;
+/* `type`: STT_FUNC, STT_OBJECT. */
+static const char *name_in_file(const struct file *file, const ElfW(Sym) *symbol, unsigned type) {
+    bool is_wanted = (symbol->st_info & 0xf) == type && symbol->st_shndx != SHN_UNDEF;
+    return is_wanted && symbol->st_name < file->string_size ? file->strings + symbol->st_name : NULL;
 }
 
 /* Like elf_function_at, but by the file's .symtab. Copies the name, because the file does not stay mapped. */
-static bool hidden_function_at(const struct loaded *loaded, uintptr_t address, char *name, size_t capacity,
-                               size_t *offset) {
+static bool hidden_symbol_at(const struct loaded *loaded, uintptr_t address, unsigned type, char *name, size_t capacity,
+                             size_t *offset) {
     struct file file;
     bool is_found = false;
     if (!file_open(&file, loaded)) {
         return false;
     }
     for (size_t i = 0; i < file.symbol_count && !is_found; i++) {
-        const char *candidate = function_name(&file, &file.symbols[i]);
+        const char *candidate = name_in_file(&file, &file.symbols[i], type);
         uintptr_t distance = address - loaded->bias - file.symbols[i].st_value;
         if (candidate && candidate[0] && distance < file.symbols[i].st_size) {
             struct text text = text_start(name, capacity);
@@ -138,7 +139,7 @@ void *symbol_find_hidden(const struct elf_object *object, const char *name) {
         return NULL;
     }
     for (size_t i = 0; i < file.symbol_count && !found; i++) {
-        const char *candidate = function_name(&file, &file.symbols[i]);
+        const char *candidate = name_in_file(&file, &file.symbols[i], STT_FUNC);
         if (candidate && strcmp(candidate, name) == 0) {
             found = (void *)(object->bias + file.symbols[i].st_value);
         }
@@ -277,7 +278,7 @@ void symbol_add_library(struct text *text, const void *address) {
 static bool find_function(const struct glimpse *object, const void *call, char *name, size_t capacity, size_t *offset) {
     struct loaded loaded = {object->name, object->bias, object->headers, object->header_count};
     return glimpse_function_at(object, call, name, capacity, offset) ||
-           hidden_function_at(&loaded, (uintptr_t)call, name, capacity, offset);
+           hidden_symbol_at(&loaded, (uintptr_t)call, STT_FUNC, name, capacity, offset);
 }
 
 void symbol_add(struct text *text, const void *address) {
@@ -299,6 +300,40 @@ void symbol_add(struct text *text, const void *address) {
         text_add(text, "+");
         text_add_hex(text, (uintptr_t)address - object.bias);
     }
+}
+
+/* Adds the name of a variable. The guard of a static local variable, _ZGVZ<function>E<variable>, is known by its
+ * function. */
+static void add_variable(struct text *text, char *name) {
+    static const char guard[] = "_ZGVZ";
+    if (strncmp(name, guard, sizeof guard - 1) == 0) {
+        name[sizeof guard - 3] = '_'; /* _Z<function>..., from the V on */
+        symbol_add_demangled(text, name + sizeof guard - 3);
+        text_add(text, ", static variable");
+    } else {
+        symbol_add_demangled(text, name);
+    }
+}
+
+bool symbol_add_data(struct text *text, const void *address) {
+    struct glimpse object;
+    if (!glimpse_take(&object, address)) {
+        return false;
+    }
+    struct loaded loaded = {object.name, object.bias, object.headers, object.header_count};
+    char name[512];
+    size_t offset = 0;
+    add_object_name(text, &object);
+    if (glimpse_symbol_at(&object, address, STT_OBJECT, name, sizeof name, &offset) ||
+        hidden_symbol_at(&loaded, (uintptr_t)address, STT_OBJECT, name, sizeof name, &offset)) {
+        text_add(text, "!");
+        add_variable(text, name);
+        if (offset) {
+            text_add(text, "+");
+            text_add_hex(text, offset);
+        }
+    }
+    return true;
 }
 
 bool symbol_is(const void *address, const char *name) {

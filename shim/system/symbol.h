@@ -24,6 +24,11 @@ void symbol_add_object(struct text *text, const void *address);
  * "h5py/defs.cpython-311-x86_64-linux-gnu.so", the path below site-packages or dist-packages. */
 void symbol_add_library(struct text *text, const void *address);
 
+/* Adds "module!variable" for the address of a variable, with the offset if it is not the variable's start. For the guard
+ * of a static local variable of C++, adds "module!function, static variable". Adds the module alone if no variable is
+ * known. Returns false, and adds nothing, if the address is in no module. */
+bool symbol_add_data(struct text *text, const void *address);
+
 /* Returns true if the exported function that holds the return address has this name, as the linker knows it. */
 bool symbol_is(const void *address, const char *name);
 

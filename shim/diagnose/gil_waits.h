@@ -1,0 +1,40 @@
+/* check=locks: threads that wait, with the GIL held, for something that another thread has to do first: a join, a
+ * condition, a semaphore. They are noted while they wait, so that a thread that needs the GIL can see them.
+ *
+ * It looks when it is about to wait for the GIL. If it is the thread that is being joined, neither can get on. In other
+ * cases nobody can tell who would end the wait. So the thread gives the other one a tenth of a second to get on by
+ * itself, before it waits for the GIL and is told of. A thread that waited for the GIL already is found when the wait
+ * with the GIL held ends; if it never does, that is for the stall watch. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum lock_function {
+#define LOCK(type, name, parameters) LOCK_INDEX_##name,
+#include "locks.def"
+#undef LOCK
+    LOCK_FUNCTIONS
+};
+
+/* The names, in the order of locks.def. */
+extern const char *const lock_names[LOCK_FUNCTIONS];
+
+struct gil_wait {
+    int slot;       /* -1: not noted */
+    uint64_t begun; /* ticks; 0: the wait is not noted at all */
+};
+
+/* Notes that the calling thread, which has the GIL, is about to wait in `function`, called from `site`. `thread`: the
+ * thread that it joins, or 0. `is_endless`: others must be able to see it; otherwise only its time is taken, for hold=.
+ * Lock-free and async-signal-safe unless it reports. */
+struct gil_wait gil_waits_begin(enum lock_function function, uintptr_t thread, bool is_endless, const void *site);
+
+/* Ends it. Reports a wait during which a thread waited for the GIL, and one of more than hold=. Preserves errno. */
+void gil_waits_end(const struct gil_wait *wait, enum lock_function function, const void *site);
+
+/* Called on a thread that is about to wait for the GIL in this call of the API, after the journal has been told so. */
+void gil_waits_look(uint16_t call, const void *caller);
+
+/* In a fork child: no other thread waits. */
+void gil_waits_forked(void);
