@@ -13,6 +13,7 @@
 #include "diagnose/current_thread.h"
 #include "diagnose/report.h"
 #include "journal/journal.h"
+#include "process/background.h"
 #include "system/elf.h"
 #include "system/thread.h"
 
@@ -22,6 +23,18 @@ static __thread struct {
     uint32_t epoch;
 } alive __attribute__((tls_model("initial-exec")));
 
+/* Returns true if the state is in its interpreter's list. Up to 3.11, PyThreadState_New puts the new state in front of the
+ * list before it links the others to it, and it needs no GIL. So a state has gone only if it stays out of the list. */
+static bool is_listed(const PyThreadState *state) {
+    enum { TRIES = 20, PAUSE_NS = 1000000 };
+    bool is_found = interp_is_attached_alive(state);
+    for (int i = 0; i < TRIES && !is_found; i++) {
+        background_sleep(PAUSE_NS);
+        is_found = interp_is_attached_alive(state);
+    }
+    return is_found;
+}
+
 /* Returns true if the state, which is attached to this thread, has been deleted. Walks through its interpreter's states
  * only if it has not been seen before, or a state has died since. */
 static bool is_deleted(const PyThreadState *state) {
@@ -29,7 +42,7 @@ static bool is_deleted(const PyThreadState *state) {
     if (alive.state == state && alive.epoch == epoch) {
         return false;
     }
-    if (!interp_is_attached_alive(state)) {
+    if (!is_listed(state)) {
         return !interp_is_finalizing();
     }
     alive.state = state;

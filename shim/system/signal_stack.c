@@ -105,8 +105,11 @@ EARLY __attribute__((visibility("default"))) int sigaltstack(const stack_t *stac
     if (result != 0) {
         return result;
     }
+    if (before.ss_sp == self.base) {
+        before = (stack_t){.ss_flags = SS_DISABLE};
+    }
     if (old) {
-        *old = before.ss_sp == self.base ? (stack_t){.ss_flags = SS_DISABLE} : before;
+        *old = before;
     }
     if (takes_away) {
         int saved_errno = errno;

@@ -15,14 +15,17 @@ const void *thunk_targets[THUNK_COUNT] __attribute__((visibility("hidden")));
 
 static unsigned taken;
 
+static uintptr_t size_of_all(void) {
+    return (uintptr_t)thunk_end - (uintptr_t)thunk_first;
+}
+
 const void *thunk_take(const void *target, unsigned *number) {
     if (taken == THUNK_COUNT) {
         return NULL;
     }
     *number = taken++;
     __atomic_store_n(&thunk_targets[*number], target, __ATOMIC_RELEASE);
-    size_t size = (size_t)(thunk_end - thunk_first) / THUNK_COUNT;
-    return thunk_first + *number * size;
+    return thunk_first + *number * (size_of_all() / THUNK_COUNT);
 }
 
 void thunk_take_back(void) {
@@ -30,7 +33,7 @@ void thunk_take_back(void) {
 }
 
 uintptr_t thunk_behind(uintptr_t address) {
-    uintptr_t offset = address - (uintptr_t)thunk_first, size = (uintptr_t)(thunk_end - thunk_first);
+    uintptr_t offset = address - (uintptr_t)thunk_first, size = size_of_all();
     return offset < size ? (uintptr_t)thunk_targets[offset / (size / THUNK_COUNT)] : address;
 }
 
