@@ -221,6 +221,7 @@ value_of() {
     suppressions) echo "$PWD/rules" ;;
     exitcode) echo 9 ;;
     check_action) echo abort ;;
+    hold) echo 50 ;;
     help | keep | crash | summary | timeline_wait) echo 1 ;;
     esac
 }
@@ -238,8 +239,8 @@ value_of() {
             rm -f log.* t.*
             SHIM_OPTIONS=$options with_shim "${mixed[@]}"
             case $options in
-            # From 3.12 on CPython ends the process by SIGABRT where it would hang before.
-            *mode=observe*) if python_before 3.12; then is_status 9; else is_status 134; fi ;;
+            # From 3.13 on CPython ends the process by SIGABRT where it would hang before.
+            *mode=observe*) if python_before 3.13; then is_status 9; else is_status 134; fi ;;
             *exitcode=9*verbosity=2*) is_status 9 ;;
             *) is_status 0 ;;
             esac

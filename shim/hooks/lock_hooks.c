@@ -218,7 +218,8 @@ static struct pending begin_wait(enum lock_function function, uintptr_t thread, 
     return pending;
 }
 
-static void finish_wait(struct pending *pending) {
+static void finish_wait(void *argument) {
+    const struct pending *pending = argument;
     if (pending->is_noted) {
         gil_waits_end(&pending->wait, pending->function, pending->site);
     }
@@ -227,7 +228,16 @@ static void finish_wait(struct pending *pending) {
     }
 }
 
-#define PENDING struct pending pending __attribute__((cleanup(finish_wait), unused))
+/* The wait is also finished if it is cancelled. This file is compiled without exceptions (Makefile), so that the cleanup
+ * handler is libc's, and the library does not need libgcc for it. Unwinding passes through these functions all the
+ * same. */
+#define WAITS(begin, wait)                       \
+    struct pending pending = begin;              \
+    int wait_status;                             \
+    pthread_cleanup_push(finish_wait, &pending); \
+    wait_status = wait;                          \
+    pthread_cleanup_pop(1);                      \
+    return wait_status
 
 /* The mutex is taken again at the end of the wait, with the GIL and what else the thread has: this order is noted now,
  * while the thread can be stopped in it. */
@@ -244,52 +254,45 @@ static struct pending begin_condition(enum lock_function function, pthread_mutex
 }
 
 static int lock_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex) {
-    PENDING = begin_condition(LOCK_INDEX_pthread_cond_wait, mutex, CALLER);
-    return lock_real.pthread_cond_wait(condition, mutex);
+    WAITS(begin_condition(LOCK_INDEX_pthread_cond_wait, mutex, CALLER), lock_real.pthread_cond_wait(condition, mutex));
 }
 
 static int lock_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
                                        const struct timespec *until) {
-    PENDING = begin_condition(LOCK_INDEX_pthread_cond_timedwait, mutex, CALLER);
-    return lock_real.pthread_cond_timedwait(condition, mutex, until);
+    WAITS(begin_condition(LOCK_INDEX_pthread_cond_timedwait, mutex, CALLER),
+          lock_real.pthread_cond_timedwait(condition, mutex, until));
 }
 
 static int lock_pthread_cond_clockwait(pthread_cond_t *condition, pthread_mutex_t *mutex, clockid_t clock,
                                        const struct timespec *until) {
-    PENDING = begin_condition(LOCK_INDEX_pthread_cond_clockwait, mutex, CALLER);
-    return lock_real.pthread_cond_clockwait(condition, mutex, clock, until);
+    WAITS(begin_condition(LOCK_INDEX_pthread_cond_clockwait, mutex, CALLER),
+          lock_real.pthread_cond_clockwait(condition, mutex, clock, until));
 }
 
 static int lock_pthread_join(pthread_t thread, void **result) {
-    PENDING = begin_wait(LOCK_INDEX_pthread_join, (uintptr_t)thread, CALLER);
-    return lock_real.pthread_join(thread, result);
+    WAITS(begin_wait(LOCK_INDEX_pthread_join, (uintptr_t)thread, CALLER), lock_real.pthread_join(thread, result));
 }
 
 static int lock_sem_wait(sem_t *semaphore) {
-    PENDING = begin_wait(LOCK_INDEX_sem_wait, 0, CALLER);
-    return lock_real.sem_wait(semaphore);
+    WAITS(begin_wait(LOCK_INDEX_sem_wait, 0, CALLER), lock_real.sem_wait(semaphore));
 }
 
 static int lock_sem_timedwait(sem_t *semaphore, const struct timespec *until) {
-    PENDING = begin_wait(LOCK_INDEX_sem_timedwait, 0, CALLER);
-    return lock_real.sem_timedwait(semaphore, until);
+    WAITS(begin_wait(LOCK_INDEX_sem_timedwait, 0, CALLER), lock_real.sem_timedwait(semaphore, until));
 }
 
 /* ---- initializations -------------------------------------------------------------------------------------------- */
 
-/* Also runs when an exception leaves the initialization (std::call_once), which is then not done. */
-static void finish_once(const void **once) {
-    held_locks_remove(*once);
-}
-
 /* Noted as held by whoever calls, for as long as the call takes. A thread that finds the initialization done, or waits
- * for it, is back before it can take anything else. */
+ * for it, is back before it can take anything else. An exception that leaves the initialization (std::call_once) leaves
+ * it in the list, where it is stale. */
 static int lock_pthread_once(pthread_once_t *once, void (*initialize)(void)) {
     const void *site = CALLER;
     before_lock(once, LOCK_ONCE, site);
-    const void *held __attribute__((cleanup(finish_once), unused)) = once;
     held_locks_add(once, LOCK_ONCE, site);
-    return lock_real.pthread_once(once, initialize);
+    int result = lock_real.pthread_once(once, initialize);
+    held_locks_remove(once);
+    return result;
 }
 
 /* The compiler's code calls this only as long as the variable is not initialized. */

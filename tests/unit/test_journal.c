@@ -8,12 +8,16 @@
 
 #include "journal/journal_store.h"
 #include "journal/modules.h"
+#include "system/signal_stack.h"
 #include "system/symbol.h"
 #include "test.h"
 
 void symbol_add_library(struct text *text, const void *address) {
     (void)address;
     text_add(text, "x");
+}
+
+void signal_stack_give(void) {
 }
 
 static const void *const state = (const void *)0x1000, *const caller = (const void *)(uintptr_t)0x2000;

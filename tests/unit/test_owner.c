@@ -15,9 +15,13 @@
 #include "states/fork_states.h"
 #include "states/owner_pool.h"
 #include "states/registry.h"
+#include "system/signal_stack.h"
 #include "test.h"
 
 /* ---- the CPython ---- */
+
+void signal_stack_give(void) {
+}
 
 uint32_t interp_epoch = 1;
 bool interp_slot_follows;
