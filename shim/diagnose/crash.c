@@ -55,9 +55,11 @@ static enum role find_role(void) {
     return now == me ? REPORTER_AGAIN : OTHER;
 }
 
-/* Waits for the process to end. */
+/* Waits for the process to end. A cancellation would unwind from the instruction that crashed. */
 static void wait_for_end(void) {
     enum { PATIENCE_MS = 5000 };
+    int unused;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &unused);
     for (int i = 0; i < PATIENCE_MS; i++) {
         background_sleep(1000000);
     }
@@ -151,10 +153,11 @@ static void fill_report(void *argument) {
 }
 
 /* Returns the state whose Python stack can be read: the attached one, or the one that this thread has given up to enter
- * native code. NULL: none. (2.7 has no dump, and its slot is behind a lock.) */
+ * native code. NULL: none. (2.7 has no dump, and its slot is behind a lock. If it is not known what the thread has, asking
+ * for the slot might make the thread's copy of CPython's thread-locals.) */
 static PyThreadState *state_to_dump(const struct crash *crash) {
-    if (crash->class == CRASH_DELETED || crash->class == CRASH_UNKNOWN || !interp_is_initialized() ||
-        slot_goes_by_ident()) {
+    if (crash->gil == CURRENT_THREAD_UNKNOWN || crash->class == CRASH_DELETED || crash->class == CRASH_UNKNOWN ||
+        !interp_is_initialized() || slot_goes_by_ident()) {
         return NULL;
     }
     return crash->gil == CURRENT_THREAD_HAS_GIL ? (PyThreadState *)crash->state : slot_get();
@@ -207,13 +210,13 @@ static void write_json(void *argument) {
 /* What can be said in any case. */
 static void write_least(const struct job *job) {
     char buffer[200];
-    struct text text = log_start(buffer, sizeof buffer);
+    struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "crash: signal ");
     text_add_decimal(&text, (uint64_t)job->given.number);
     text_add(&text, " on tid ");
     text_add_decimal(&text, (uint64_t)syscall(SYS_gettid));
     text_add(&text, "; memory is so corrupt that no more can be said");
-    log_text(&text);
+    log_line(text_end(&text)); /* a line of JSON where that is wanted */
 }
 
 static void write_text(struct job *job) {
@@ -245,17 +248,21 @@ static void report_aside(void *argument) {
         try_step(dump_python_stack, &job);
         read_python_stack(&job);
         job.report.python_stack = job.python_stack;
-        try_step(write_json, &job);
+        if (!try_step(write_json, &job)) {
+            write_least(&job);
+        }
     } else {
         write_text(&job);
     }
 }
 
+bool crash_is_to_tell(int number) {
+    return crash_is_of(number) && process == getpid() && options.mode != MODE_OFF &&
+           (number != SIGABRT || !report_end_was_told());
+}
+
 enum crash_verdict crash_tell(int number, const siginfo_t *info, const void *context, int *first) {
     *first = number;
-    if (process != getpid() || options.mode == MODE_OFF || (number == SIGABRT && report_end_was_told())) {
-        return CRASH_TOLD;
-    }
     switch (find_role()) {
     case OTHER: wait_for_end(); return CRASH_TOLD;
     case REPORTER_AGAIN:

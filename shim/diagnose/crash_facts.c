@@ -81,7 +81,9 @@ static const char *ending_of_python(void) {
 }
 
 static enum crash_class class_of(struct crash *crash) {
-    if (crash->info.si_code <= 0 && crash->info.si_pid != getpid()) {
+    bool was_sent =
+        crash->info.si_code == SI_USER || crash->info.si_code == SI_TKILL || crash->info.si_code == SI_QUEUE;
+    if (was_sent && crash->info.si_pid != getpid()) {
         return CRASH_SENT;
     }
     if (!real_is_served() || real_is_ambiguous) {
@@ -108,7 +110,8 @@ static bool has_run_out(const struct crash *crash) {
     enum { NEAR = 256 * 1024, ABOVE = 4096 };
     uintptr_t address = (uintptr_t)crash->info.si_addr;
     return crash->info.si_signo == SIGSEGV && crash->info.si_code > 0 && crash->info.si_code != SI_KERNEL &&
-           crash->stack.stack && address >= crash->stack.stack - NEAR && address < crash->stack.stack + ABOVE;
+           address != (uintptr_t)crash->stack.frames[0] - 1 && crash->stack.stack &&
+           address >= crash->stack.stack - NEAR && address < crash->stack.stack + ABOVE;
 }
 
 void crash_find_facts(int number, const siginfo_t *info, struct crash *crash) {

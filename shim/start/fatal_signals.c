@@ -82,6 +82,12 @@ static bool is_fault(int number, const siginfo_t *info) {
     return info->si_code > 0 && (number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL);
 }
 
+/* Returns true if a fault may not be raised again: the kernel could not make the frame of another signal on a stack that
+ * has run out (force_sigsegv, with SI_KERNEL), or memory has failed that nobody has touched yet. */
+static bool may_stay_away(int number, const siginfo_t *info) {
+    return info->si_code == SI_KERNEL || (number == SIGBUS && info->si_code == BUS_MCEERR_AO);
+}
+
 static void die(int number, siginfo_t *info, void *context);
 
 static void handle(int number, struct sigaction *action) {
@@ -100,7 +106,8 @@ static void take_faults(void) {
     }
 }
 
-/* Ends the process by the signal, which may be blocked. Where a sandbox refuses the calls, it ends all the same. */
+/* Ends the process by the signal, which may be blocked. It ends all the same where a sandbox refuses the calls, or the
+ * kernel does not let the process die of it: the first one of a namespace. */
 _Noreturn static void die_at_once(int number) {
     const struct sigaction preset = {.sa_handler = SIG_DFL};
     sigset_t one;
@@ -108,10 +115,10 @@ _Noreturn static void die_at_once(int number) {
     sigaddset(&one, number);
     libc.sigaction(number, &preset, NULL);
     pthread_sigmask(SIG_UNBLOCK, &one, NULL);
+    syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), number); /* does not return where it is obeyed */
+    kill(getpid(), number);
     for (;;) {
-        if (syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), number) != 0 && kill(getpid(), number) != 0) {
-            syscall(SYS_exit_group, 128 + number);
-        }
+        syscall(SYS_exit_group, 128 + number);
     }
 }
 
@@ -121,7 +128,7 @@ static void die(int number, siginfo_t *info, void *context) {
     if (getpid() == 1 && !comes_again) {
         return; /* a child that has become the first process of a namespace: the kernel would not let it die */
     }
-    if (crash_is_of(number)) {
+    if (crash_is_to_tell(number)) {
         take_faults();
         if (crash_tell(number, info, context, &first) == CRASH_IN_CRASH) {
             die_at_once(first);
@@ -132,8 +139,8 @@ static void die(int number, siginfo_t *info, void *context) {
     libc.sigaction(number, &preset, NULL);
     /* The signal is blocked until the handler returns. Where a sandbox refuses the call, the process dies all the
      * same. */
-    if (!comes_again && syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), number) != 0 &&
-        kill(getpid(), number) != 0) {
+    if ((!comes_again || may_stay_away(number, info)) &&
+        syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), number) != 0 && kill(getpid(), number) != 0) {
         syscall(SYS_exit_group, 128 + number);
     }
     errno = saved_errno;

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -13,7 +14,8 @@
 #include "system/dlsym_hook.h"
 
 /* SIZE: handlers of the program that ask for an alternate stack run here as well. Go's expect 32 KiB of one that they
- * find. GUARD: one page of the largest size that Linux has on our processors. Neither takes memory before it is used. */
+ * find. GUARD: one page of the largest size that Linux has on our processors; it can't be used, so that it is never
+ * populated (mlockall) or charged. */
 enum { SIZE = 64 * 1024, GUARD = 64 * 1024 };
 
 static struct {
@@ -24,7 +26,8 @@ static struct {
 /* The stack of this thread; NULL: none. */
 static __thread struct {
     char *base;
-    bool was_asked; /* signal_stack_give has been called */
+    bool was_asked;      /* signal_stack_give has been called */
+    uint8_t exit_rounds; /* how often thread_ends has put off its work */
 } self __attribute__((tls_model("initial-exec")));
 
 /* The sanitizers' runtimes call sigaltstack before their instrumentation works. */
@@ -50,16 +53,24 @@ static bool install(char *base) {
     return set(&ours, NULL) == 0;
 }
 
-/* The destructor of the key. A handler that runs on the stack may end the thread: then the kernel refuses, and the stack
+/* The destructor of the key. Other libraries' destructors, and runtimes that use this stack (Go), come first. A handler that runs on the stack may end the thread: then the kernel refuses, and the stack
  * stays. */
 static void thread_ends(void *base) {
     const stack_t none = {.ss_flags = SS_DISABLE};
     stack_t now;
+    enum { ROUNDS = 2 }; /* of PTHREAD_DESTRUCTOR_ITERATIONS, 4 */
+    if (self.exit_rounds++ < ROUNDS && pthread_setspecific(stacks.key, base) == 0) {
+        return;
+    }
     self.base = NULL;
     if (set(NULL, &now) != 0 || (now.ss_sp == base && set(&none, NULL) != 0)) {
         return;
     }
     munmap((char *)base - GUARD, GUARD + SIZE);
+}
+
+void signal_stack_prepare(void) {
+    (void)real_setter();
 }
 
 void signal_stack_start(void) {
@@ -74,10 +85,10 @@ void signal_stack_give(void) {
     self.was_asked = true;
     int saved_errno = errno;
     if (set(NULL, &now) == 0 && (now.ss_flags & SS_DISABLE)) {
-        char *pages = mmap(NULL, GUARD + SIZE, PROT_READ | PROT_WRITE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+        char *pages =
+            mmap(NULL, GUARD + SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
         bool is_mapped = pages != MAP_FAILED;
-        if (is_mapped && mprotect(pages, GUARD, PROT_NONE) == 0 &&
+        if (is_mapped && mprotect(pages + GUARD, SIZE, PROT_READ | PROT_WRITE) == 0 &&
             pthread_setspecific(stacks.key, pages + GUARD) == 0 && install(pages + GUARD)) {
             self.base = pages + GUARD;
         } else if (is_mapped) {

@@ -6,6 +6,10 @@
  * nothing of Python. */
 #pragma once
 
+/* Constructor, also without crash=1: finds the real sigaltstack. A fork child might find the loader's lock, which that
+ * takes, held for ever. */
+void signal_stack_prepare(void);
+
 /* Constructor: from now on signal_stack_give gives stacks. Makes a thread-specific key. Without one, no thread gets a
  * stack. */
 void signal_stack_start(void);
