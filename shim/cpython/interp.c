@@ -10,6 +10,7 @@ bool interp_slot_follows;
 bool interp_ensures_itself;
 bool interp_is_debug;
 bool interp_is_over;
+bool interp_is_free_threaded;
 bool interp_end_is_unwatched;
 bool interp_end_is_watched;
 
@@ -26,18 +27,27 @@ bool interp_contains(const void *address) {
     return object && object == loader_object_of((const void *)real.Py_IsInitialized);
 }
 
-/* The version, kept for the summary: a program may have closed its libpython by then. */
+/* The version, kept for the summary: a program may have closed its libpython by then. "": not asked for yet. Binding does
+ * not ask, since another thread's dlopen may not have relocated the libpython that it has found. */
 static char version[32];
 
+static void learn_version(void) {
+    bool is_there = real.Py_GetVersion && loader_is_code((const void *)real.Py_GetVersion);
+    const char *words = is_there ? real.Py_GetVersion() : NULL;
+    if (words && !version[0]) {
+        struct text text = text_start(version, sizeof version);
+        text_add_span(&text, words, strcspn(words, " "));
+        text_end(&text);
+    }
+}
+
 void interp_learn(void) {
-    const char *words = real.Py_GetVersion ? real.Py_GetVersion() : "?";
-    struct text text = text_start(version, sizeof version);
-    text_add_span(&text, words, strcspn(words, " "));
-    text_end(&text);
+    version[0] = '\0';
     interp_ensures_itself =
         interp_contains((const void *)real.PyGILState_Ensure) && interp_contains((const void *)real.PyGILState_Release);
     interp_slot_follows = real._PyThreadState_GetCurrent || real.PyThreadState_GetUnchecked;
     interp_is_debug = real._Py_NegativeRefcount != NULL;
+    interp_is_free_threaded = real._Py_DecRefShared != NULL;
     current_getter = real.PyThreadState_GetUnchecked  ? real.PyThreadState_GetUnchecked
                      : real._PyThreadState_GetCurrent ? real._PyThreadState_GetCurrent
                                                       : real._PyThreadState_UncheckedGet;
@@ -48,6 +58,16 @@ PyThreadState *interp_current(void) {
         return current_getter();
     }
     return real._PyThreadState_Current ? __atomic_load_n(real._PyThreadState_Current, __ATOMIC_RELAXED) : NULL;
+}
+
+bool interp_is_there(void) {
+    struct loader_place place;
+    const void *at = current_getter ? (const void *)current_getter : (const void *)real._PyThreadState_Current;
+    return real_status.binding != REAL_LATE || (at && loader_locate(at, &place));
+}
+
+bool interp_has_one_gil(void) {
+    return !interp_slot_follows || (!interp_is_free_threaded && real.PyInterpreterState_Head() == interp_main());
 }
 
 bool interp_is_initialized(void) {
@@ -188,6 +208,9 @@ PyInterpreterState *interp_main(void) {
 }
 
 void interp_learn_from(const PyThreadState *attached) {
+    if (!version[0]) {
+        learn_version();
+    }
     if (!real.PyThreadState_GetInterpreter && !main_interp) {
         interp_of(attached);
         interp_main();
@@ -204,8 +227,11 @@ void interp_describe(struct text *text) {
         [REAL_UNBOUND] = "not bound", [REAL_SHARED] = "shared",   [REAL_STATIC] = "static",
         [REAL_LATE] = "opened late",  [REAL_REFUSED] = "refused",
     };
+    if (!version[0]) {
+        learn_version();
+    }
     text_add(text, "CPython ");
-    text_add(text, version);
+    text_add(text, version[0] ? version : "?");
     text_add(text, interp_is_debug ? " debug (" : " release (");
     text_add(text, ways[real_status.binding]);
     text_add(text, ", ");

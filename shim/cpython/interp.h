@@ -38,6 +38,17 @@ extern bool interp_is_debug;
  * compare it, but don't dereference it before it is known to be this thread's). Never fatal. Async-signal-safe. */
 PyThreadState *interp_current(void);
 
+/* Returns true unless the libpython was opened late and may have been closed again: before glibc 2.35 that can't be told.
+ * Cheap; takes no lock. Async-signal-safe. */
+bool interp_is_there(void);
+
+/* True for a build without the GIL (3.13+). */
+extern bool interp_is_free_threaded;
+
+/* Returns true if there is one GIL for all threads: up to 3.11, and as long as there is one interpreter, in builds that have
+ * a GIL. Async-signal-safe. */
+bool interp_has_one_gil(void);
+
 /* Returns true if CPython says that it is initialized. */
 bool interp_is_initialized(void);
 

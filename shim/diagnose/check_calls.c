@@ -39,7 +39,8 @@ static bool is_listed(const PyThreadState *state) {
  * only if it has not been seen before, or a state has died since. */
 static bool is_deleted(const PyThreadState *state) {
     uint32_t epoch = __atomic_load_n(&interp_epoch, __ATOMIC_RELAXED);
-    if (alive.state == state && alive.epoch == epoch) {
+    /* Without the GIL, other threads delete states while the list is walked. */
+    if ((alive.state == state && alive.epoch == epoch) || interp_is_free_threaded) {
         return false;
     }
     if (!is_listed(state)) {
@@ -63,15 +64,16 @@ static bool was_made_here(const PyThreadState *state) {
     return is_found;
 }
 
-/* Returns true if CPython may have attached a state unseen: in Py_NewInterpreter and Py_EndInterpreter, in which modules
- * are imported and freed, and for a sub-interpreter's code, which a builtin module of CPython's runs. */
-static bool may_be_unseen(void) {
+/* Returns true if the thread, which has the GIL as its calls show, may run under a state that CPython has attached unseen:
+ * in Py_NewInterpreter and Py_EndInterpreter, in which modules are imported and freed, and for a sub-interpreter's code,
+ * which a builtin module of CPython's runs. */
+static bool has_unseen(const PyThreadState *current) {
     struct journal_event last;
     unsigned torn;
     int index = journal_own_index();
     return journal_now().phase == JOURNAL_HOLDS ||
            (index >= 0 && journal_read_events((unsigned)index, &last, 1, &torn) == 1 &&
-            last.kind == JOURNAL_INTERPRETER_ENDS);
+            last.kind == JOURNAL_INTERPRETER_ENDS && was_made_here(current));
 }
 
 /* Returns the state that is attached to this thread, or NULL. */
@@ -79,7 +81,7 @@ static PyThreadState *find_attached(void) {
     PyThreadState *state = current_thread_attached();
     if (!state && !interp_slot_follows) {
         PyThreadState *current = interp_current();
-        state = current && may_be_unseen() && was_made_here(current) ? current : NULL;
+        state = current && has_unseen(current) ? current : NULL;
     }
     return state;
 }

@@ -79,7 +79,7 @@ bool current_thread_has_gil(void) {
         uint64_t events;
         bool is_own;
     } known __attribute__((tls_model("initial-exec")));
-    PyThreadState *current = interp_current();
+    PyThreadState *current = real_is_ambiguous || !interp_is_there() ? NULL : interp_current();
     if (!current || interp_slot_follows) {
         return current != NULL;
     }

@@ -6,6 +6,7 @@
 #include "diagnose/stacks.h"
 #include "system/aside.h"
 #include "system/elf.h"
+#include "system/loader.h"
 
 struct unwinder {
     _Unwind_Reason_Code (*backtrace)(_Unwind_Trace_Fn, void *);
@@ -27,6 +28,22 @@ static bool find_unwinder(const struct elf_object *object, void *argument) {
     memcpy(&unwinder->backtrace, &backtrace, sizeof backtrace);
     memcpy(&unwinder->get_ip, &get_ip, sizeof get_ip);
     return backtrace && get_ip;
+}
+
+/* Finds the unwinder, once as long as it stays where it is: a walk over the loader's list waits for whoever walks it. */
+static bool get_unwinder(struct unwinder *unwinder) {
+    static struct unwinder known;
+    static bool is_known;
+    if (__atomic_load_n(&is_known, __ATOMIC_ACQUIRE) && loader_is_code((const void *)known.backtrace)) {
+        *unwinder = known;
+        return true;
+    }
+    bool is_found = elf_visit(find_unwinder, unwinder);
+    if (is_found && !__atomic_load_n(&is_known, __ATOMIC_RELAXED)) {
+        known = *unwinder;
+        __atomic_store_n(&is_known, true, __ATOMIC_RELEASE);
+    }
+    return is_found;
 }
 
 struct walk {
@@ -54,7 +71,7 @@ static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument
 
 __attribute__((noinline)) size_t frames_here(void **frames, size_t capacity, const void *frame, bool *is_guess) {
     struct unwinder unwinder = {NULL, NULL};
-    *is_guess = !elf_visit(find_unwinder, &unwinder);
+    *is_guess = !get_unwinder(&unwinder);
     if (!*is_guess) {
         struct walk walk = {&unwinder, frames, capacity, 0, 1}; /* skip 1: the frame of this function */
         unwinder.backtrace(visit, &walk);

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cpython/interp.h"
 #include "diagnose/held_locks.h"
 #include "diagnose/lock_finding.h"
 #include "diagnose/lock_report.h"
@@ -21,8 +22,8 @@ const char *const lock_names[LOCK_FUNCTIONS] = {
 #undef LOCK
 };
 
-/* One holder of the GIL for each interpreter with one of its own (3.12+); and up to 3.11 there may be threads that only
- * seem to have it. More than that are not noted. */
+/* Up to 3.11 there may be threads that only seem to have the GIL. More than that are not noted. While several interpreters
+ * may have a GIL each (3.12+), or there is none, nothing is. */
 enum { SLOTS = 32 };
 static struct slot {
     uint32_t tid;    /* 0: free */
@@ -109,6 +110,9 @@ static int take_slot(enum lock_function function, uintptr_t thread, const void *
 struct gil_wait gil_waits_begin(enum lock_function function, uintptr_t thread, bool is_endless, const void *site) {
     struct gil_wait wait = {-1, ticks_now()};
     struct needs needs;
+    if (!interp_has_one_gil()) {
+        return wait;
+    }
     if (is_endless) {
         wait.slot = take_slot(function, thread, site);
     }
@@ -144,7 +148,7 @@ static __attribute__((noinline)) void look_back(enum lock_function function, con
 
 void gil_waits_end(const struct gil_wait *wait, enum lock_function function, const void *site) {
     int saved_errno = errno;
-    if (wait->slot >= 0) {
+    if (wait->slot >= 0 && slots[wait->slot].tid == held_locks_tid()) { /* not after a fork in a handler */
         struct slot *slot = &slots[wait->slot];
         __atomic_add_fetch(&slot->number, 1, __ATOMIC_RELEASE);
         __atomic_sub_fetch(&taken, 1, __ATOMIC_RELAXED);
@@ -200,7 +204,8 @@ static __attribute__((noinline)) void look(const struct needs *needs) {
 }
 
 void gil_waits_look(uint16_t call, const void *caller) {
-    if (__builtin_expect(!__atomic_load_n(&taken, __ATOMIC_SEQ_CST), 1) || held_locks.is_inside) {
+    if (__builtin_expect(!__atomic_load_n(&taken, __ATOMIC_SEQ_CST), 1) || held_locks.is_inside ||
+        !interp_has_one_gil()) {
         return;
     }
     int saved_errno = errno;

@@ -1,4 +1,5 @@
 #include "diagnose/lock_order.h"
+#include "cpython/interp.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -197,13 +198,15 @@ static bool find_circle(struct lock_finding *finding, int first, int second, con
     return true;
 }
 
-/* One thread can't deadlock with itself. But an initialization is one thread's, whoever waits for it. */
+/* One thread can't deadlock with itself. But the initialization of a static variable is one thread's, whoever waits for
+ * it, and the compiler's code asks for it only until it is done. (A thread that calls pthread_once a second time itself
+ * finds it done.) */
 static bool has_threads(const struct lock_finding *finding) {
     uint32_t tid = finding->steps[0].seen.tid;
     for (unsigned i = 0; i < finding->count; i++) {
         const struct lock_step *step = &finding->steps[i];
-        bool is_once = step->second && (step->second_kind == LOCK_ONCE || step->second_kind == LOCK_GUARD);
-        if (step->seen.tid != tid || (step->seen.state & LOCK_MANY) || is_once) {
+        bool is_guard = step->second && step->second_kind == LOCK_GUARD;
+        if (step->seen.tid != tid || (step->seen.state & LOCK_MANY) || is_guard) {
             return true;
         }
     }
@@ -234,7 +237,8 @@ static void look_aside(void *argument) {
     memset(&finding, 0, sizeof finding);
     bool is_on_stack = (first != LOCK_NONE && lock_table_node(first)->is_on_stack) ||
                        (second != LOCK_NONE && lock_table_node(second)->is_on_stack);
-    if (find_circle(&finding, first, second, seen) && has_threads(&finding) && is_one_lock(&finding, is_on_stack) &&
+    if (interp_has_one_gil() && find_circle(&finding, first, second, seen) && has_threads(&finding) &&
+        is_one_lock(&finding, is_on_stack) &&
         lock_finding_is_new(finding.steps[0].seen.site, finding.steps[finding.count - 1].seen.site)) {
         const struct lock_step *last = &finding.steps[finding.count - 1];
         report_find(REPORT_lock_order, last->seen.site, last->seen.call, &finding, &lock_report_words);

@@ -1,5 +1,7 @@
 #include "hooks/lock_binding.h"
 
+#include <dlfcn.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -8,6 +10,7 @@
 #include "diagnose/gil_waits.h"
 #include "diagnose/lock_order.h"
 #include "hooks/lock_hooks.h"
+#include "system/dlsym_hook.h"
 #include "system/elf.h"
 #include "system/loader.h"
 #include "system/redirect.h"
@@ -68,25 +71,56 @@ static int index_of(const char *name) {
 
 /* ---- imports ---------------------------------------------------------------------------------------------------- */
 
+static bool is_original(int index, const void *address) {
+    for (size_t i = 0; i < exporter_count; i++) {
+        if (address && exporters[i].originals[index] == address) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A slot that is not bound yet finds the redirected export when it is. */
 static const void *wrap(const char *name, const void *bound) {
     int index = index_of(name);
-    for (size_t i = 0; index >= 0 && i < exporter_count; i++) {
-        if (bound && exporters[i].originals[index] == bound) {
-            return lock_wrappers[index];
-        }
-    }
-    return NULL;
+    return index >= 0 && is_original(index, bound) ? lock_wrappers[index] : NULL;
 }
 
+static bool is_looking;
+
+/* Another thread may have been looking. */
+static void after_fork_in_child(void) {
+    is_looking = false;
+}
+
+/* What a lookup of the names in the whole process gave before anything was redirected. An allocator or another preload may
+ * come before libc: what is bound to that stays so. */
+static const void *found_first[LOCK_FUNCTIONS];
+
+void lock_binding_prepare(void) {
+    for (int i = 0; i < LOCK_FUNCTIONS; i++) {
+        found_first[i] = libc_real_dlsym(RTLD_DEFAULT, lock_names[i]);
+    }
+    dlerror();                                             /* clears the message that a missing name leaves */
+    (void)pthread_atfork(NULL, NULL, after_fork_in_child); /* without memory, such a child judges no library it opens */
+}
+
+static const struct elf_object *giving_to;
+
+/* Gives the real function to a slot that has our wrapper, or that will find it because it is not bound yet (it then leads
+ * into the object's own PLT). All others stay as they are: direct already, another allocator's, or empty. */
 static const void *give_back(const char *name, const void *bound) {
-    (void)bound;
     int index = index_of(name);
-    return index >= 0 ? real_table()[index] : NULL;
+    if (index < 0 || !bound) {
+        return NULL;
+    }
+    bool is_unbound = elf_readable_from(giving_to, (uintptr_t)bound) && is_original(index, found_first[index]);
+    return bound == lock_wrappers[index] || is_unbound ? real_table()[index] : NULL;
 }
 
 static bool bind_imports(const struct elf_object *object, void *argument) {
     (void)argument;
+    giving_to = object;
     redirect_imports(object, is_left_out(object) ? give_back : wrap);
     return false;
 }
@@ -168,7 +202,6 @@ static void redirect_exports(struct exporter *exporter) {
 }
 
 void lock_binding_look(void) {
-    static bool is_looking;
     static uint64_t seen_changes;
     static unsigned seen_left_out;
     if (!lock_order_is_on || !real_is_served()) {

@@ -179,10 +179,7 @@ void recorded_PyEval_AcquireThread(PyThreadState *state, const void *caller) {
     attach(state, BLOCK_BY_ACQUIRE, caller);
 }
 
-PyThreadState *recorded_PyEval_SaveThread(const void *caller) {
-    if (UNLIKELY(lock_order_is_on)) {
-        lock_binding_look(); /* ctypes may be about to call a library that it has just opened */
-    }
+static PyThreadState *save(const void *caller) {
     if (!settled_seen_attached()) {
         observe_save(caller);
     }
@@ -197,6 +194,16 @@ PyThreadState *recorded_PyEval_SaveThread(const void *caller) {
     }
     PyThreadState *state = reconcile_save(caller);
     correct(caller);
+    return state;
+}
+
+PyThreadState *recorded_PyEval_SaveThread(const void *caller) {
+    PyThreadState *state = save(caller);
+    if (UNLIKELY(lock_order_is_on)) {
+        /* ctypes may be about to call a library that it has just opened. Without the GIL, because whoever walks the
+         * loader's list in dl_iterate_phdr may wait for the GIL there (threadpoolctl). */
+        lock_binding_look();
+    }
     return state;
 }
 
@@ -218,7 +225,10 @@ void recorded_PyEval_ReleaseThread(PyThreadState *state, const void *caller) {
  * noted before the call. */
 PyThreadState *recorded_PyThreadState_Swap(PyThreadState *state, const void *caller) {
     observe_swap(state, caller);
-    uint64_t begun = state ? begins_wait(CALL(PyThreadState_Swap), state, caller) : 0;
+    /* Up to 3.11 Swap does not wait for the GIL. */
+    uint64_t begun = !state                ? 0
+                     : interp_slot_follows ? begins_wait(CALL(PyThreadState_Swap), state, caller)
+                                           : journal_waits(CALL(PyThreadState_Swap), state, caller);
     if (!state && interp_slot_follows) {
         journal_detaches(JOURNAL_SWAP, CALL(PyThreadState_Swap), 0, NULL, caller);
     }

@@ -139,5 +139,5 @@ void background_forked(void) {
 
 void background_sleep(uint64_t nanoseconds) {
     struct timespec time = {(time_t)(nanoseconds / 1000000000u), (long)(nanoseconds % 1000000000u)};
-    nanosleep(&time, NULL);
+    syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &time, NULL); /* libc's is a cancellation point */
 }

@@ -243,6 +243,7 @@ __attribute__((constructor)) static void start(void) {
     leftover_prepare();
     fatal_start();
     fatal_signals_start();
+    signal_stack_prepare();
     if (options.crash && options.mode != MODE_OFF) {
         crash_start();
     }
@@ -250,6 +251,9 @@ __attribute__((constructor)) static void start(void) {
     stall_prepare();
     timeline_prepare();
     lock_order_start();
+    if (lock_order_is_on) {
+        lock_binding_prepare();
+    }
     bind(true);
     if (options.check) {
         check_and_exit();

@@ -67,7 +67,7 @@ found() {
     checked statics once
     ends_well
     found lock_order liblockstatics.so "PyGILState_Ensure by liblockstatics.so!initialize+0x* on tid * with pthread_once 0x* (liblockstatics.so!flag): *"
-    is_healthy statics careful once_careful once_throws healthy
+    is_healthy statics careful once_careful once_again once_throws healthy
 }
 
 @test "no alarm: one order everywhere, trylock, one thread alone, readers, a condition, recursive, handed over, longjmp, thread ends" {
