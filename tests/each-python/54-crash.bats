@@ -193,6 +193,15 @@ print("waited: %d" % os.waitpid(child, 0)[1])' "$@"
     has_line '*gilshim: summary'
 }
 
+@test "a signal whose frame has no room on the stack: the process dies, as bare" {
+    program no_room
+    without "${command[@]}"
+    is_status 139
+    SHIM_OPTIONS=$options with_shim "${command[@]}"
+    is_status 139
+    has_line '*gilshim: crash: *'
+}
+
 @test "a signal of another process is no fault" {
     program wait
     command=("$BASH" -c '"$@" >out & until grep -q ready out; do sleep 0.1; done; kill -SEGV $!; wait $!' - "${command[@]}")

@@ -156,6 +156,19 @@ found() {
     has_no_line '*gilshim*'
 }
 
+# jemalloc, tcmalloc and the sanitizers are preloaded like this. In libc and CPython, too, free has to stay theirs.
+@test "another allocator is preloaded: its free stays in use everywhere" {
+    gcc -shared -fPIC -O1 -fno-builtin -o "$BATS_TEST_TMPDIR/allocator.so" "$programs/allocator.c"
+    local preload
+    for preload in "$BATS_TEST_TMPDIR/allocator.so:$GILSHIM_LIB" "$GILSHIM_LIB:$BATS_TEST_TMPDIR/allocator.so"; do
+        limited 60 env LD_PRELOAD="$preload" "$PYTHON" "$programs/locks.py" "$libraries" plugin run
+        ends_well
+        limited 60 env LD_PRELOAD="$preload" GILSHIM_OPTIONS=check=locks "$PYTHON" "$programs/locks.py" "$libraries" plugin run
+        ends_well
+        found lock_order liblockplugin.so "PyGILState_Ensure by liblockplugin.so!plugin_get_metadata+0x*"
+    done
+}
+
 # bare, off: lines of libc's functions, and of the protection of pages.
 @test "without check=locks libc's exports are untouched; with it, they are redirected, the old pthread_cond_wait is not, and pages have their protection" {
     local bare name
