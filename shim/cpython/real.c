@@ -50,7 +50,7 @@ static size_t cpython_count;
 static pthread_mutex_t binding_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t seen_load_count;
 
-static bool is_self(const struct elf_object *object) {
+bool real_is_self(const struct elf_object *object) {
     return elf_find_export(object, "gilshim_version") != NULL;
 }
 
@@ -61,14 +61,18 @@ struct finding {
     size_t position;
 };
 
+/* Another preload that wraps the API is not a CPython: it has no Py_GetVersion. Neither is a libpython that is stripped of
+ * half its API, but it is found all the same, so that it is refused with a message. */
+bool real_is_cpython(const struct elf_object *object) {
+    return elf_find_export(object, "PyGILState_Ensure") &&
+           (elf_find_export(object, "Py_GetVersion") || elf_find_export(object, "Py_Initialize")) &&
+           !real_is_self(object);
+}
+
 static bool collect_cpython(const struct elf_object *object, void *argument) {
     struct finding *finding = argument;
     bool is_first = finding->position++ == 0;
-    /* Another preload that wraps the API is not a CPython: it has no Py_GetVersion. Neither is a libpython that is
-     * stripped of half its API, but it is found all the same, so that it is refused with a message. */
-    bool defines = elf_find_export(object, "PyGILState_Ensure") &&
-                   (elf_find_export(object, "Py_GetVersion") || elf_find_export(object, "Py_Initialize"));
-    if (defines && !is_self(object) && finding->count < CPYTHON_MAX) {
+    if (real_is_cpython(object) && finding->count < CPYTHON_MAX) {
         finding->objects[finding->count] = *object;
         finding->is_executable[finding->count++] = is_first && object->name[0] == '\0';
     }
@@ -171,7 +175,7 @@ static const void *wrap_bound(const char *name, const void *bound) {
  * bound to the wrappers. Libraries that are loaded later go by the redirected exports. */
 static bool wrap_imports(const struct elf_object *object, void *argument) {
     (void)argument;
-    if (!elf_is_same(object, &cpythons[0].object) && !is_self(object)) {
+    if (!elf_is_same(object, &cpythons[0].object) && !real_is_self(object)) {
         redirect_imports(object, wrap_bound);
     }
     return false;

@@ -88,6 +88,10 @@ const struct real *real_of_caller(const void *caller);
  * that a call goes where it would go without us. Takes the loader's lock. */
 const struct real *real_behind(void);
 
+/* Return true if the object is a CPython, complete or not; and if it is this library. Async-signal-safe. */
+bool real_is_cpython(const struct elf_object *object);
+bool real_is_self(const struct elf_object *object);
+
 /* Returns the object that is the CPython which is bound, or NULL if none is. It is owned by real.c, and constant until
  * the next binding. */
 const struct elf_object *real_object(void);

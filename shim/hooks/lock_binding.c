@@ -51,10 +51,8 @@ static bool is_left_out(const struct elf_object *object) {
     static const char *const sonames[] = {"ld-linux",    "libpthread.so.", "libc.so.",    "libgcc_s.so.",
                                           "libunwind",   "libasan.so.",    "libtsan.so.", "libubsan.so.",
                                           "liblsan.so.", "libhwasan.so.",  "libclang_rt."};
-    bool is_cpython = elf_find_export(object, "PyGILState_Ensure") &&
-                      (elf_find_export(object, "Py_GetVersion") || elf_find_export(object, "Py_Initialize"));
-    return is_cpython || is_named(object, sonames, sizeof sonames / sizeof sonames[0]) ||
-           elf_find_export(object, "gilshim_version");
+    return real_is_cpython(object) || real_is_self(object) ||
+           is_named(object, sonames, sizeof sonames / sizeof sonames[0]);
 }
 
 static int index_of(const char *name) {
