@@ -15,6 +15,7 @@
 #include "hooks/binding.h"
 #include "hooks/gear.h"
 #include "hooks/judged.h"
+#include "rules/reconcile.h"
 #include "system/dlsym_hook.h"
 
 #define CALLER __builtin_return_address(0)
@@ -58,7 +59,11 @@ void gilshim_PyGILState_Release(int gilstate) {
 }
 
 int gilshim_PyGILState_Check(void) {
-    if (LIKELY(owner_is_plain())) {
+    bool is_plain = owner_is_plain();
+    if (LIKELY(plain_attached(is_plain) != NULL)) {
+        return 1; /* the attached state is the one in the slot, which is all that CPython asks */
+    }
+    if (is_plain) {
         return real.PyGILState_Check ? real.PyGILState_Check() : 0;
     }
     return judged_PyGILState_Check(CALLER);
@@ -217,7 +222,7 @@ int gilshim_PyThread_tss_set(Py_tss_t *key, void *value) {
 void *gilshim_PyThread_tss_get(Py_tss_t *key) {
     if (LIKELY(owner_is_plain())) {
         void *value = real.PyThread_tss_get(key);
-        if (LIKELY(settled_is_own(value))) {
+        if (LIKELY(settled_is_own(value)) || (!value && keys_was_asked() && keys_get_again(keys_of_tss(key), &value))) {
             return value;
         }
     }
@@ -239,7 +244,8 @@ int gilshim_PyThread_set_key_value(int key, void *value) {
 void *gilshim_PyThread_get_key_value(int key) {
     if (LIKELY(owner_is_plain())) {
         void *value = real.PyThread_get_key_value(key);
-        if (LIKELY(settled_is_own(value))) {
+        if (LIKELY(settled_is_own(value)) ||
+            (!value && keys_was_asked() && keys_get_again(keys_of_number(key), &value))) {
             return value;
         }
     }

@@ -27,6 +27,7 @@ static struct known_key {
     unsigned char asks;      /* what its library does when it finds nothing; written by any thread that finds out */
 } known_keys[KEYS_MAX];
 static unsigned known_count;
+static uint32_t learned; /* how many keys have been added to known_keys so far */
 
 /* The last key that was emptied before any state had been filed under it. It may belong to anybody and hold anything,
  * so it is not answered for. If states are filed under it later, the emptying was its library's first
@@ -113,6 +114,7 @@ static struct known_key *learn(const void *key) {
             while (count < i + 1 && !__atomic_compare_exchange_n(&known_count, &count, i + 1, false, __ATOMIC_RELEASE,
                                                                  __ATOMIC_RELAXED)) {
             }
+            __atomic_add_fetch(&learned, 1, __ATOMIC_RELEASE); /* last: who reads this finds the key */
         } else if (nobody == key) {
             known = &known_keys[i];
         }
@@ -181,6 +183,7 @@ static void unfile(struct owner *me, const void *key) {
     }
     /* pybind11's dec_ref empties the key after the state has died. Its gil_scoped_release(true) empties it while the
      * state lives. */
+    owner_fast.answered = NULL;
     filed->is_cut = !filed->is_emptied;
     struct known_key *known = filed->is_cut ? find_known(key) : NULL;
     if (known && !is_ever_cut(known)) {
@@ -294,6 +297,13 @@ static bool makes_second(struct known_key *known, const void *caller) {
     return (asks == ASKS_UNKNOWN ? find_out(known, caller) : asks) == ASKS_NOBODY;
 }
 
+/* Returns true if `own`, which the slot of a thread that needs no rule names, is what the key answers: nothing else is
+ * attached or about to be restored. */
+static inline bool is_only_state(const PyThreadState *own) {
+    const PyThreadState *current = interp_slot_follows ? *owner_fast.current : NULL;
+    return (!current || current == own) && (!owner_fast.parked || owner_fast.parked == own);
+}
+
 /* Answers an empty key on a thread that needs no rule. The rules below would arrive at what the slot names, which is
  * the thread's own state or none. Each gil_scoped_acquire of pybind11 on a thread of Python's own is such a case.
  * Returns false if the rules have to be asked. */
@@ -304,25 +314,53 @@ static bool answer_from_slot(struct known_key *known, const void *caller, PyThre
     }
     struct owner *me = owner_fast.record;
     PyThreadState *own = *slot;
-    PyThreadState *current = interp_slot_follows ? *owner_fast.current : NULL;
     const struct owner_filed *filed = owner_find_filed(me, known->key);
     bool is_pending = filed && (filed->is_cut || filed->is_emptied);
     bool is_event = own && owner_is_recorded; /* each repair is an event of the journal */
-    if (is_event || is_pending || (current && current != own) || (owner_fast.parked && owner_fast.parked != own)) {
+    if (is_event || is_pending || !is_only_state(own)) {
         return false;
     }
-    if (own && makes_second(known, caller)) {
+    bool is_repair = own && makes_second(known, caller);
+    if (is_repair) {
         tell_repaired_quietly(REPAIR_share, caller, own);
     }
+    owner_fast.answered = own && !is_repair ? known : NULL;
     owner_note_answer(me, own);
+    *answer = own;
+    return true;
+}
+
+/* What the thread has filed under the key need not be looked at: where that comes to matter, `answered` is cleared. */
+bool keys_get_again(const void *key, void **answer) {
+    if (owner_fast.unknown == key) {
+        if (owner_fast.unknown_at == __atomic_load_n(&learned, __ATOMIC_ACQUIRE)) {
+            *answer = NULL;
+            return true;
+        }
+        owner_fast.unknown = NULL;
+    }
+    const struct known_key *known = owner_fast.answered;
+    slot_place *slot = known_slot();
+    PyThreadState *own = slot ? *slot : NULL;
+    if (!known || !own || !key || __atomic_load_n(&known->key, __ATOMIC_ACQUIRE) != key || holds_saved_states(known) ||
+        !is_only_state(own)) {
+        return false;
+    }
+    owner_note_answer(owner_fast.record, own);
     *answer = own;
     return true;
 }
 
 void *keys_get(const void *key, const void *caller) {
     void *value = real_get(key);
+    uint32_t learned_before = __atomic_load_n(&learned, __ATOMIC_ACQUIRE);
     struct known_key *known = find_known(key);
-    if (!known || (owner_is_settled() && settled_is_own(value))) {
+    if (!known) {
+        owner_fast.unknown = key;
+        owner_fast.unknown_at = learned_before;
+        return value;
+    }
+    if (owner_is_settled() && settled_is_own(value)) {
         return value; /* a plain thread may file another: Swap and Py_NewInterpreter open no block */
     }
     PyThreadState *answer;
@@ -373,6 +411,7 @@ void keys_state_died(struct owner *me, const PyThreadState *state) {
         filed[i].state = NULL;
         filed[i].died = state;
         filed[i].is_emptied = true;
+        owner_fast.answered = NULL;
         if (options_repairs(REPAIR_cached) && find_known(filed[i].key) && real_get(filed[i].key) == state) {
             real_empty(filed[i].key);
         }

@@ -205,6 +205,16 @@ void keys_empty(const void *key);
  * state and the key is one for thread states (`share`). */
 void *keys_get(const void *key, const void *caller);
 
+/* The short way of keys_get for a plain thread that has found nothing under `key`, and has asked for it before: as
+ * pybind11 from 2.3 on does in each gil_scoped_acquire on a thread of Python's own. Stores what keys_get would return in
+ * *answer. Returns false if keys_get has to be called. */
+bool keys_get_again(const void *key, void **answer);
+
+/* Returns true if keys_get_again may have an answer. */
+static inline bool keys_was_asked(void) {
+    return owner_fast.answered || owner_fast.unknown;
+}
+
 /* The key is deleted: its name may be that of another key next. Does nothing if `key` is NULL. */
 void keys_gone(const void *key);
 

@@ -128,6 +128,15 @@ struct owner_fast {
     slot_place *slot;       /* where the slot is; the address of `own` if only CPython knows */
     PyThreadState *own;     /* settled: the state in the slot, as long as it cannot have been freed */
 
+    /* The key that a library found empty last and that was answered from the slot; NULL: none, or the answer may differ
+     * now (rules/keys.c). */
+    const struct known_key *answered;
+
+    /* The key that was asked for last of those under which nobody has filed a state, and how many keys had been learnt
+     * then; the answer may differ once there are more (rules/keys.c). NULL: none. */
+    const void *unknown;
+    uint32_t unknown_at;
+
     /* The gear "two states" (two_states.h). */
     uint32_t two_states_epoch;       /* equal to interp_epoch: this thread is in that gear */
     int two_states_saved_count;      /* the counter of `two_states_saved` */

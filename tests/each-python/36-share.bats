@@ -15,8 +15,8 @@ has_loops() { ! python_before 3.6; }
 
 setup_file() {
     local program
-    for program in share-local share-libraries $cached freed-in-clear; do ahead bare module "$program"; done
-    for program in share-local share-libraries; do ahead repair=all,-share module "$program"; done
+    for program in share-local share-libraries share-asked $cached freed-in-clear; do ahead bare module "$program"; done
+    for program in share-local share-libraries share-asked; do ahead repair=all,-share module "$program"; done
     if has_contexts; then
         ahead bare module share-context
         ahead repair=all,-share module share-context
@@ -42,6 +42,11 @@ repaired() {
 @test "share: contextvars" { ! has_contexts || repaired share share-context; }
 @test "share: asyncio's running loop" { ! has_loops || repaired share share-loop; }
 @test "share: three libraries' keys, one of a library opened late" { repaired share share-libraries; }
+@test "share: a key that is asked again and again, before and after a state is filed, and after it is emptied" {
+    failed_ahead bare module share-asked
+    works module share-asked
+    failed_ahead repair=all,-share module share-asked
+}
 @test "share: dissociation still gives a new state" {
     # A debug build up to 3.11 refuses the second state, which the library is after.
     if [ "$PY_BUILD" != debug ] || ! python_before 3.12; then works_bare module share-dissociated; fi
