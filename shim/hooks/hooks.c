@@ -185,6 +185,10 @@ int gilshim_Py_FinalizeEx(void) {
     return GEAR(Py_FinalizeEx)(CALLER);
 }
 
+void gilshim_Py_Exit(int status) {
+    GEAR(Py_Exit)(status, CALLER);
+}
+
 PyThreadState *gilshim_Py_NewInterpreter(void) {
     return GEAR(Py_NewInterpreter)(CALLER);
 }

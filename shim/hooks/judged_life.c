@@ -116,6 +116,13 @@ int judged_Py_FinalizeEx(const void *caller) {
     return result;
 }
 
+/* Does not return. The end of the interpreter is noticed by interp_watch_end. */
+void judged_Py_Exit(int status, const void *caller) {
+    NOTE_CALL(Py_Exit);
+    before_finalize(REAL_INDEX_Py_Exit, caller);
+    real.Py_Exit(status);
+}
+
 PyThreadState *judged_Py_NewInterpreter(const void *caller) {
     NOTE_CALL(Py_NewInterpreter);
     struct beneath_interpreter beneath = before_new_interpreter();

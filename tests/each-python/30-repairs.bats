@@ -127,6 +127,10 @@ has_pybind() {
     if script_may_finalize; then repairs finalize module finalize-pybind; else finalizing_script_dies; fi
 }
 @test "finalize: by a thread whose state is saved, embedding" { repairs finalize embed finalize-pybind; }
+# 3.13 puts a plain Py_Exit right.
+@test "finalize: Py_Exit by a thread whose state is saved" {
+    if python_before 3.13; then repairs finalize embed exit-saved; else needs_no_repair finalize embed exit-saved; fi
+}
 @test "finalize: with pybind11 itself, issue 1276" {
     has_pybind
     repairs_before_pybind_3_1 finalize pybind-embed "issue acquire"

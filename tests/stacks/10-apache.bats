@@ -111,6 +111,15 @@ main_answers() {
     none_died
 }
 
+@test "Apache: 1,000 requests in each mode with check=calls: no GIL error is reported, and each is answered" {
+    SHIM_OPTIONS=check=calls apache_start shim
+    local mode
+    for mode in embedded daemon; do a_thousand "$mode"; done
+    none_died
+    run ! grep 'GIL error' "$APACHE_DIR/error.log"
+    apache_stop 150
+}
+
 # Of both groups, but for the idle call-backs, which only one can have.
 a_thousand() {
     ask_all -n 1000 -j 16 -t 60 -- "$1"/one/{held,saved,idle,bound} "$1"/two/{held,saved,bound}
