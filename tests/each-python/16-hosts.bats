@@ -68,7 +68,7 @@ numpy-in-jep                dies  3.13-3.14 debug
 ceph-mgr                    dies  3.13-3.14 debug
 taken-up                    dies  3.13-3.14 debug
 init-elsewhere              dies  3.13-3.14 debug
-new-interpreter-without-gil hangs 3.13-3.13 debug
+new-interpreter-without-gil luck  3.13-3.13 debug
 init-on-another-thread      dies  3.13-3.14 debug
 '
 
