@@ -45,6 +45,7 @@ endif
 # linked in where it is first needed, and it runs at start-up.
 starting := $(addprefix shim/, \
 	start/start.c cpython/real.c system/loader.c start/fork.c process/locks.c system/elf.c system/redirect.c \
+	system/redirected.c system/thunks.c \
 	process/options.c process/streams.c system/path.c process/log.c system/aside.c system/aside.S system/dlsym_hook.c \
 	system/dlsym_hook.S start/fatal_signals.c cpython/interp.c process/process_exit.c system/tls.c system/ticks.c \
 	diagnose/leftover_states.c diagnose/fatal.c states/fork_states.c process/background.c journal/journal.c \

@@ -33,6 +33,17 @@ names_deadlock() {
         '*stall: deadlock between libengine.so and libsettings.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!*) while it initializes the C++ static that thread *, which holds the GIL, waits for (in libsettings.so!settings::get+0x*)'
 }
 
+# check=locks has a function of its own between the two, and tells of the order as well.
+names_guard_checked() {
+    SHIM_OPTIONS=check=locks stalls guard 'gilshim:   advice:.*static'
+    has_line '*stall: deadlock between libengine.so and libsettings.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!*) while it initializes the C++ static that thread *, which holds the GIL, waits for (in libsettings.so!settings::get+0x*)'
+    has_line '*#*libstdc++.so.*!__cxa_guard_acquire+0x*'
+}
+
+@test "the same with check=locks" {
+    for_each_kind names_guard_checked
+}
+
 # The first report already: the ten threads that have waited longer are not the deadlock's.
 names_guard_last() {
     SHIM_OPTIONS=stall=1.5 names_deadlock guard_last \

@@ -191,11 +191,18 @@ static bool is_lock_order(struct picture *picture) {
     return false;
 }
 
-/* Returns the function that calls __cxa_guard_acquire, or NULL if there is none. */
+static bool is_own_frame(const void *frame) {
+    struct elf_object object;
+    return frame && elf_find_by_address((const char *)frame - 1, &object) && real_is_self(&object);
+}
+
+/* Returns the function that calls __cxa_guard_acquire, or NULL if there is none. With check=locks, a function of ours is
+ * in between. */
 static void *guarded_function(const struct stack *stack) {
     for (size_t i = 0; i + 1 < stack->sure && i < 6; i++) {
         if (symbol_is(stack->frames[i], "__cxa_guard_acquire")) {
-            return stacks_function_of(stack->frames[i + 1]);
+            bool is_wrapped = i + 2 < stack->sure && is_own_frame(stack->frames[i + 1]);
+            return stacks_function_of(stack->frames[i + 1 + is_wrapped]);
         }
     }
     return NULL;

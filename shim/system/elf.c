@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "system/loader.h"
-#include "system/thunks.h"
+#include "system/redirected.h"
 
 /* ---- segments --------------------------------------------------------------------------------------------------- */
 
@@ -386,7 +386,7 @@ const char *elf_function_at(const struct elf_object *object, const void *address
     const char *best = NULL;
     for (size_t i = 1; i < count; i++) {
         const ElfW(Sym) *symbol = &object->symbols[i];
-        uintptr_t value = thunk_behind(object->bias + symbol->st_value) - object->bias;
+        uintptr_t value = redirected_behind(symbol, object->bias + symbol->st_value) - object->bias;
         if (symbol->st_shndx == SHN_UNDEF || (symbol->st_info & 0xf) != STT_FUNC || wanted - value >= symbol->st_size) {
             continue;
         }

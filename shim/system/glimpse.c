@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "system/redirected.h"
 #include "system/thread.h"
-#include "system/thunks.h"
 
 enum { CHUNK = 512 };
 
@@ -113,7 +113,10 @@ bool glimpse_symbol_at(const struct glimpse *glimpse, const void *address, unsig
         for (uint32_t i = 0; i < count; i++) {
             bool is_wanted = piece[i].st_shndx != SHN_UNDEF && (piece[i].st_info & 0xf) == type;
             uintptr_t value = piece[i].st_value;
-            value = type == STT_FUNC ? thunk_behind(glimpse->bias + value) - glimpse->bias : value;
+            if (type == STT_FUNC) {
+                uintptr_t symbol = glimpse->symbols + (done + i) * sizeof *piece;
+                value = redirected_behind((const ElfW(Sym) *)symbol, glimpse->bias + value) - glimpse->bias;
+            }
             if (is_wanted && wanted - value < piece[i].st_size) {
                 string = glimpse->strings + piece[i].st_name;
                 *offset = wanted - value;

@@ -6,6 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "system/redirected.h"
+#include "system/thunks.h"
+
 #if defined(__x86_64__)
 enum { RELOC_GLOB_DAT = R_X86_64_GLOB_DAT, RELOC_JUMP_SLOT = R_X86_64_JUMP_SLOT };
 #elif defined(__aarch64__)
@@ -86,7 +89,11 @@ int redirect_begin(struct redirect *redirect, const struct elf_object *object, c
 }
 
 void redirect_export(const struct redirect *redirect, const ElfW(Sym) *symbol, const void *replacement) {
-    ElfW(Addr) value = (ElfW(Addr))((uintptr_t)replacement - redirect->object->bias);
+    uintptr_t bias = redirect->object->bias;
+    ElfW(Addr) value = (ElfW(Addr))((uintptr_t)replacement - bias);
+    if (thunk_behind((uintptr_t)replacement) == (uintptr_t)replacement) {
+        redirected_note(symbol, bias + symbol->st_value);
+    }
     __atomic_store_n((ElfW(Addr) *)&symbol->st_value, value, __ATOMIC_RELEASE);
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "maps.h"
+#include "system/glimpse.h"
 #include "test.h"
 
 /* Every build of importer.c: argv of this program. Each needs libplain.so, library.c in the usual build. */
@@ -38,6 +39,19 @@ static void *open_library(const char *file, const char *symbol, struct elf_objec
     return handle;
 }
 
+/* Both by the object and by a copy of what is needed of it, where that can be found: see loader_locate. */
+static int is_named_at(const struct elf_object *object, const void *address, const char *name) {
+    struct glimpse glimpse;
+    char copy[64];
+    size_t offset = 77;
+    const char *found = elf_function_at(object, address, &offset);
+    if (!found || strcmp(found, name) != 0 || offset != 0)
+        return 0;
+    return glimpse_take(&glimpse, address)
+               ? glimpse_function_at(&glimpse, address, copy, sizeof copy, &offset) && strcmp(copy, name) == 0
+               : strstr(object->name, "libhighbase") != NULL;
+}
+
 static void redirects_dlsym_and_back(void) {
     for (char **library = libraries; library < importers; library++) {
         printf("# %s\n", *library);
@@ -62,11 +76,14 @@ static void redirects_dlsym_and_back(void) {
         CHECK(dlsym(handle, "lib_answer") == (void *)replacement);
         CHECK(call(handle, "lib_answer") == 1000);
         CHECK(call(handle, "lib_other") == 2);
+        CHECK(is_named_at(&object, original, "lib_answer"));
+        CHECK(!elf_function_at(&object, (void *)replacement, &(size_t){0}));
 
         CHECK(redirect_begin(&pages, &object, &symbol, 1) == 0);
         redirect_export(&pages, symbol, original);
         redirect_end(&pages);
         CHECK(call(handle, "lib_answer") == 1);
+        CHECK(is_named_at(&object, original, "lib_answer"));
         dlclose(handle);
     }
 }
