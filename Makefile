@@ -85,9 +85,6 @@ ifeq ($(SANITIZE),)
 $(patsubst %,$(BUILD)/%.o,$(filter %.c,$(running))): warnings += -Wframe-larger-than=512
 endif
 
-# These functions only pass cancellation on, to libc's cleanup handlers; gcc's would need libgcc_s.
-$(BUILD)/shim/hooks/lock_hooks.c.o: shim_cflags += -fno-exceptions -fasynchronous-unwind-tables
-
 -include $(objects:=.d)
 
 # This file changes when the compiler or its flags do, so that `make CC=clang` after `make` rebuilds everything.

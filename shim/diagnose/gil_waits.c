@@ -14,6 +14,7 @@
 #include "diagnose/report.h"
 #include "journal/journal.h"
 #include "process/options.h"
+#include "system/thread.h"
 #include "system/ticks.h"
 
 const char *const lock_names[LOCK_FUNCTIONS] = {
@@ -26,13 +27,14 @@ const char *const lock_names[LOCK_FUNCTIONS] = {
  * may have a GIL each (3.12+), or there is none, nothing is. */
 enum { SLOTS = 32 };
 static struct slot {
-    uint32_t tid;    /* 0: free */
-    uint32_t number; /* counts the waits in this slot */
+    uint32_t tid;    /* of the thread that the slot belongs to; 0: free */
+    uint32_t number; /* counts what happens in this slot: odd while the thread waits */
     uint32_t function;
     uintptr_t thread;
     const void *site;
+    const void *frame; /* that waits */
 } slots[SLOTS];
-static uint32_t taken; /* how many slots are */
+static uint32_t taken; /* how many threads wait */
 
 struct needs {
     uint32_t tid;
@@ -89,7 +91,27 @@ static bool find_waiting(struct needs *needs) {
     return false;
 }
 
-static int take_slot(enum lock_function function, uintptr_t thread, const void *site) {
+/* Ends the wait that has this odd number in the slot. Returns false if it is over. */
+static bool end_wait(struct slot *slot, uint32_t number) {
+    if (!__atomic_compare_exchange_n(&slot->number, &number, number + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+        return false;
+    }
+    __atomic_sub_fetch(&taken, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->tid, 0, __ATOMIC_RELEASE);
+    return true;
+}
+
+/* Ends what is left of a wait of the calling thread's, which does something else now. */
+static void end_own(void) {
+    for (int i = 0; i < SLOTS; i++) {
+        uint32_t number = __atomic_load_n(&slots[i].number, __ATOMIC_ACQUIRE);
+        if ((number & 1) && __atomic_load_n(&slots[i].tid, __ATOMIC_RELAXED) == held_locks_tid()) {
+            end_wait(&slots[i], number);
+        }
+    }
+}
+
+static int take_slot(enum lock_function function, uintptr_t thread, const void *frame, const void *site) {
     for (int i = 0; i < SLOTS; i++) {
         uint32_t expected = 0;
         struct slot *slot = &slots[i];
@@ -99,22 +121,25 @@ static int take_slot(enum lock_function function, uintptr_t thread, const void *
             slot->function = function;
             slot->thread = thread;
             slot->site = site;
-            __atomic_add_fetch(&slot->number, 1, __ATOMIC_RELEASE); /* odd: whole */
+            slot->frame = frame;
             __atomic_add_fetch(&taken, 1, __ATOMIC_SEQ_CST);
+            __atomic_add_fetch(&slot->number, 1, __ATOMIC_RELEASE);
             return i;
         }
     }
     return -1;
 }
 
-struct gil_wait gil_waits_begin(enum lock_function function, uintptr_t thread, bool is_endless, const void *site) {
-    struct gil_wait wait = {-1, ticks_now()};
+struct gil_wait gil_waits_begin(enum lock_function function, uintptr_t thread, const void *frame, const void *site) {
+    struct gil_wait wait = {-1, 0, ticks_now()};
     struct needs needs;
     if (!interp_has_one_gil()) {
         return wait;
     }
-    if (is_endless) {
-        wait.slot = take_slot(function, thread, site);
+    if (frame) {
+        end_own();
+        wait.slot = take_slot(function, thread, frame, site);
+        wait.number = wait.slot < 0 ? 0 : __atomic_load_n(&slots[wait.slot].number, __ATOMIC_RELAXED);
     }
     if (thread && waits_for_gil(thread, &needs)) {
         struct slot own = {.tid = held_locks_tid(), .function = function, .site = site};
@@ -148,11 +173,8 @@ static __attribute__((noinline)) void look_back(enum lock_function function, con
 
 void gil_waits_end(const struct gil_wait *wait, enum lock_function function, const void *site) {
     int saved_errno = errno;
-    if (wait->slot >= 0 && slots[wait->slot].tid == held_locks_tid()) { /* not after a fork in a handler */
-        struct slot *slot = &slots[wait->slot];
-        __atomic_add_fetch(&slot->number, 1, __ATOMIC_RELEASE);
-        __atomic_sub_fetch(&taken, 1, __ATOMIC_RELAXED);
-        __atomic_store_n(&slot->tid, 0, __ATOMIC_RELEASE);
+    if (wait->slot >= 0) {
+        end_wait(&slots[wait->slot], wait->number);
     }
     uint64_t waited = ticks_span_ns(ticks_between(wait->begun, ticks_now()));
     if (wait->slot >= 0 && waited > PATIENCE_MS * (uint64_t)1000000) {
@@ -173,6 +195,30 @@ static bool read_slot(const struct slot *slot, struct slot *copy) {
     return (number & 1) && copy->tid && __atomic_load_n(&slot->number, __ATOMIC_RELAXED) == number;
 }
 
+/* Returns true if the thread sleeps in its wait, as far as the kernel says: in a futex, with its stack below the frame that
+ * waits. A thread that is about to sleep gets some time for it. */
+static bool sleeps(const struct slot *copy) {
+    enum { LOOKS = 10, DEPTH = 64 * 1024 };
+    const struct timespec step = {.tv_nsec = 500000};
+    struct thread_look look;
+    int state;
+    bool is_asleep = false;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* reading a file is a cancellation point */
+    for (int i = 0; i < LOOKS && !is_asleep; i++) {
+        if (i) {
+            syscall(SYS_nanosleep, &step, NULL);
+        }
+        thread_look_at_call((pid_t)copy->tid, &look);
+        if (look.is_hidden) {
+            is_asleep = thread_exists((pid_t)copy->tid);
+            break;
+        }
+        is_asleep = thread_is_in_futex(&look) && (uintptr_t)copy->frame - look.stack < DEPTH;
+    }
+    pthread_setcancelstate(state, &state);
+    return is_asleep;
+}
+
 /* Waits until the other thread gets on, for a tenth of a second. Returns true if it did not. */
 static bool stays(const struct slot *slot, uint32_t number) {
     const struct timespec step = {.tv_nsec = 1000000};
@@ -189,6 +235,10 @@ static __attribute__((noinline)) void look(const struct needs *needs) {
     for (int i = 0; i < SLOTS; i++) {
         struct slot copy;
         if (!read_slot(&slots[i], &copy) || copy.tid == needs->tid) {
+            continue;
+        }
+        if (!sleeps(&copy)) {
+            end_wait(&slots[i], copy.number);
             continue;
         }
         uint64_t begun = ticks_now();
@@ -209,11 +259,16 @@ void gil_waits_look(uint16_t call, const void *caller) {
         return;
     }
     int saved_errno = errno;
+    end_own();
     look(&(struct needs){held_locks_tid(), call, caller});
     errno = saved_errno;
 }
 
+/* The numbers go on, so that a wait in which the process was forked finds that it is over. */
 void gil_waits_forked(void) {
-    memset(slots, 0, sizeof slots);
+    for (int i = 0; i < SLOTS; i++) {
+        slots[i].number += slots[i].number & 1;
+        slots[i].tid = 0;
+    }
     taken = 0;
 }

@@ -4,7 +4,11 @@
  * It looks when it is about to wait for the GIL. If it is the thread that is being joined, neither can get on. In other
  * cases nobody can tell who would end the wait. So the thread gives the other one a tenth of a second to get on by
  * itself, before it waits for the GIL and is told of. A thread that waited for the GIL already is found when the wait
- * with the GIL held ends; if it never does, that is for the stall watch. */
+ * with the GIL held ends; if it never does, that is for the stall watch.
+ *
+ * A wait may be left without its end: by a cancellation, an exception, a longjmp. The thread that looks asks the kernel
+ * whether the other one sleeps there. If not, or if the thread has ended, the wait is over. It is also over when its own
+ * thread begins another wait, or is about to wait for the GIL. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,16 +25,18 @@ enum lock_function {
 extern const char *const lock_names[LOCK_FUNCTIONS];
 
 struct gil_wait {
-    int slot;       /* -1: not noted */
-    uint64_t begun; /* ticks; 0: the wait is not noted at all */
+    int slot;        /* -1: others can't see it */
+    uint32_t number; /* of the wait in this slot */
+    uint64_t begun;  /* ticks; 0: the wait is not noted at all */
 };
 
 /* Notes that the calling thread, which has the GIL, is about to wait in `function`, called from `site`. `thread`: the
- * thread that it joins, or 0. `is_endless`: others must be able to see it; otherwise only its time is taken, for hold=.
- * Lock-free and async-signal-safe unless it reports. */
-struct gil_wait gil_waits_begin(enum lock_function function, uintptr_t thread, bool is_endless, const void *site);
+ * thread that it joins, or 0. `frame`: the address of the frame that waits, for others to see; NULL: only the time is
+ * taken, for hold=. A wait in a signal handler hides the one that it interrupts. Lock-free and async-signal-safe unless it
+ * reports. */
+struct gil_wait gil_waits_begin(enum lock_function function, uintptr_t thread, const void *frame, const void *site);
 
-/* Ends it. Reports a wait during which a thread waited for the GIL, and one of more than hold=. Preserves errno. */
+/* Ends it, if nothing else has. Reports a wait during which a thread waited for the GIL, and one of more than hold=. Preserves errno. */
 void gil_waits_end(const struct gil_wait *wait, enum lock_function function, const void *site);
 
 /* Called on a thread that is about to wait for the GIL in this call of the API, after the journal has been told so. */

@@ -110,6 +110,7 @@ static struct lock_step step_of(int first, int second, const struct lock_order_s
 /* A search looks through so many locks at most. */
 enum { LOCKS_LOOKED_AT = 32 };
 struct search {
+    bool is_back; /* from the lock to what was taken before it, up to the GIL; else to what was taken after it */
     int visited[LOCKS_LOOKED_AT];
     unsigned count;
     struct lock_step *steps; /* the way, from the lock where the search began */
@@ -129,45 +130,32 @@ static bool visit(struct search *search, int number) {
     return true;
 }
 
-/* Finds a way of orders from the lock to the GIL. `before`: the order that led to it. The depth is limited by the room
- * for steps. */
-static bool find_from(struct search *search, int number, const struct lock_order_seen *before) {
-    const struct lock_order_seen *seen = &lock_table_node(number)->gil_second;
-    int other;
-    if (!visit(search, number)) {
+/* Adds the order between the lock and the other one, if it can be on the way next to `beside`. */
+static bool take_step(struct search *search, int number, int other, const struct lock_order_seen *seen,
+                      const struct lock_order_seen *beside) {
+    if (!is_seen(seen) || !(search->is_back ? can_wait(seen, beside) : can_wait(beside, seen))) {
         return false;
     }
-    if (is_seen(seen) && can_wait(before, seen)) {
-        search->steps[search->length++] = step_of(number, LOCK_NONE, seen);
-        return true;
-    }
-    for (uint32_t index = 0; (seen = lock_table_next_from(number, &index, &other));) {
-        if (is_seen(seen) && can_wait(before, seen)) {
-            search->steps[search->length++] = step_of(number, other, seen);
-            if (find_from(search, other, seen)) {
-                return true;
-            }
-            search->length--;
-        }
-    }
-    return false;
+    search->steps[search->length++] = search->is_back ? step_of(other, number, seen) : step_of(number, other, seen);
+    return true;
 }
 
-/* Finds a way from the GIL to the lock, backwards. `after`: the order that leads on. */
-static bool find_to(struct search *search, int number, const struct lock_order_seen *after) {
-    const struct lock_order_seen *seen = &lock_table_node(number)->gil_first;
+/* Finds a way of orders between the lock and the GIL. `beside`: the order that the way continues. The depth is limited by
+ * the room for steps. */
+static bool find_way(struct search *search, int number, const struct lock_order_seen *beside) {
+    const struct lock_node *node = lock_table_node(number);
+    const struct lock_order_seen *seen;
     int other;
     if (!visit(search, number)) {
         return false;
     }
-    if (is_seen(seen) && can_wait(seen, after)) {
-        search->steps[search->length++] = step_of(LOCK_NONE, number, seen);
+    if (take_step(search, number, LOCK_NONE, search->is_back ? &node->gil_first : &node->gil_second, beside)) {
         return true;
     }
-    for (uint32_t index = 0; (seen = lock_table_next_to(number, &index, &other));) {
-        if (is_seen(seen) && can_wait(seen, after)) {
-            search->steps[search->length++] = step_of(other, number, seen);
-            if (find_to(search, other, seen)) {
+    for (uint32_t index = 0; (seen = search->is_back ? lock_table_next_to(number, &index, &other)
+                                                     : lock_table_next_from(number, &index, &other));) {
+        if (take_step(search, number, other, seen, beside)) {
+            if (find_way(search, other, seen)) {
                 return true;
             }
             search->length--;
@@ -180,8 +168,8 @@ static bool find_to(struct search *search, int number, const struct lock_order_s
 static bool find_circle(struct lock_finding *finding, int first, int second, const struct lock_order_seen *seen) {
     struct lock_step before[LOCK_STEPS / 2];
     memset(before, 0, sizeof before);
-    struct search back = {.steps = before, .room = first == LOCK_NONE ? 0 : LOCK_STEPS / 2};
-    if (first != LOCK_NONE && !find_to(&back, first, seen)) {
+    struct search back = {.is_back = true, .steps = before, .room = first == LOCK_NONE ? 0 : LOCK_STEPS / 2};
+    if (first != LOCK_NONE && !find_way(&back, first, seen)) {
         return false;
     }
     for (unsigned i = back.length; i-- > 0;) {
@@ -190,7 +178,7 @@ static bool find_circle(struct lock_finding *finding, int first, int second, con
     finding->steps[finding->count++] = step_of(first, second, seen);
     if (second != LOCK_NONE) {
         struct search on = {.steps = finding->steps + finding->count, .room = LOCK_STEPS - finding->count};
-        if (!find_from(&on, second, seen)) {
+        if (!find_way(&on, second, seen)) {
             return false;
         }
         finding->count += on.length;

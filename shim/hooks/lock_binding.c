@@ -55,8 +55,15 @@ static bool is_left_out(const struct elf_object *object) {
            is_named(object, sonames, sizeof sonames / sizeof sonames[0]);
 }
 
+/* What the names begin with, so that most other names need no comparison. */
+static uint64_t first_letters;
+
+static uint64_t letter_bit(char letter) {
+    return (uint64_t)1 << ((unsigned char)letter & 63);
+}
+
 static int index_of(const char *name) {
-    if (name[0] != 'p' && name[0] != 's' && name[0] != 'f' && name[0] != '_') {
+    if (!(first_letters & letter_bit(name[0]))) {
         return -1;
     }
     for (int i = 0; i < LOCK_FUNCTIONS; i++) {
@@ -98,6 +105,7 @@ static const void *found_first[LOCK_FUNCTIONS];
 void lock_binding_prepare(void) {
     for (int i = 0; i < LOCK_FUNCTIONS; i++) {
         found_first[i] = libc_real_dlsym(RTLD_DEFAULT, lock_names[i]);
+        first_letters |= letter_bit(lock_names[i][0]);
     }
     dlerror();                                             /* clears the message that a missing name leaves */
     (void)pthread_atfork(NULL, NULL, after_fork_in_child); /* without memory, such a child judges no library it opens */

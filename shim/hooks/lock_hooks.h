@@ -6,6 +6,7 @@
 #include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <threads.h>
 #include <time.h>
 
 /* The real functions. A field is NULL if no loaded library has the function. */

@@ -104,6 +104,36 @@ found() {
     found waits_with_gil liblockcases.so "pthread_cond_timedwait by liblockcases.so!waits_late+0x*"
 }
 
+@test "the same of C11's functions, of a barrier, of a lock and a join with a time limit" {
+    checked cases c11_order
+    ends_well
+    found lock_order liblockcases.so "PyGILState_Ensure by liblockcases.so!c11_thread+0x* on tid * with mutex 0x* (liblockcases.so!c11_mutex)*"
+    has_line '*gilshim:   order *: mutex 0x* taken by liblockcases.so!c11_thread+0x*'
+    checked cases c11_once
+    ends_well
+    found lock_order liblockcases.so "*with pthread_once 0x* (liblockcases.so!c11_flag)*"
+    checked cases c11_waits
+    ends_well
+    found waits_with_gil liblockcases.so "cnd_timedwait by liblockcases.so!c11_waits+0x*"
+    checked cases clock_order
+    ends_well
+    found lock_order liblockcases.so "*with rwlock 0x* (liblockcases.so!clock_lock)*"
+    checked cases waits_barrier
+    ends_well
+    found waits_with_gil liblockcases.so "pthread_barrier_wait by liblockcases.so!waits_barrier+0x*"
+    checked cases waits_join
+    ends_well
+    found waits_with_gil liblockcases.so "pthread_timedjoin_np by liblockcases.so!waits_join+0x*"
+    is_healthy cases c11
+}
+
+@test "a wait that is left by a longjmp or a cancellation is over; the thread ends well, and the next wait is noted" {
+    is_healthy cases left cancelled
+    checked cases left_often
+    ends_well
+    found waits_with_gil liblockcases.so "sem_timedwait by liblockcases.so!waits+0x*"
+}
+
 @test "a join with the GIL held of a thread that needs it hangs, and is told at once" {
     for name in join join_late; do
         LIMIT=5 checked cases "$name"
