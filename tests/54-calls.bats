@@ -97,6 +97,26 @@ with_messages() {
     allowed "$bare_status" fatal '' messages || return
     has_line '*gilshim: FATAL would follow: *' || return
 }
+with_locks() {
+    bare locks || return
+    allowed 0 locks check=locks '`check=locks' || return
+    has_line '*gilshim: GIL error: lock_order: *' || return
+    has_line '*gilshim: GIL error: waits_with_gil: *' || return
+    allowed 134 locks check=locks:check_action=abort '`check=locks' || return
+}
+@test "check=locks: the same" { for_each_python with_locks; }
+
+with_signals() {
+    bare crash || return
+    allowed 139 crash crash=1 '`crash' || return
+    has_line '*gilshim: crash: *' || return
+    bare killed || return
+    allowed 143 killed summary=1 messages '`summary' || return
+    has_line '*gilshim: summary*' || return
+    allowed 143 killed timeline="$PWD/killed" '`timeline' || return
+}
+@test "a crash, and a signal that ends the process: the same" { for_each_python with_signals; }
+
 @test "messages, a summary, a misuse that ends the process: the same" { for_each_python with_messages; }
 
 with_watch() {
