@@ -24,11 +24,12 @@ static pid_t process; /* a child of vfork has this memory and another pid; 0: no
 
 static void after_fork_in_child(void) {
     process = getpid();
+    signal_stack_forked();
 }
 
 void crash_start(void) {
     process = getpid();
-    (void)pthread_atfork(NULL, NULL, after_fork_in_child); /* if there is no memory, children are silent */
+    (void)pthread_atfork(NULL, NULL, after_fork_in_child); /* without memory, children are silent */
     signal_stack_start();
 }
 

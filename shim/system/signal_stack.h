@@ -18,6 +18,9 @@ void signal_stack_start(void);
  * signal_stack_start. Without memory, the thread goes without. Preserves errno. Not async-signal-safe. */
 void signal_stack_give(void);
 
+/* In a fork child: frees the stacks of the threads that are not there. Preserves errno. */
+void signal_stack_forked(void);
+
 /* Takes the calling thread's alternate stack out of use, whoever set it, until the handler that runs on it returns. For
  * a handler that has gone to another stack: the kernel would begin the next handler at the top of the alternate stack,
  * over the frames of this one. Async-signal-safe. */

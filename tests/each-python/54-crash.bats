@@ -185,6 +185,24 @@ print("waited: %d" % os.waitpid(child, 0)[1])' "$@"
     [ "$output" = "$bare" ] || told "bare it says: $bare"
 }
 
+@test "a handler with SA_ONSTACK has room on the stack that it finds" {
+    program deep_handler
+    without "${command[@]}"
+    is_status 0
+    SHIM_OPTIONS=$options works_with "${command[@]}"
+    is_silent
+}
+
+# Each has at least one mapping.
+@test "a fork child has the alternate stacks of its own threads only" {
+    program fork_with_threads
+    SHIM_OPTIONS=$options works_with "${command[@]}"
+    local parent child
+    parent=$(sed -n 's/^parent: //p' <<<"$output")
+    child=$(sed -n 's/^child: //p' <<<"$output")
+    [ "$child" -le $((parent - 20)) ] || told "parent: $parent mappings, child: $child"
+}
+
 # CPython's dump of its own stack faults, which is another signal than the first.
 @test "a crash in the report: it goes on behind that, and the process dies of the first signal" {
     options=$options:summary=1
