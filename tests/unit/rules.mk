@@ -57,7 +57,9 @@ unit_imp_noplt_norelro := -fno-plt -Wl,-z,norelro
 unit_library_files := $(unit_libraries:%=$(unit_out)/lib%.so)
 unit_importer_files := $(unit_importers:%=$(unit_out)/import_%.so)
 
-unit_arguments_elf := $(unit_library_files)
+unit_versioned_files := $(unit_out)/versions_gnu.so $(unit_out)/versions_sysv.so
+
+unit_arguments_elf := $(unit_library_files) -- $(unit_versioned_files)
 unit_arguments_redirect := $(unit_library_files) -- $(unit_importer_files)
 
 # Status 1 is that of a program which has told its failures itself.
@@ -81,10 +83,14 @@ $(filter-out %_ubsan,$(unit_tests:%=$(unit_out)/%)): $(unit_out)/%: tests/unit/t
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(unit_flags) $(unit_sanitize) -o $@ $< $(unit_sources_$*) -ldl
 $(unit_out)/elf $(unit_out)/redirect: $(unit_library_files) $(unit_importer_files)
+$(unit_out)/elf: $(unit_versioned_files)
 
 $(unit_library_files): $(unit_out)/lib%.so: tests/unit/library.c tests/unit/rules.mk tests/unit/cut_sections.sh
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -O1 -g -fPIC -shared $(unit_lib_$*) -Wl,-soname,lib$*.so -o $@ $<
 	$(Q)$(if $(unit_post_$*),$(unit_post_$*) $@)
+$(unit_versioned_files): $(unit_out)/versions_%.so: tests/unit/versions.c tests/unit/versions.map tests/unit/rules.mk
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -O1 -g -fPIC -shared -Wl,--hash-style=$* -Wl,--version-script=tests/unit/versions.map -o $@ $<
 $(unit_importer_files): $(unit_out)/import_%.so: tests/unit/importer.c $(unit_out)/libplain.so
 	$(Q)$(CC) -O1 -g -fPIC -shared $(unit_imp_$*) -Wl,-rpath,'$$ORIGIN' -o $@ $< $(unit_out)/libplain.so

@@ -8,8 +8,8 @@
 
 #include "test.h"
 
-/* Every build of library.c: argv of this program. */
-static char **libraries;
+/* Every build of library.c, and of versions.c: argv of this program, with "--" between them. Each ends with NULL. */
+static char **libraries, **versioned;
 
 static int local_function(void) {
     return 3;
@@ -61,6 +61,52 @@ static void reads_every_kind_of_library(void) {
         function = elf_function_at(&object, big, &offset);
         CHECK(function && strcmp(function, "lib_big") == 0 && offset == 0);
         CHECK(!elf_function_at(&object, dlsym(handle, "lib_data"), &offset));
+        dlclose(handle);
+    }
+}
+
+static int call(const struct elf_object *object, const ElfW(Sym) *symbol) {
+    int (*function)(void) = symbol ? (int (*)(void))elf_symbol_address(object, symbol) : NULL;
+    return function ? function() : -1;
+}
+
+/* Of a name with versions: the default one, and what is the same code; without versions, the only definition. */
+static void finds_versions(void) {
+    enum { ROOM = 4 };
+    for (char **library = versioned; *library; library++) {
+        const ElfW(Sym) *found[ROOM + 1] = {NULL};
+        struct elf_object object;
+        printf("# %s\n", *library);
+        void *handle = dlopen(*library, RTLD_NOW | RTLD_LOCAL);
+        CHECK(handle && elf_find_by_address(dlsym(handle, "lib_wait"), &object));
+        if (!handle)
+            continue;
+        CHECK(elf_find_versions(&object, "lib_wait", found, ROOM) == 1);
+        CHECK(found[0] && elf_symbol_address(&object, found[0]) == dlsym(handle, "lib_wait"));
+        CHECK(call(&object, found[0]) == 2);
+
+        CHECK(elf_find_versions(&object, "lib_same", found, ROOM) == 3);
+        CHECK(found[0] != found[1] && found[1] != found[2] && found[0] != found[2]);
+        for (int i = 0; i < 3; i++)
+            CHECK(call(&object, found[i]) == 3);
+
+        CHECK(elf_find_versions(&object, "lib_new", found, ROOM) == 1 && call(&object, found[0]) == 5);
+        CHECK(elf_find_versions(&object, "lib_gone", found, ROOM) == 0);
+        CHECK(elf_find_versions(&object, "lib_absent", found, ROOM) == 0);
+
+        found[1] = found[ROOM] = NULL;
+        CHECK(elf_find_versions(&object, "lib_same", found, 1) <= 1);
+        CHECK(elf_find_versions(&object, "lib_same", found, 0) == 0);
+        CHECK(!found[1] && !found[ROOM]);
+        dlclose(handle);
+    }
+    for (char **library = libraries; *library; library++) {
+        const ElfW(Sym) *found[2] = {NULL};
+        struct elf_object object;
+        void *handle = dlopen(*library, RTLD_NOW | RTLD_LOCAL);
+        CHECK(handle && elf_find_by_address(dlsym(handle, "lib_answer"), &object));
+        CHECK(elf_find_versions(&object, "lib_answer", found, 2) == 1 &&
+              found[0] == elf_find_export(&object, "lib_answer"));
         dlclose(handle);
     }
 }
@@ -135,11 +181,15 @@ static void while_another_thread_loads_and_unloads(void) {
 
 int main(int argc, char **argv) {
     (void)argc;
-    libraries = argv + 1;
+    libraries = versioned = argv + 1;
+    while (strcmp(*versioned, "--") != 0)
+        versioned++;
+    *versioned++ = NULL;
     alarm(120);
     RUN(finds_the_program);
     RUN(finds_no_object_elsewhere);
     RUN(reads_every_kind_of_library);
+    RUN(finds_versions);
     RUN(does_not_find_what_an_object_only_imports);
     RUN(visits_in_load_order_until_told_to_stop);
     RUN(notices_loads);
