@@ -211,6 +211,13 @@ print("waited: %d" % os.waitpid(child, 0)[1])' "$@"
     has_line '*gilshim: summary'
 }
 
+@test "crashes in the report again and again, also where no step can be left out: the process dies of the first signal, with what was told" {
+    program crash_in_report
+    SHIM_OPTIONS=$options:summary=1 works_with "${command[@]}"
+    has_line 'child: signal 8, interrupted'
+    has_line '*gilshim: crash: gilcrash.so: SIGFPE at 0x* (integer division by zero) in gilcrash.so!divide+0x*'
+}
+
 @test "a signal whose frame has no room on the stack: the process dies, as bare" {
     program no_room
     without "${command[@]}"
