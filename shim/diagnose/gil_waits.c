@@ -111,8 +111,9 @@ static void end_own(void) {
     }
 }
 
-static int take_slot(enum lock_function function, uintptr_t thread, const void *frame, const void *site) {
-    for (int i = 0; i < SLOTS; i++) {
+/* Returns the ticket of the wait, or 0 if no slot is free. */
+static uint64_t take_slot(enum lock_function function, uintptr_t thread, const void *frame, const void *site) {
+    for (unsigned i = 0; i < SLOTS; i++) {
         uint32_t expected = 0;
         struct slot *slot = &slots[i];
         if (__atomic_load_n(&slot->tid, __ATOMIC_RELAXED) == 0 &&
@@ -123,24 +124,20 @@ static int take_slot(enum lock_function function, uintptr_t thread, const void *
             slot->site = site;
             slot->frame = frame;
             __atomic_add_fetch(&taken, 1, __ATOMIC_SEQ_CST);
-            __atomic_add_fetch(&slot->number, 1, __ATOMIC_RELEASE);
-            return i;
+            return (uint64_t)__atomic_add_fetch(&slot->number, 1, __ATOMIC_RELEASE) << 32 | i;
         }
     }
-    return -1;
+    return 0;
 }
 
 struct gil_wait gil_waits_begin(enum lock_function function, uintptr_t thread, const void *frame, const void *site) {
-    struct gil_wait wait = {-1, 0, ticks_now()};
+    struct gil_wait wait = {.begun = ticks_now()};
     struct needs needs;
     if (!interp_has_one_gil()) {
         return wait;
     }
-    if (frame) {
-        end_own();
-        wait.slot = take_slot(function, thread, frame, site);
-        wait.number = wait.slot < 0 ? 0 : __atomic_load_n(&slots[wait.slot].number, __ATOMIC_RELAXED);
-    }
+    end_own();
+    wait.ticket = take_slot(function, thread, frame, site);
     if (thread && waits_for_gil(thread, &needs)) {
         struct slot own = {.tid = held_locks_tid(), .function = function, .site = site};
         report(&own, &needs, true, 0);
@@ -173,11 +170,11 @@ static __attribute__((noinline)) void look_back(enum lock_function function, con
 
 void gil_waits_end(const struct gil_wait *wait, enum lock_function function, const void *site) {
     int saved_errno = errno;
-    if (wait->slot >= 0) {
-        end_wait(&slots[wait->slot], wait->number);
+    if (wait->ticket) {
+        end_wait(&slots[(uint32_t)wait->ticket], (uint32_t)(wait->ticket >> 32));
     }
     uint64_t waited = ticks_span_ns(ticks_between(wait->begun, ticks_now()));
-    if (wait->slot >= 0 && waited > PATIENCE_MS * (uint64_t)1000000) {
+    if (wait->ticket && waited > PATIENCE_MS * (uint64_t)1000000) {
         look_back(function, site, waited);
     }
     if (options.hold_ns && waited > options.hold_ns) {

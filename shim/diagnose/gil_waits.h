@@ -25,18 +25,17 @@ enum lock_function {
 extern const char *const lock_names[LOCK_FUNCTIONS];
 
 struct gil_wait {
-    int slot;        /* -1: others can't see it */
-    uint32_t number; /* of the wait in this slot */
     uint64_t begun;  /* ticks; 0: the wait is not noted at all */
+    uint64_t ticket; /* which wait it is, of all that others can see; 0: they can't */
 };
 
 /* Notes that the calling thread, which has the GIL, is about to wait in `function`, called from `site`. `thread`: the
- * thread that it joins, or 0. `frame`: the address of the frame that waits, for others to see; NULL: only the time is
- * taken, for hold=. A wait in a signal handler hides the one that it interrupts. Lock-free and async-signal-safe unless it
- * reports. */
+ * thread that it joins, or 0. `frame`: the address of the frame that waits. A wait in a signal handler hides the one that
+ * it interrupts. Lock-free and async-signal-safe unless it reports. */
 struct gil_wait gil_waits_begin(enum lock_function function, uintptr_t thread, const void *frame, const void *site);
 
-/* Ends it, if nothing else has. Reports a wait during which a thread waited for the GIL, and one of more than hold=. Preserves errno. */
+/* Ends it, if nothing else has; or, without a ticket, ends a call of which nothing but the time was taken. Reports a wait
+ * during which a thread waited for the GIL, and one of more than hold=. Preserves errno. */
 void gil_waits_end(const struct gil_wait *wait, enum lock_function function, const void *site);
 
 /* Called on a thread that is about to wait for the GIL in this call of the API, after the journal has been told so. */

@@ -14,6 +14,7 @@
 #include "process/options.h"
 #include "system/aside.h"
 #include "system/loader.h"
+#include "system/ticks.h"
 
 #define CALLER __builtin_return_address(0)
 #define LIKELY(condition) __builtin_expect(!!(condition), 1)
@@ -44,15 +45,13 @@ static inline bool before_lock(const void *lock, enum lock_kind kind, const void
     return has_gil;
 }
 
-static const struct gil_wait not_noted = {-1, 0, 0};
-
-/* Takes the time of a call that may block with the GIL held, if hold= is given. */
-static inline struct gil_wait begin_hold(bool has_gil, enum lock_function function, const void *site) {
-    return has_gil && options.hold_ns ? gil_waits_begin(function, 0, NULL, site) : not_noted;
+/* Takes the time of a call that may block with the GIL held, if hold= is given. Returns 0 if it is not taken. */
+static inline uint64_t begin_hold(bool has_gil) {
+    return has_gil && options.hold_ns ? ticks_now() : 0;
 }
-static inline void end_hold(const struct gil_wait *wait, enum lock_function function, const void *site) {
-    if (wait->begun) {
-        gil_waits_end(wait, function, site);
+static inline void end_hold(uint64_t begun, enum lock_function function, const void *site) {
+    if (begun) {
+        gil_waits_end(&(struct gil_wait){begun, 0}, function, site);
     }
 }
 
@@ -72,14 +71,14 @@ static inline int after_lock(int result, const void *lock, enum lock_kind kind, 
 /* ---- mutexes and rwlocks ---------------------------------------------------------------------------------------- */
 
 /* Waits for the lock without end. */
-#define LOCKS(name, type, kind)                                              \
-    static int lock_##name(type *lock) {                                     \
-        const void *site = CALLER;                                           \
-        bool has_gil = before_lock(lock, kind, site);                        \
-        struct gil_wait wait = begin_hold(has_gil, LOCK_INDEX_##name, site); \
-        int result = lock_real.name(lock);                                   \
-        end_hold(&wait, LOCK_INDEX_##name, site);                            \
-        return after_lock(result, lock, kind, site);                         \
+#define LOCKS(name, type, kind)                       \
+    static int lock_##name(type *lock) {              \
+        const void *site = CALLER;                    \
+        bool has_gil = before_lock(lock, kind, site); \
+        uint64_t begun = begin_hold(has_gil);         \
+        int result = lock_real.name(lock);            \
+        end_hold(begun, LOCK_INDEX_##name, site);     \
+        return after_lock(result, lock, kind, site);  \
     }
 LOCKS(pthread_mutex_lock, pthread_mutex_t, LOCK_MUTEX)
 LOCKS(mtx_lock, mtx_t, LOCK_MUTEX)
@@ -87,14 +86,14 @@ LOCKS(pthread_rwlock_rdlock, pthread_rwlock_t, LOCK_READ)
 LOCKS(pthread_rwlock_wrlock, pthread_rwlock_t, LOCK_WRITE)
 
 /* Gives up after some time. The arguments are those after the lock. */
-#define GIVES_UP(name, type, kind, parameters, ...)                          \
-    static int lock_##name parameters {                                      \
-        const void *site = CALLER;                                           \
-        bool has_gil = options.hold_ns && current_thread_has_gil();          \
-        struct gil_wait wait = begin_hold(has_gil, LOCK_INDEX_##name, site); \
-        int result = lock_real.name(lock, __VA_ARGS__);                      \
-        end_hold(&wait, LOCK_INDEX_##name, site);                            \
-        return after_lock(result, lock, kind, site);                         \
+#define GIVES_UP(name, type, kind, parameters, ...)                 \
+    static int lock_##name parameters {                             \
+        const void *site = CALLER;                                  \
+        bool has_gil = options.hold_ns && current_thread_has_gil(); \
+        uint64_t begun = begin_hold(has_gil);                       \
+        int result = lock_real.name(lock, __VA_ARGS__);             \
+        end_hold(begun, LOCK_INDEX_##name, site);                   \
+        return after_lock(result, lock, kind, site);                \
     }
 #define LOCKS_UNTIL(name, type, kind) GIVES_UP(name, type, kind, (type * lock, const struct timespec *until), until)
 #define LOCKS_BY_CLOCK(name, type, kind) \
@@ -197,7 +196,7 @@ static const void *outside_runtime(const void *site) {
 }
 
 static struct pending begin_wait(enum lock_function function, uintptr_t thread, const void *frame, const void *caller) {
-    struct pending pending = {.wait = not_noted, .function = function, .site = caller};
+    struct pending pending = {.wait = {0, 0}, .function = function, .site = caller};
     if (!held_locks.is_inside && current_thread_has_gil()) {
         pending.site = outside_runtime(caller);
         pending.wait = gil_waits_begin(function, thread, frame, pending.site);
@@ -222,7 +221,9 @@ static struct pending begin_condition(enum lock_function function, const void *m
 }
 
 static int finish_wait(const struct pending *pending, int result) {
-    end_hold(&pending->wait, pending->function, pending->site);
+    if (pending->wait.begun) {
+        gil_waits_end(&pending->wait, pending->function, pending->site);
+    }
     if (pending->mutex && held_locks_find(pending->mutex) < 0) { /* a signal handler has found it stale */
         held_locks_add(pending->mutex, LOCK_MUTEX, pending->mutex_site);
     }
@@ -284,9 +285,9 @@ static void lock_call_once(once_flag *once, void (*initialize)(void)) {
 static int lock___cxa_guard_acquire(void *guard) {
     const void *site = CALLER;
     bool has_gil = before_lock(guard, LOCK_GUARD, site);
-    struct gil_wait wait = begin_hold(has_gil, LOCK_INDEX___cxa_guard_acquire, site);
+    uint64_t begun = begin_hold(has_gil);
     int is_to_initialize = lock_real.__cxa_guard_acquire(guard);
-    end_hold(&wait, LOCK_INDEX___cxa_guard_acquire, site);
+    end_hold(begun, LOCK_INDEX___cxa_guard_acquire, site);
     if (is_to_initialize) {
         held_locks_add(guard, LOCK_GUARD, site);
     }
