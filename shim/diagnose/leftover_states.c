@@ -53,6 +53,11 @@ static struct left *place_of(const void *state, unsigned step) {
     return &table[((hash >> 40) + step) % PLACES];
 }
 
+/* Another thread may be writing it: it drops the state, and the place becomes that of another one. */
+static pid_t maker_of(const struct left *left) {
+    return __atomic_load_n(&left->maker, __ATOMIC_RELAXED);
+}
+
 static struct left *find(const void *state) {
     for (unsigned i = 0; state && i < NEAR; i++) {
         struct left *left = place_of(state, i);
@@ -68,9 +73,9 @@ static void add(const void *state, uint16_t call, const void *caller) {
         struct left *left = place_of(state, i);
         const void *nobody = NULL;
         if (__atomic_compare_exchange_n(&left->state, &nobody, state, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-            left->caller = caller;
-            left->call = call;
-            left->maker = this_thread();
+            __atomic_store_n(&left->caller, caller, __ATOMIC_RELAXED);
+            __atomic_store_n(&left->call, call, __ATOMIC_RELAXED);
+            __atomic_store_n(&left->maker, this_thread(), __ATOMIC_RELAXED);
             __atomic_store_n(&left->status, MADE, __ATOMIC_RELEASE);
             __atomic_add_fetch(&leftover_count, 1, __ATOMIC_RELAXED);
             made_here++;
@@ -95,7 +100,7 @@ void leftover_add(const void *state, const void *caller) {
 
 void leftover_look(const void *state) {
     struct left *left = find(state);
-    if (left && left->maker != this_thread()) {
+    if (left && maker_of(left) != this_thread()) {
         __atomic_store_n(&left->status, TAKEN, __ATOMIC_RELAXED);
     }
 }
@@ -103,7 +108,7 @@ void leftover_look(const void *state) {
 void leftover_drop(const void *state) {
     struct left *left = find(state);
     if (left) {
-        made_here -= made_here && left->maker == this_thread();
+        made_here -= made_here && maker_of(left) == this_thread();
         remove_place(left);
     }
 }
@@ -156,7 +161,7 @@ void leftover_thread_ends(bool is_last) {
     pid_t me = made_here ? this_thread() : 0;
     for (unsigned i = 0; me && i < PLACES; i++) {
         struct left *left = &table[i];
-        if (__atomic_load_n(&left->status, __ATOMIC_ACQUIRE) == MADE && left->maker == me) {
+        if (__atomic_load_n(&left->status, __ATOMIC_ACQUIRE) == MADE && maker_of(left) == me) {
             name_maker(left);
             __atomic_store_n(&left->status, LEFT, __ATOMIC_RELEASE);
         }
@@ -205,8 +210,9 @@ void leftover_tell(void) {
     for (unsigned i = 0; __atomic_load_n(&leftover_count, __ATOMIC_RELAXED) && i < PLACES; i++) {
         struct left *left = &table[i];
         if (__atomic_load_n(&left->status, __ATOMIC_ACQUIRE) == LEFT) {
-            const struct report_call call = {.caller = left->caller, .call = left->call};
-            report_tell_of(REPORT_leaves_states, &call, left->state, left->maker, left->name);
+            const struct report_call call = {.caller = __atomic_load_n(&left->caller, __ATOMIC_RELAXED),
+                                             .call = __atomic_load_n(&left->call, __ATOMIC_RELAXED)};
+            report_tell_of(REPORT_leaves_states, &call, left->state, maker_of(left), left->name);
             remove_place(left);
         }
     }
