@@ -19,12 +19,25 @@ struct target_object;
 
 enum { INTERPRETER_CPYTHONS = 4 };
 
+/* 3.6's static variables of the GIL. */
+enum gil_variable {
+    GIL_LOCKED,
+    GIL_LAST_HOLDER,
+    GIL_SWITCH_NUMBER,
+    GIL_MUTEX,
+    GIL_COND,
+    GIL_SWITCH_MUTEX,
+    GIL_SWITCH_COND,
+    GIL_VARIABLES,
+};
+
 /* A CPython that is loaded in the target: in the executable, or in a libpython. */
 struct interpreter_cpython {
     const struct target_object *object;
     int major, minor;      /* 3, 11 */
     int micro;             /* -1: not known */
     bool is_debug;         /* built with Py_DEBUG */
+    bool is_traced;        /* built with Py_TRACE_REFS */
     bool is_free_threaded; /* built with Py_GIL_DISABLED */
     const char *reason;    /* NULL: it can be read. Otherwise why not, and only the fields above are valid */
     struct layout layout;  /* where its structures have which field */
@@ -33,8 +46,8 @@ struct interpreter_cpython {
     uintptr_t current;     /* up to 3.11: the variable with the attached state; else 0 */
     uintptr_t finalizing;  /* 3.6+: the variable with the finalizing state; 0: not known */
     uintptr_t lock;        /* 2.7: the variable `interpreter_lock`; 0: not known */
-    uintptr_t gil_variables[INTERPRETER_GIL_VARIABLES]; /* 3.6: the GIL's static variables; 0: the file is stripped */
-    uintptr_t code_type;                                /* PyCode_Type */
+    uintptr_t gil_variables[GIL_VARIABLES]; /* 3.6: the GIL's static variables; 0: the file is stripped */
+    uintptr_t code_type;                    /* PyCode_Type */
     uintptr_t key; /* 3.7 to 3.14: the variable with the pthread key of the gilstate slot; else 0 */
 };
 
@@ -63,9 +76,9 @@ struct interpreter_gil {
 /* A PyInterpreterState. */
 struct interpreter {
     uintptr_t address;
-    int64_t id;       /* 3.7+; before: its place in the list. The main interpreter's is 0 */
-    size_t gil;       /* index into `gils` */
-    bool has_own_gil; /* 3.12+: it shares its GIL with no other. The main interpreter's is false if others share it */
+    int64_t id;           /* 3.7+; before: its place in the list. The main interpreter's is 0 */
+    size_t gil;           /* index into `gils` */
+    bool has_own_gil;     /* 3.12+: it was made with a GIL of its own, as the main one is; others may share it */
     uintptr_t finalizing; /* 3.12+: the state that finalizes this interpreter; else 0 */
 };
 
@@ -117,14 +130,14 @@ const struct interpreter_state *interpreter_state_at(const struct interpreter_pi
 
 enum interpreter_wait {
     WAIT_ELSEWHERE,
-    WAIT_FOR_GIL, /* it waits until it gets the GIL */
-    WAIT_FOR_TAKER, /* it has dropped the GIL on request, and waits until another thread has taken it. Waits for it then */
-    WAIT_PERHAPS_GIL, /* 3.6, stripped: in CPython's own variables, among which the GIL is */
+    WAIT_FOR_GIL,   /* it waits until it gets the GIL */
+    WAIT_FOR_TAKER, /* it has dropped the GIL on request, waits until another thread has taken it, then waits for it */
 };
 
-/* Tells what a thread waits for that sleeps in a futex call (FUTEX_WAIT*, FUTEX_LOCK_PI) with this first argument. Sets `*gil`
- * (may be NULL) to the index of the GIL for WAIT_FOR_GIL and WAIT_FOR_TAKER. Such a wait ends every few milliseconds
- * (sys.getswitchinterval()) in 3.x and begins again, so a waiter may be seen running. */
+/* Tells what a thread waits for that sleeps in a futex call with this first argument. Sets `*gil` (may be NULL) to the index
+ * of the GIL, if it is one. In 3.x such a wait ends every few milliseconds (sys.getswitchinterval()) and begins again, so a
+ * waiter may be seen running. If the GIL's place is not known (an address of 0), the answer is WAIT_ELSEWHERE: 3.6 in a
+ * stripped file has its GIL anywhere in the object's writable data. */
 enum interpreter_wait interpreter_waits_for(const struct interpreter_picture *picture, uintptr_t futex, size_t *gil);
 
 /* Returns the thread of the process with this pthread_self(), or 0. Needs a picture that was read before, since the place of the

@@ -8,8 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { INTERPRETER_GIL_VARIABLES = 7 };
-
 /* X(name): offsets in bytes, or -1 if there is no such field.
  * runtime_: _PyRuntimeState. interp_: PyInterpreterState. state_: PyThreadState. cframe_: _PyCFrame (3.11, 3.12).
  * gil_: struct _gil_runtime_state. frame_: PyFrameObject up to 3.10, then _PyInterpreterFrame. code_: PyCodeObject.
@@ -73,13 +71,14 @@ struct layout {
 #undef X
 };
 
-/* Sets `*layout` to the table's layout of that version and build. Returns false if the table has none. */
-bool layout_find(int major, int minor, bool is_debug, bool is_free_threaded, struct layout *layout);
+/* Sets `*layout` to the table's layout of that version and build, on this processor. `is_traced`: with Py_TRACE_REFS, which makes
+ * objects larger up to 3.12 (up to 3.7 in every debug build; the table has it up to there). Returns false if the table has none. */
+bool layout_find(int major, int minor, bool is_traced, bool is_free_threaded, struct layout *layout);
 
-/* 3.13+: what _PyRuntime.debug_offsets says about the build. Reads it at `runtime`. Returns false if the cookie is not
- * there: it is an older CPython, or no CPython. */
+/* 3.13+: what _PyRuntime.debug_offsets says about the build. Reads it at `runtime`. Returns false if it is not there: it is an
+ * older CPython, or no CPython. */
 bool layout_read_version(uintptr_t runtime, uint64_t *version_hex, bool *is_free_threaded);
 
 /* 3.13+: puts the offsets of _PyRuntime.debug_offsets into `layout`, which has the table's. Returns false if one of them is
- * not plausible; `layout` is unchanged then. */
-bool layout_read_offsets(uintptr_t runtime, int minor, struct layout *layout);
+ * not plausible, or the version is not in the table; `layout` is unchanged then. */
+bool layout_read_offsets(uintptr_t runtime, int minor, bool is_free_threaded, struct layout *layout);

@@ -1,6 +1,7 @@
 /* The Python stack of a thread state of the target, read from its memory. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,3 +23,6 @@ enum { PYTHON_STACK_FRAMES = 100 /* as faulthandler's */ };
  * never more than wrong lines. */
 const char *python_stack_read(const struct interpreter_cpython *cpython, uintptr_t state, char *buffer,
                               size_t capacity);
+
+/* Returns true if the state is in Python code: its stack has at least one frame. */
+bool python_stack_is_there(const struct interpreter_cpython *cpython, uintptr_t state);

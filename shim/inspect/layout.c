@@ -1,0 +1,112 @@
+#include "inspect/layout.h"
+
+#include <string.h>
+
+#include "inspect/target.h"
+
+enum {
+    OFFSET_MAX = 1 << 12,       /* in an object, a state or a frame */
+    LARGE_OFFSET_MAX = 1 << 20, /* in the runtime or an interpreter, which have tables in them */
+};
+
+enum { X86_64, AARCH64 };
+
+#ifdef __aarch64__
+static const int processor = AARCH64;
+#else
+static const int processor = X86_64;
+#endif
+
+struct row {
+    int processor, major, minor;
+    bool is_traced, is_free_threaded;
+    struct layout fields;
+};
+
+#define PROCESSOR_x86_64 X86_64
+#define PROCESSOR_aarch64 AARCH64
+
+static const struct row layouts[] = {
+#define LAYOUT(machine, major, minor, traced, free_threaded, ...) \
+    {PROCESSOR_##machine, major, minor, traced, free_threaded, {__VA_ARGS__}},
+#define DEBUG_OFFSETS(...)
+#include "inspect/layouts.def"
+#undef LAYOUT
+#undef DEBUG_OFFSETS
+};
+
+static const struct row places[] = {
+#define LAYOUT(...)
+#define DEBUG_OFFSETS(machine, major, minor, traced, free_threaded, ...) \
+    {PROCESSOR_##machine, major, minor, traced, free_threaded, {__VA_ARGS__}},
+#include "inspect/layouts.def"
+#undef LAYOUT
+#undef DEBUG_OFFSETS
+};
+
+static const struct row *find(const struct row *rows, size_t count, int major, int minor, bool is_traced,
+                              bool is_free_threaded) {
+    for (size_t i = 0; i < count; i++) {
+        const struct row *row = &rows[i];
+        if (row->processor == processor && row->major == major && row->minor == minor && row->is_traced == is_traced &&
+            row->is_free_threaded == is_free_threaded) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+bool layout_find(int major, int minor, bool is_traced, bool is_free_threaded, struct layout *layout) {
+    const struct row *row =
+        find(layouts, sizeof layouts / sizeof layouts[0], major, minor, is_traced, is_free_threaded);
+    if (!row) {
+        return false;
+    }
+    *layout = row->fields;
+    return true;
+}
+
+bool layout_read_version(uintptr_t runtime, uint64_t *version_hex, bool *is_free_threaded) {
+    struct {
+        char cookie[8];
+        uint64_t version, free_threaded;
+    } start;
+    if (!target_read(runtime, &start, sizeof start) || memcmp(start.cookie, "xdebugpy", sizeof start.cookie) != 0) {
+        return false;
+    }
+    *version_hex = start.version;
+    *is_free_threaded = start.free_threaded == 1;
+    return start.free_threaded <= 1;
+}
+
+/* Reads one field's offset. Returns false if it can't be that of such a field. */
+static bool read_offset(uintptr_t runtime, const char *name, int32_t place, int32_t *offset) {
+    uint64_t value;
+    if (place < 0) {
+        return true; /* CPython doesn't say it */
+    }
+    bool is_large = strncmp(name, "runtime_", 8) == 0 || strncmp(name, "interp_", 7) == 0;
+    if (!target_read(runtime + (uintptr_t)place, &value, sizeof value) ||
+        value >= (is_large ? LARGE_OFFSET_MAX : OFFSET_MAX)) {
+        return false;
+    }
+    *offset = (int32_t)value;
+    return true;
+}
+
+bool layout_read_offsets(uintptr_t runtime, int minor, bool is_free_threaded, struct layout *layout) {
+    const struct row *row = find(places, sizeof places / sizeof places[0], 3, minor, false, is_free_threaded);
+    struct layout said = *layout;
+    if (!row) {
+        return false;
+    }
+#define X(name)                                                       \
+    if (!read_offset(runtime, #name, row->fields.name, &said.name)) { \
+        return false;                                                 \
+    }
+    LAYOUT_FIELDS(X)
+#undef X
+    said.text_compact = said.text_ascii + (layout->text_compact - layout->text_ascii);
+    *layout = said;
+    return true;
+}
