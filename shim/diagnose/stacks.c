@@ -1,11 +1,8 @@
 #include "diagnose/stacks.h"
 
-#include <execinfo.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "journal/journal.h"
 #include "system/cfi.h"
 #include "system/elf.h"
 #include "system/loader.h"
@@ -229,18 +226,6 @@ static void walk(const struct thread_look *look, struct stack *stack) {
 
 enum { FRAME_WORDS = 8192 /* the largest frame that is looked into */, DEEPEST = 4096 /* frames */ };
 
-extern void *__libc_stack_end __attribute__((weak)); // NOLINT(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp)
-
-/* Returns an address above all frames of the thread, or 0 if it is not known. */
-static uintptr_t top_of(pid_t tid) {
-    struct journal_thread thread;
-    int index = journal_find(tid);
-    if (tid == getpid()) {
-        return &__libc_stack_end ? (uintptr_t)__libc_stack_end : 0;
-    }
-    return index >= 0 && journal_read_thread((unsigned)index, &thread) ? thread.pthread : 0;
-}
-
 /* A return address found on the stack, in a frame that ends where the frame above it begins. */
 struct site {
     uintptr_t place, address;
@@ -292,7 +277,7 @@ static void follow(pid_t tid, struct stack *stack) {
     static void *frames[STACK_FRAMES]; /* a ring: the innermost frames matter most */
     struct site site;
     size_t count = 0;
-    uintptr_t top = top_of(tid), callee = 0;
+    uintptr_t top = stacks_top_of(tid), callee = 0;
     if (!top || !find_start(top, &site)) {
         return;
     }
@@ -310,28 +295,6 @@ static void follow(pid_t tid, struct stack *stack) {
 }
 
 /* ---- both ------------------------------------------------------------------------------------------------------- */
-
-static void *(*find_function)(void *);
-
-static bool find_unwinder(const struct elf_object *object, void *unused) {
-    (void)unused;
-    const char *slash = strrchr(object->name, '/');
-    if (!slash || strncmp(slash + 1, "libgcc_s.so", strlen("libgcc_s.so")) != 0) {
-        return false;
-    }
-    const ElfW(Sym) *symbol = elf_find_export(object, "_Unwind_FindEnclosingFunction");
-    if (symbol) {
-        void *address = elf_symbol_address(object, symbol);
-        memcpy(&find_function, &address, sizeof address);
-    }
-    return true;
-}
-
-void stacks_prepare(void) {
-    void *frames[4];
-    backtrace(frames, 4);
-    elf_visit(find_unwinder, NULL);
-}
 
 /* Looks again for some time: a running thread may enter a system call, and then its whole stack can be told. */
 static struct thread_look look_again(const struct thread_look *look) {
@@ -356,8 +319,4 @@ void stacks_take(const struct thread_look *look, struct stack *stack) {
         stack->reason = fresh.is_hidden ? "the kernel hides where it stands" : "it is running";
         follow(fresh.tid, stack);
     }
-}
-
-void *stacks_function_of(void *address) {
-    return find_function && address ? find_function((char *)address - 1) : NULL;
 }

@@ -11,6 +11,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include "system/text.h"
 #include "system/thread.h"
@@ -40,3 +42,6 @@ void stacks_guess(const struct thread_look *look, struct stack *stack);
 /* Returns the start of the function that contains the return address, from the unwinder's tables, which stripped files
  * have too. Returns NULL if it cannot be told. */
 void *stacks_function_of(void *address);
+
+/* Returns an address above all frames of the thread, or 0 if it is not known. For stacks.c. */
+uintptr_t stacks_top_of(pid_t tid);

@@ -193,6 +193,7 @@ static void add_plain(struct text *text, const struct picture *picture, uint64_t
     }
     add_waiter(text, waiter);
     text_add(text, " has waited for the GIL for ");
+    text_add(text, waiter->is_older ? "at least " : "");
     add_seconds(text, now - waiter->since);
     text_add(text, " ");
     add_waiting_call(text, picture, 0);
@@ -245,7 +246,7 @@ static void tell_waiter(const struct picture *picture, size_t index, uint64_t no
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "  waits: ");
     add_waiter(&text, waiter);
-    text_add(&text, waiter->is_unseen ? ", for at least " : " for ");
+    text_add(&text, waiter->is_unseen || waiter->is_older ? ", for at least " : " for ");
     add_seconds(&text, now - waiter->since);
     text_add(&text, " ");
     add_waiting_call(&text, picture, index);

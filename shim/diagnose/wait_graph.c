@@ -71,6 +71,11 @@ static bool is_system(const struct elf_object *object, const struct elf_object *
     return false;
 }
 
+bool wait_graph_is_system(const struct elf_object *object) {
+    struct elf_object python;
+    return !python_object(&python) || is_system(object, &python);
+}
+
 static const void *find_culprit(const struct stack *stack) {
     struct elf_object python;
     if (!python_object(&python)) {

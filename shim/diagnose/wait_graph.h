@@ -10,6 +10,7 @@
 #include "diagnose/holder.h"
 #include "diagnose/stacks.h"
 #include "journal/journal.h"
+#include "system/elf.h"
 #include "system/thread.h"
 
 /* A thread that waits for the GIL. */
@@ -19,6 +20,7 @@ struct waiter {
     uint16_t call;        /* seen: the API function, as an index into real_api_names */
     const void *caller;   /* seen: return address in the module that called it */
     const void *state;    /* seen: the state that it is to attach; NULL: not known */
+    bool is_older;        /* it may have waited since before `since` */
     uint64_t since;       /* ns of CLOCK_MONOTONIC; unseen: since when it was found so at every look */
     char python_name[32]; /* "" if it is not known */
     char name[16];
@@ -91,3 +93,6 @@ bool wait_graph_waits_in_python(const struct thread_look *look);
 /* Returns true if the thread is in a wait for the GIL that the shim did not see. Looks several times, because such a
  * wait is interrupted every few milliseconds. */
 bool wait_graph_is_unseen_waiter(pid_t tid);
+
+/* Returns true if the object is CPython, or a library that is never to blame: libc and the like. */
+bool wait_graph_is_system(const struct elf_object *object);

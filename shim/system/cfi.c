@@ -461,7 +461,7 @@ struct search {
 
 static bool look(const struct elf_object *object, void *argument) {
     struct search *search = argument;
-    const uint8_t *header = NULL;
+    uintptr_t header = 0;
     bool is_inside = false;
     for (size_t i = 0; i < object->segment_count; i++) {
         const ElfW(Phdr) *segment = &object->segments[i];
@@ -469,20 +469,26 @@ static bool look(const struct elf_object *object, void *argument) {
         if (segment->p_type == PT_LOAD && search->address - start < segment->p_memsz) {
             is_inside = (segment->p_flags & PF_X) != 0;
         } else if (segment->p_type == PT_GNU_EH_FRAME) {
-            header = (const uint8_t *)start;
+            header = start;
         }
+    }
+    if (!is_inside || !header) {
+        return is_inside;
     }
     struct entry entry;
     struct row row;
-    if (is_inside && header && find_entry(header, search->address, &entry) && find_row(&entry, search->address, &row)) {
+    uintptr_t distance = elf_mirror_distance(object); /* entries are relative to where they are read */
+    uintptr_t address = search->address + distance;
+    if (find_entry((const uint8_t *)(header + distance), address, &entry) && find_row(&entry, address, &row)) {
         bool is_outermost = entry.return_register < CFI_REGISTERS && row.rules[entry.return_register].kind == UNDEFINED;
         bool is_by_stack = row.frame.kind == IN_REGISTER && row.frame_register == CFI_STACK;
-        search->shape = (struct cfi_shape){entry.function, is_outermost, is_by_stack, (uintptr_t)row.frame.value};
+        search->shape =
+            (struct cfi_shape){entry.function - distance, is_outermost, is_by_stack, (uintptr_t)row.frame.value};
         if (search->frame) {
             search->result = step(search->frame, &entry, &row, search->read);
         }
     }
-    return is_inside;
+    return true;
 }
 
 enum cfi_result cfi_step(struct cfi_frame *frame, bool (*read)(uintptr_t address, uintptr_t *word),

@@ -4,7 +4,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "system/loader.h"
 #include "system/redirected.h"
 
 /* ---- segments --------------------------------------------------------------------------------------------------- */
@@ -156,36 +155,6 @@ void elf_open(struct elf_object *object, const struct dl_phdr_info *info) {
         object->dynamic_count++;
     }
     read_dynamic(object, section->p_flags & PF_W);
-}
-
-/* ---- the objects of the process --------------------------------------------------------------------------------- */
-
-struct visit {
-    bool (*visit)(const struct elf_object *, void *);
-    void *argument;
-};
-
-static int visit_one(struct dl_phdr_info *info, size_t size, void *argument) {
-    (void)size;
-    const struct visit *visit = argument;
-    struct elf_object object;
-    elf_open(&object, info);
-    return visit->visit(&object, visit->argument);
-}
-
-bool elf_visit(bool (*visit)(const struct elf_object *object, void *argument), void *argument) {
-    struct visit closure = {visit, argument};
-    return loader_iterate(visit_one, &closure) != 0;
-}
-
-bool elf_find_by_address(const void *address, struct elf_object *object) {
-    struct dl_phdr_info info;
-    memset(object, 0, sizeof *object);
-    if (!loader_find(address, &info)) {
-        return false;
-    }
-    elf_open(object, &info);
-    return true;
 }
 
 /* ---- symbols ---------------------------------------------------------------------------------------------------- */

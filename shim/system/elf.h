@@ -50,6 +50,10 @@ bool elf_find_by_address(const void *address, struct elf_object *object);
  * write lock is held during the calls (loader_iterate): `visit` must not allocate, call dl* functions or wait. */
 bool elf_visit(bool (*visit)(const struct elf_object *object, void *argument), void *argument);
 
+/* Returns what has to be added to an address of the object to get where its bytes can be read: 0 for an object of this
+ * process. What elf_open has found (symbols, strings and so on) can be read as it is. */
+uintptr_t elf_mirror_distance(const struct elf_object *object);
+
 /* Returns true if both are the same loaded object. The bias alone does not tell: it is 0 for all objects that are
  * loaded where they are linked to be. Each object has its name in memory of its own. */
 static inline bool elf_is_same(const struct elf_object *a, const struct elf_object *b) {

@@ -57,3 +57,29 @@ const char *text_end(struct text *text) {
     text->buffer[text->length] = '\0';
     return text->buffer;
 }
+
+/* Returns the length of one of our own colour sequences at `c`, or 0 if there is none. */
+static size_t color_at(const char *c, size_t length) {
+    static const char *const colors[] = {"\033[0m", "\033[1m", "\033[33m", "\033[1;31m"};
+    for (size_t i = 0; i < sizeof colors / sizeof colors[0]; i++) {
+        size_t size = strlen(colors[i]);
+        if (size <= length && memcmp(c, colors[i], size) == 0) {
+            return size;
+        }
+    }
+    return 0;
+}
+
+void text_disarm(char *bytes, size_t length) {
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)bytes[i];
+        size_t color = c == '\033' ? color_at(bytes + i, length - i) : 0;
+        if (color) {
+            i += color - 1;
+        } else if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            bytes[i] = '?';
+        } else if (c == 0xc2 && i + 1 < length && ((unsigned char)bytes[i + 1] & 0xe0) == 0x80) {
+            bytes[i] = bytes[i + 1] = '?';
+        }
+    }
+}

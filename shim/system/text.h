@@ -23,3 +23,7 @@ void text_add_seconds(struct text *text, uint64_t ns, unsigned digits);
 
 /* Ends the text with a 0 byte (not counted in `length`) and marks a cut. Returns the buffer. */
 const char *text_end(struct text *text);
+
+/* Replaces control characters, including the second set (C1) in UTF-8, except for our own colours. A newline in a name
+ * would begin a line of its own, and an escape sequence could hide one. */
+void text_disarm(char *bytes, size_t length);

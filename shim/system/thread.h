@@ -1,5 +1,5 @@
-/* What the kernel says about a thread of this process: whether it sleeps, in which system call, on which address, and
- * how much CPU time it has used. Read from /proc/self/task, without the thread's help and without disturbing it.
+/* What the kernel says about a thread of this process (in gilshim-inspect: of the process that it looks at): whether it sleeps, in which system call, on which address, and
+ * how much CPU time it has used. Read from its folder in /proc, without the thread's help and without disturbing it.
  *
  * No malloc, no locks, no cancellation points that a host could use. */
 #pragma once
@@ -51,6 +51,19 @@ bool thread_has_same_privileges(pid_t one, pid_t other);
 
 /* Returns true if `tid` is a thread of this process. */
 bool thread_exists(pid_t tid);
+
+/* Returns the thread that calls itself `id` (gettid), as memory has it; 0: there is none. In gilshim-inspect the two
+ * numbers differ if the process is in a pid namespace of its own. */
+pid_t thread_with_own_id(pid_t id);
+
+/* Returns the folder with a folder for each thread: "/proc/self/task". */
+const char *thread_folder(void);
+
+/* glibc's descriptor of a thread, what pthread_self() points to: its size at most, and what it is aligned to at least. */
+enum { THREAD_DESCRIPTOR_BYTES = 4096, THREAD_DESCRIPTOR_ALIGNMENT = 64 };
+
+/* Returns where the descriptor has the thread's tid, or 0 if that is not known. */
+size_t thread_place_of_tid(void);
 
 /* Copies memory of this process that may no longer be mapped. Returns false if it is not. Checks first and copies then,
  * so it does not protect against another thread that unmaps the memory in between, unless thread_reads_by_file is in
