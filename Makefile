@@ -10,6 +10,7 @@ MAKEFLAGS += -rR --no-print-directory
 comma   := ,
 PREFIX  ?= /usr/local
 LIBDIR  ?= $(PREFIX)/lib
+LIBEXECDIR ?= $(PREFIX)/libexec
 BINDIR  ?= $(PREFIX)/bin
 DATADIR ?= $(PREFIX)/share
 DOCDIR  ?= $(DATADIR)/doc/gilshim
@@ -44,7 +45,7 @@ endif
 # that does not use it. The libraries also come right after the first group: libc has one function, pthread_atfork, that is
 # linked in where it is first needed, and it runs at start-up.
 starting := $(addprefix shim/, \
-	start/start.c cpython/real.c system/loader.c start/fork.c process/locks.c system/elf.c system/redirect.c \
+	start/start.c cpython/real.c system/loader.c start/fork.c process/locks.c system/elf.c system/elf_loaded.c system/redirect.c \
 	system/redirected.c system/thunks.c \
 	process/options.c process/streams.c system/path.c process/log.c system/aside.c system/aside.S system/dlsym_hook.c \
 	system/dlsym_hook.S start/fatal_signals.c cpython/interp.c process/process_exit.c system/tls.c system/ticks.c \
@@ -55,20 +56,33 @@ running := $(addprefix shim/, \
 	cpython/counter.c hooks/hooks.c hooks/lifecycle.c hooks/two_states.c states/owner_states.c diagnose/current_thread.c \
 	rules/nesting.c states/blocks.c rules/attach.c rules/gilstate.c rules/settle.c hooks/gear.c hooks/judged.c hooks/judged_life.c \
 	hooks/record.c hooks/tell.c rules/pep788.c rules/orphan.c rules/oldlock.c cpython/bound.c diagnose/call_sites.c system/signal_stack.c)
-sources := $(starting) $(running) $(filter-out $(starting) $(running),$(wildcard shim/*/*.c shim/*/*.S))
+sources := $(starting) $(running) $(filter-out $(starting) $(running) shim/inspect/%,$(wildcard shim/*/*.c shim/*/*.S))
 objects := $(patsubst %,$(BUILD)/%.o,$(sources))
 first_objects := $(patsubst %,$(BUILD)/%.o,$(starting))
 libraries := -ldl -lpthread -lc
 library := $(BUILD)/libgilshim.so
 
+# gilshim-inspect, which looks at another process: its own files, and these of the library's, which know nothing about whose
+# memory it is. What they need from others is defined in shim/inspect/ (shim/README.md has the table).
+inspect_shared := $(addprefix shim/, \
+	system/elf.c system/cfi.c system/symbol.c system/symtab.c system/text.c system/json.c system/ticks.c system/thread.c \
+	system/thread_wait.c diagnose/wait_graph.c diagnose/stacks.c diagnose/stall_report.c diagnose/stall_json.c)
+inspect_objects := $(patsubst %,$(BUILD)/%.o,$(wildcard shim/inspect/*.c) $(inspect_shared))
+inspect := $(BUILD)/gilshim-inspect
+
 .PHONY: all demo check lint format bench install uninstall clean dist deb help
-all: $(library)		## build the library (default)
+all: $(library) $(inspect)	## build the library and gilshim-inspect (default)
 
 $(library): $(objects) Makefile
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(shim_ldflags) $(shim_cflags) $(CFLAGS) $(LDFLAGS) -o $@.new \
 		$(first_objects) $(libraries) $(filter-out $(first_objects),$(objects)) $(libraries)
 	$(Q)mv $@.new $@ # atomically: programs may be running with it, or be starting
+
+$(inspect): $(inspect_objects) Makefile
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pie -Wl,-z,now -Wl,-z,relro $(shim_cflags) $(CFLAGS) $(LDFLAGS) -o $@.new $(inspect_objects)
+	$(Q)mv $@.new $@
 
 $(BUILD)/%.c.o: %.c $(BUILD)/.flags
 	$(call say,CC,$<)
@@ -85,7 +99,7 @@ ifeq ($(SANITIZE),)
 $(patsubst %,$(BUILD)/%.o,$(filter %.c,$(running))): warnings += -Wframe-larger-than=512
 endif
 
--include $(objects:=.d)
+-include $(objects:=.d) $(inspect_objects:=.d)
 
 # This file changes when the compiler or its flags do, so that `make CC=clang` after `make` rebuilds everything.
 flags := $(CC) $(shim_cppflags) $(shim_cflags) $(shim_ldflags) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS)
@@ -125,8 +139,8 @@ lint_targets := lint-floors lint-format lint-shell lint-man lint-gcc lint-clang 
 .PHONY: $(lint_targets)
 lint: $(lint_targets)	## floors, clang-format, shellcheck, mandoc, cppcheck, clang-tidy, gcc's and clang's warnings
 # The folders of shim/, from the lowest floor up.
-floors := system process cpython states+journal rules+diagnose hooks start
-lint-floors: $(library)
+floors := system process cpython states+journal rules+diagnose hooks start+inspect
+lint-floors: $(library) $(inspect)
 	$(call say,FLOORS,$(words $(wildcard shim/*/*.[ch])) files)
 	$(Q)tests/floors $(BUILD) $(floors)
 	$(Q)for header in $(wildcard shim/*/*.h); do \
@@ -159,7 +173,7 @@ lint-tidy:
 # For editors and clang-based tools.
 .PHONY: compile_commands.json
 compile_commands.json:	## how each file of the library is compiled
-	$(Q){ separator='['; for file in $(filter %.c,$(sources)); do \
+	$(Q){ separator='['; for file in $(filter %.c,$(sources)) $(wildcard shim/inspect/*.c); do \
 		printf '%s\n{"directory": "%s", "file": "%s", "command": "%s -c %s"}' "$$separator" '$(CURDIR)' "$$file" \
 			'$(CC) $(shim_cppflags) $(subst ",\",$(shim_cflags)) $(CPPFLAGS) $(CFLAGS)' "$$file"; separator=','; \
 	done; printf '\n]\n'; } >$@

@@ -71,9 +71,14 @@ static bool is_system(const struct elf_object *object, const struct elf_object *
     return false;
 }
 
-bool wait_graph_is_system(const struct elf_object *object) {
+/* A small program that only starts CPython, which is in a libpython. */
+static bool is_interpreter_main(const struct elf_object *object) {
+    return !object->name[0] && strncmp(program_invocation_short_name, "python", 6) == 0;
+}
+
+bool wait_graph_may_be_culprit(const struct elf_object *object) {
     struct elf_object python;
-    return !python_object(&python) || is_system(object, &python);
+    return python_object(&python) && !is_system(object, &python) && !is_interpreter_main(object);
 }
 
 static const void *find_culprit(const struct stack *stack) {
@@ -85,8 +90,8 @@ static const void *find_culprit(const struct stack *stack) {
         struct elf_object object;
         const char *address = stack->frames[i];
         if (address && elf_find_by_address(address - 1, &object) && !is_system(&object, &python)) {
-            if (!object.name[0] && strncmp(program_invocation_short_name, "python", 6) == 0) {
-                return NULL; /* the interpreter's main(): only CPython is in between */
+            if (is_interpreter_main(&object)) {
+                return NULL; /* only CPython is in between */
             }
             return address;
         }

@@ -94,5 +94,5 @@ bool wait_graph_waits_in_python(const struct thread_look *look);
  * wait is interrupted every few milliseconds. */
 bool wait_graph_is_unseen_waiter(pid_t tid);
 
-/* Returns true if the object is CPython, or a library that is never to blame: libc and the like. */
-bool wait_graph_is_system(const struct elf_object *object);
+/* Returns true if the object may be named as the culprit: it is neither CPython nor a library like libc. */
+bool wait_graph_may_be_culprit(const struct elf_object *object);

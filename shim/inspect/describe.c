@@ -1,0 +1,241 @@
+#include "inspect/describe.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "inspect/choice.h"
+#include "inspect/target.h"
+#include "inspect/threads.h"
+#include "process/log.h"
+#include "process/options.h"
+#include "system/symbol.h"
+#include "system/ticks.h"
+
+/* ---- words ------------------------------------------------------------------------------------------------------- */
+
+static void add_seconds(struct text *text, uint64_t ns) {
+    text_add_seconds(text, ns, ns < 100000000u ? 2 : 1);
+}
+
+static void add_count(struct text *text, size_t count, const char *one, const char *many) {
+    text_add_decimal(text, count);
+    text_add(text, count == 1 ? one : many);
+}
+
+/* "CPython 3.11.2 debug (/usr/bin/python3.11)" */
+static void add_cpython(struct text *text, const struct interpreter_cpython *cpython) {
+    text_add(text, "CPython ");
+    text_add_decimal(text, (uint64_t)cpython->major);
+    text_add(text, ".");
+    text_add_decimal(text, (uint64_t)cpython->minor);
+    if (cpython->micro >= 0) {
+        text_add(text, ".");
+        text_add_decimal(text, (uint64_t)cpython->micro);
+    }
+    text_add(text, cpython->is_debug ? " debug" : "");
+    text_add(text, cpython->is_free_threaded ? " free-threaded" : "");
+    text_add(text, " (");
+    text_add(text, cpython->object->path);
+    text_add(text, ")");
+}
+
+static void add_thread(struct text *text, pid_t tid) {
+    char name[16];
+    text_add(text, "thread ");
+    text_add_decimal(text, (uint64_t)tid);
+    thread_read_name(tid, name);
+    if (name[0]) {
+        text_add(text, " \"");
+        text_add(text, name);
+        text_add(text, "\"");
+    }
+}
+
+/* ---- states that look wrong -------------------------------------------------------------------------------------- */
+
+static size_t states_of(const struct interpreter_picture *picture, pid_t tid) {
+    size_t count = 0;
+    for (size_t i = 0; i < picture->state_count; i++) {
+        count += picture->states[i].tid == tid;
+    }
+    return count;
+}
+
+static void add_state(struct text *text, const struct interpreter_state *state, const struct interpreter_gil *gil) {
+    text_add_hex(text, state->address);
+    if (state->address == gil->holder) {
+        text_add(text, " (attached)");
+    } else if (state->has_slot && state->slot == state->address) {
+        text_add(text, " (the one that PyGILState_Ensure uses)");
+    } else if (state->has_frame) {
+        text_add(text, " (in Python code)");
+    }
+}
+
+/* "states: thread 12 has 2 thread states: 0x1 (attached), 0x2 (the one that PyGILState_Ensure uses)" */
+static void describe_states(const struct interpreter_picture *picture, const struct interpreter_gil *gil) {
+    enum { TOLD = 5 };
+    unsigned told = 0;
+    for (size_t i = 0; i < picture->state_count; i++) {
+        pid_t tid = picture->states[i].tid;
+        size_t earlier = 0;
+        for (size_t j = 0; j < i; j++) {
+            earlier += picture->states[j].tid == tid;
+        }
+        if (!tid || earlier || states_of(picture, tid) < 2 || told++ >= TOLD) {
+            continue;
+        }
+        char buffer[1200];
+        struct text text = text_start(buffer, sizeof buffer);
+        text_add(&text, "  states: ");
+        add_thread(&text, tid);
+        text_add(&text, " has ");
+        text_add_decimal(&text, states_of(picture, tid));
+        text_add(&text, " thread states: ");
+        bool is_first = true;
+        for (size_t j = i; j < picture->state_count; j++) {
+            if (picture->states[j].tid == tid) {
+                text_add(&text, is_first ? "" : ", ");
+                add_state(&text, &picture->states[j], gil);
+                is_first = false;
+            }
+        }
+        log_line(text_end(&text));
+    }
+}
+
+/* ---- after a stall ----------------------------------------------------------------------------------------------- */
+
+/* For a thread that waits for itself without a journal: the libraries that its stack goes through, which may have attached
+ * the state that it holds. */
+static void describe_libraries(const struct picture *picture) {
+    const struct stack *stack = &picture->holding.stack;
+    char names[6][256];
+    size_t count = 0;
+    for (size_t i = 0; i < stack->count && count < 6; i++) {
+        struct text name = text_start(names[count], sizeof names[count]);
+        struct elf_object object;
+        const char *address = stack->frames[i];
+        if (!address || !elf_find_by_address(address - 1, &object) || !wait_graph_may_be_culprit(&object)) {
+            continue;
+        }
+        symbol_add_library(&name, address);
+        text_end(&name);
+        count += !count || strcmp(names[count], names[count - 1]) != 0;
+    }
+    if (count < 2) {
+        return;
+    }
+    char buffer[1800];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "  suspects: the state that the thread holds was attached by one of the libraries on its stack: ");
+    for (size_t i = 0; i < count; i++) {
+        text_add(&text, i ? ", called by " : "");
+        text_add(&text, names[i]);
+    }
+    log_line(text_end(&text));
+}
+
+void describe_stall(const struct picture *picture) {
+    const struct watched_python *python = choice_python();
+    char buffer[1200];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "  interpreter: ");
+    add_cpython(&text, &python->cpython);
+    text_add(&text, ", ");
+    add_count(&text, target_threads(NULL, 0), " thread, ", " threads, ");
+    add_count(&text, python->picture.state_count, " thread state", " thread states");
+    text_add(&text, python->picture.finalizing ? ", finalizing" : "");
+    log_line(text_end(&text));
+    uint64_t still = picture->holder.kind == HOLDER_THREAD ? threads_still_for(picture->holder.tid) : 0;
+    if (still > 20000000u) {
+        text = text_start(buffer, sizeof buffer);
+        text_add(&text, "  still: the holder has not run for ");
+        add_seconds(&text, still);
+        text_add(&text, " s");
+        log_line(text_end(&text));
+    }
+    describe_states(&python->picture, &choice_gil()->now);
+    if (picture->kind == PICTURE_SELF) {
+        describe_libraries(picture);
+    }
+}
+
+bool describe_stop(void) {
+    struct thread_look look;
+    if (!thread_look(target_pid(), &look) || (look.state != 'T' && look.state != 't')) {
+        return false;
+    }
+    log_line(
+        look.state == 't'
+            ? "stopped: a debugger or tracer has stopped the whole process; nothing in it can move before it goes on"
+            : "stopped: the whole process is stopped by a signal (SIGSTOP, SIGTSTP, SIGTTIN, SIGTTOU); SIGCONT lets it "
+              "go on");
+    return true;
+}
+
+/* ---- no stall ---------------------------------------------------------------------------------------------------- */
+
+static void add_gil(struct text *text, const struct watched_python *python, size_t index, uint64_t watched) {
+    const struct watched_gil *gil = &python->gils[index];
+    struct waiter longest;
+    size_t waited;
+    size_t total = watch_waiters(python, index, &longest, 1, &waited);
+    const struct interpreter_state *holder =
+        gil->now.holder ? interpreter_state_at(&python->picture, gil->now.holder) : NULL;
+    switch (gil->now.lock) {
+    case GIL_NONE: text_add(text, "there is no GIL that a thread could wait for"); return;
+    case GIL_UNKNOWN: text_add(text, "who has the GIL can't be told"); break;
+    default:
+        if (gil->changes) {
+            text_add(text, "the GIL went to another thread ");
+            add_count(text, gil->changes, " time", " times");
+        } else if (gil->free_looks > gil->looks / 2) {
+            text_add(text, "the GIL was free");
+        } else if (gil->has_moved || !holder) {
+            text_add(text, "the GIL was taken and released");
+        } else {
+            add_thread(text, holder->tid);
+            text_add(text, " held the GIL");
+        }
+        text_add(text, " in ");
+        add_seconds(text, watched);
+        text_add(text, " s");
+    }
+    text_add(text, "; ");
+    if (!total) {
+        text_add(text, "nobody waits for it");
+        return;
+    }
+    add_count(text, total, " thread waits for it, for ", " threads wait for it, the longest for ");
+    text_add(text, waited ? "at least " : "");
+    add_seconds(text, ticks_monotonic() - longest.since);
+    text_add(text, " s");
+}
+
+void describe_nothing(const struct watched_python *python) {
+    char buffer[2400];
+    struct text text = text_start(buffer, sizeof buffer);
+    uint64_t watched = ticks_monotonic() - watch_begun();
+    text_add(&text, "no stall: ");
+    add_cpython(&text, &python->cpython);
+    text_add(&text, ", ");
+    add_count(&text, target_threads(NULL, 0), " thread: ", " threads: ");
+    if (python->cpython.reason) {
+        text_add(&text, "its interpreter can't be read: ");
+        text_add(&text, python->cpython.reason);
+    } else if (!python->has_picture) {
+        text_add(&text, "it is not initialized, or its interpreter has ended");
+    }
+    for (size_t i = 0; python->has_picture && i < python->gil_count; i++) {
+        text_add(&text, i ? "; another GIL: " : "");
+        add_gil(&text, python, i, watched);
+    }
+    log_line(text_end(&text));
+    if (python->has_picture && python->gil_count) {
+        describe_states(&python->picture, &python->gils[0].now);
+    }
+}

@@ -1,0 +1,73 @@
+#include "inspect/explain.h"
+
+#include "diagnose/stall_report.h"
+#include "inspect/choice.h"
+#include "inspect/describe.h"
+#include "inspect/entry.h"
+#include "inspect/target.h"
+#include "system/ticks.h"
+
+enum { WAITERS = 64, REST = 192 /* of whom one may be the partner of a deadlock */ };
+
+/* Returns the state that the thread is to attach, if there is only one that it can be, or 0. */
+static uintptr_t state_to_attach(pid_t tid) {
+    const struct interpreter_picture *picture = &choice_python()->picture;
+    uintptr_t found = 0;
+    for (size_t i = 0; i < picture->state_count; i++) {
+        const struct interpreter_state *state = &picture->states[i];
+        if (state->tid != tid || state->address == choice_gil()->now.holder) {
+            continue;
+        }
+        if (found) {
+            return 0;
+        }
+        found = state->address;
+    }
+    return found;
+}
+
+/* Finds out how the thread came to wait, from its stack. */
+static void complete(struct waiter *waiter) {
+    static struct stack stack;
+    struct thread_look look;
+    if (thread_look(waiter->tid, &look)) {
+        stacks_take(&look, &stack);
+        waiter->is_unseen = !entry_find(&stack, &choice_python()->cpython.object->elf, &waiter->call, &waiter->caller);
+    }
+    waiter->state = (const void *)state_to_attach(waiter->tid);
+}
+
+/* ---- a GIL that does not move ------------------------------------------------------------------------------------ */
+
+static bool explain_one(const struct watched_python *python, size_t gil) {
+    static struct waiter waiters[WAITERS + REST + PICTURE_EXTRA];
+    static struct picture picture;
+    size_t waited = 0;
+    size_t total = watch_waiters(python, gil, waiters, WAITERS + REST, &waited);
+    size_t known = total < WAITERS + REST ? total : WAITERS + REST;
+    size_t kept = waited < WAITERS ? waited : WAITERS;
+    if (!waited || python->gils[gil].has_moved) {
+        return false;
+    }
+    choice_make(python, gil);
+    for (size_t i = 0; i < known; i++) {
+        complete(&waiters[i]);
+    }
+    wait_graph_take(&picture, waiters, kept, waited, known - kept);
+    stall_report(&picture, ticks_monotonic(), false);
+    describe_stall(&picture);
+    return true;
+}
+
+bool explain(struct watched_python *pythons, size_t count) {
+    bool is_explained = describe_stop();
+    for (size_t i = 0; i < count; i++) {
+        for (size_t gil = 0; pythons[i].has_picture && gil < pythons[i].gil_count; gil++) {
+            is_explained |= explain_one(&pythons[i], gil);
+        }
+    }
+    for (size_t i = 0; !is_explained && i < count; i++) {
+        describe_nothing(&pythons[i]);
+    }
+    return is_explained;
+}

@@ -1,0 +1,291 @@
+#include "inspect/live.h"
+
+#include <dirent.h>
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "inspect/target.h"
+
+static struct {
+    pid_t pid;
+    pid_t reader; /* the thread that memory is read of: the first that has not ended */
+    int memory;   /* /proc/PID/mem; -1: not open */
+} live = {.memory = -1};
+
+/* Opens a file of the process's folder. */
+static int open_file(const char *name, int flags) {
+    char path[PATH_MAX + 64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/%s", (int)live.pid, (int)live.reader, name);
+    return open(path, flags | O_CLOEXEC);
+}
+
+static FILE *open_lines(const char *name) {
+    int fd = open_file(name, O_RDONLY);
+    FILE *lines = fd >= 0 ? fdopen(fd, "r") : NULL;
+    if (fd >= 0 && !lines) {
+        close(fd);
+    }
+    return lines;
+}
+
+/* Copies what follows "Field:\t" in the status file. Returns false if there is no such line. */
+static bool read_status(pid_t tid, const char *field, char *value, size_t capacity) {
+    char path[64], line[512];
+    size_t length = strlen(field);
+    bool is_found = false;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)tid);
+    FILE *lines = fopen(path, "re");
+    while (lines && !is_found && fgets(line, sizeof line, lines)) {
+        if (strncmp(line, field, length) == 0 && line[length] == ':') {
+            const char *start = line + length + 1 + strspn(line + length + 1, "\t ");
+            snprintf(value, capacity, "%.*s", (int)strcspn(start, "\n"), start);
+            is_found = true;
+        }
+    }
+    if (lines) {
+        fclose(lines);
+    }
+    return is_found;
+}
+
+/* ---- what the target asks for ------------------------------------------------------------------------------------ */
+
+static size_t read_memory(uintptr_t address, void *to, size_t size) {
+    struct iovec local = {to, size}, remote = {(void *)address, size};
+    ssize_t count = live.memory < 0 ? process_vm_readv(live.reader, &local, 1, &remote, 1, 0) : -1;
+    if (count < 0 && (errno == ENOSYS || live.memory >= 0)) { /* a kernel or a sandbox without the call */
+        live.memory = live.memory < 0 ? open_file("mem", O_RDONLY) : live.memory;
+        count = live.memory < 0 ? -1 : pread(live.memory, to, size, (off_t)address);
+    }
+    return count > 0 ? (size_t)count : 0;
+}
+
+static size_t list_threads(pid_t *tids, size_t capacity) {
+    char path[64];
+    size_t count = 0;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)live.pid);
+    DIR *folder = opendir(path);
+    for (const struct dirent *entry; folder && (entry = readdir(folder));) {
+        if (entry->d_name[0] < '1' || entry->d_name[0] > '9') {
+            continue;
+        }
+        if (count < capacity) {
+            tids[count] = (pid_t)strtol(entry->d_name, NULL, 10);
+        }
+        count++;
+    }
+    if (folder) {
+        closedir(folder);
+    }
+    return count;
+}
+
+/* Undoes the kernel's escapes in a path: \012 is a newline. */
+static void unescape(char *path) {
+    char *to = path;
+    for (const char *from = path; *from; to++) {
+        if (strncmp(from, "\\012", 4) == 0) {
+            *to = '\n';
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+}
+
+static void visit_mappings(void (*visit)(const struct target_mapping *mapping)) {
+    FILE *lines = open_lines("maps");
+    char *line = NULL;
+    size_t capacity = 0;
+    while (lines && getline(&line, &capacity, lines) > 0) {
+        unsigned long start, end, offset, inode;
+        char flags[5];
+        int at = 0;
+        if (sscanf(line, "%lx-%lx %4s %lx %*x:%*x %lu %n", &start, &end, flags, &offset, &inode, &at) < 5 || !at) {
+            continue;
+        }
+        char *name = line + at;
+        name[strcspn(name, "\n")] = '\0';
+        unescape(name);
+        struct target_mapping mapping = {start, end, offset, inode != 0, flags[2] == 'x', name};
+        visit(&mapping);
+    }
+    free(line);
+    if (lines) {
+        fclose(lines);
+    }
+}
+
+/* Through the process's own root, so that a container's files are found. A file that was deleted or replaced is still
+ * there as map_files, but the kernel lets only the superuser open that. */
+static int open_mapped(const struct target_mapping *mapping) {
+    char name[PATH_MAX];
+    snprintf(name, sizeof name, "map_files/%lx-%lx", (unsigned long)mapping->start, (unsigned long)mapping->end);
+    int fd = open_file(name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 && mapping->name[0] == '/') {
+        snprintf(name, sizeof name, "root%s", mapping->name);
+        fd = open_file(name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    }
+    return fd;
+}
+
+static const struct target_source source = {read_memory, list_threads, visit_mappings, open_mapped};
+
+/* ---- opening ----------------------------------------------------------------------------------------------------- */
+
+__attribute__((format(printf, 3, 4))) static bool refuse(char *reason, size_t capacity, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(reason, capacity, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+static int ptrace_scope(void) {
+    int scope = 0;
+    FILE *file = fopen("/proc/sys/kernel/yama/ptrace_scope", "re");
+    if (file) {
+        scope = fscanf(file, "%d", &scope) == 1 ? scope : 0;
+        fclose(file);
+    }
+    return scope;
+}
+
+/* The kernel does not let us read its memory. */
+static bool refuse_access(pid_t pid, char *reason, size_t capacity) {
+    char uids[128] = "";
+    read_status(pid, "Uid", uids, sizeof uids);
+    long uid = strtol(uids, NULL, 10);
+    int scope = ptrace_scope();
+    if (geteuid() == 0) {
+        return refuse(reason, capacity,
+                      "process %d: not permitted, even as root: a container needs CAP_SYS_PTRACE for that (docker run "
+                      "--cap-add SYS_PTRACE); or look at it from the host",
+                      (int)pid);
+    }
+    if (uid != (long)geteuid()) {
+        return refuse(reason, capacity,
+                      "process %d: not permitted: it belongs to user %ld; run this as that user or as root", (int)pid,
+                      uid);
+    }
+    if (scope) {
+        return refuse(reason, capacity,
+                      "process %d: not permitted: kernel.yama.ptrace_scope is %d here; run this as root%s", (int)pid,
+                      scope, scope < 3 ? ", or set it to 0 (sysctl -w kernel.yama.ptrace_scope=0)" : "");
+    }
+    return refuse(
+        reason, capacity,
+        "process %d: not permitted: it has changed its user or forbids core dumps (prctl PR_SET_DUMPABLE); run this "
+        "as root",
+        (int)pid);
+}
+
+static bool has_ended(pid_t tid) {
+    char state[32];
+    return !read_status(tid, "State", state, sizeof state) || state[0] == 'Z' || state[0] == 'X';
+}
+
+/* Chooses the thread by which memory is read. The main thread may have ended before the others: it is a zombie then, and
+ * has no memory. */
+static bool choose_reader(void) {
+    static pid_t tids[4096];
+    size_t count = list_threads(tids, sizeof tids / sizeof tids[0]);
+    live.reader = live.pid;
+    for (size_t i = 0; i < count && i < sizeof tids / sizeof tids[0] && has_ended(live.reader); i++) {
+        live.reader = tids[i];
+    }
+    return !has_ended(live.reader);
+}
+
+/* The first mapping of an ELF file: the executable, or with a position-independent one, any object. */
+static uintptr_t first_object;
+
+static void take_first_object(const struct target_mapping *mapping) {
+    if (!first_object && mapping->is_file && mapping->offset == 0) {
+        first_object = mapping->start;
+    }
+}
+
+/* Returns false if it is a program for another kind of machine. */
+static bool is_our_kind(char *reason, size_t capacity) {
+    Elf64_Ehdr header;
+#if defined(__x86_64__)
+    static const struct {
+        unsigned machine;
+        const char *name;
+    } ours = {EM_X86_64, "x86-64"};
+#else
+    static const struct {
+        unsigned machine;
+        const char *name;
+    } ours = {EM_AARCH64, "AArch64"};
+#endif
+    first_object = 0;
+    visit_mappings(take_first_object);
+    if (!first_object || read_memory(first_object, &header, sizeof header) != sizeof header ||
+        memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
+        return true; /* not known */
+    }
+    if (header.e_ident[EI_CLASS] != ELFCLASS64) {
+        return refuse(reason, capacity, "process %d is a 32-bit process; this is for 64-bit processes", (int)live.pid);
+    }
+    return header.e_machine == ours.machine ||
+           refuse(reason, capacity, "process %d is for another machine (ELF machine %u); this is for %s", (int)live.pid,
+                  (unsigned)header.e_machine, ours.name);
+}
+
+static bool has_mapping;
+
+static void note_mapping(const struct target_mapping *mapping) {
+    has_mapping |= mapping->end > mapping->start;
+}
+
+bool live_open(pid_t pid, char *reason, size_t capacity) {
+    char value[64];
+    if (pid <= 0 || (kill(pid, 0) != 0 && errno == ESRCH)) {
+        return refuse(reason, capacity, "process %d: no such process", (int)pid);
+    }
+    if (!read_status(pid, "Tgid", value, sizeof value)) {
+        return refuse(reason, capacity,
+                      access("/proc/self/status", R_OK) == 0
+                          ? "process %d: /proc does not show it to this user; run this as root"
+                          : "process %d can't be looked at: /proc is not mounted",
+                      (int)pid);
+    }
+    live.pid = (pid_t)strtol(value, NULL, 10);
+    if (!choose_reader()) {
+        return refuse(reason, capacity, "process %d has ended: it is a zombie, which its parent has not waited for",
+                      (int)live.pid);
+    }
+    int fd = open_file("maps", O_RDONLY);
+    if (fd < 0) {
+        return errno == EACCES || errno == EPERM ? refuse_access(live.pid, reason, capacity)
+                                                 : refuse(reason, capacity, "process %d: no such process", (int)pid);
+    }
+    close(fd);
+    has_mapping = false;
+    visit_mappings(note_mapping);
+    if (!has_mapping) {
+        return refuse(reason, capacity, "process %d is a thread of the kernel, or is just ending", (int)live.pid);
+    }
+    take_first_object(&(struct target_mapping){0});
+    char byte;
+    first_object = 0;
+    visit_mappings(take_first_object);
+    if (first_object && read_memory(first_object, &byte, 1) != 1) {
+        return errno == ESRCH ? refuse(reason, capacity, "process %d: no such process", (int)pid)
+                              : refuse_access(live.pid, reason, capacity);
+    }
+    target_use(&source, live.pid);
+    return is_our_kind(reason, capacity);
+}

@@ -1,0 +1,10 @@
+/* A process that is running: read by process_vm_readv(2) and through /proc/PID. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* Makes the process the target. `pid` may be the id of any of its threads. Returns false if it can't be looked at, and
+ * writes one line into `reason` that says why, and what would help. */
+bool live_open(pid_t pid, char *reason, size_t capacity);

@@ -1,0 +1,12 @@
+/* A loaded object's bytes, here: its tables can then be read as those of an object of this process. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "inspect/target.h"
+
+/* Maps the object's file as ld.so has mapped it, if that is the file that was loaded (its program headers, its notes with
+ * the build id and its table of frames are the same), or else copies the object from the target's memory. `mapping`: where
+ * the file begins. `object` has start, end, and elf with bias, segments and name; the rest is filled in. Returns false if
+ * there is neither. */
+bool mirror_make(struct target_object *object, const struct target_mapping *mapping);

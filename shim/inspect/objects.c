@@ -1,0 +1,262 @@
+#include "inspect/objects.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "inspect/mirror.h"
+
+enum { OBJECTS_MAX = 4096, SEGMENTS_MAX = 128, MAPS_MAX = 8192 };
+
+static struct target_object *objects;
+static size_t object_count, object_capacity;
+
+/* ---- finding them ------------------------------------------------------------------------------------------------ */
+
+/* The mappings, with their names copied. */
+static struct target_mapping *mappings;
+static size_t mapping_count, mapping_capacity;
+
+static void keep_mapping(const struct target_mapping *mapping) {
+    if (!mapping->is_file && strcmp(mapping->name, "[vdso]") != 0) {
+        return;
+    }
+    if (mapping_count == mapping_capacity) {
+        size_t capacity = mapping_capacity ? 2 * mapping_capacity : 256;
+        struct target_mapping *more = realloc(mappings, capacity * sizeof *more);
+        if (!more) {
+            return;
+        }
+        mappings = more;
+        mapping_capacity = capacity;
+    }
+    char *name = strdup(mapping->name);
+    if (name) {
+        mappings[mapping_count] = *mapping;
+        mappings[mapping_count++].name = name;
+    }
+}
+
+/* Returns where a part of the file is in memory, or 0. patchelf moves the program headers to the file's end. */
+static uintptr_t address_of(const struct target_mapping *file, uint64_t offset, size_t size) {
+    for (size_t i = (size_t)(file - mappings); i < mapping_count; i++) {
+        const struct target_mapping *mapping = &mappings[i];
+        if (strcmp(mapping->name, file->name) == 0 && offset >= mapping->offset &&
+            offset - mapping->offset + size <= mapping->end - mapping->start) {
+            return mapping->start + (offset - mapping->offset);
+        }
+    }
+    return 0;
+}
+
+/* Returns true if the file's code is mapped where a loader would have put it. A tool that only reads an object maps it
+ * otherwise. */
+static bool has_code_mapped(const struct target_object *object, const struct target_mapping *file) {
+    for (size_t s = 0; s < object->elf.segment_count; s++) {
+        const ElfW(Phdr) *segment = &object->elf.segments[s];
+        uintptr_t address = object->elf.bias + segment->p_vaddr;
+        if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_X)) {
+            continue;
+        }
+        for (size_t i = 0; i < mapping_count; i++) {
+            if (mappings[i].is_executable && address >= mappings[i].start && address < mappings[i].end &&
+                strcmp(mappings[i].name, file->name) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Reads the program headers, and where they say the object lies. */
+static bool read_headers(struct target_object *object, const struct target_mapping *file) {
+    ElfW(Ehdr) header;
+    if (file->offset != 0 || !target_read(file->start, &header, sizeof header) ||
+        memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 || header.e_ident[EI_CLASS] != ELFCLASS64 ||
+        (header.e_type != ET_DYN && header.e_type != ET_EXEC) || header.e_phentsize != sizeof(ElfW(Phdr)) ||
+        header.e_phnum == 0 || header.e_phnum > SEGMENTS_MAX) {
+        return false;
+    }
+    size_t size = header.e_phnum * sizeof(ElfW(Phdr));
+    uintptr_t place = address_of(file, header.e_phoff, size);
+    ElfW(Phdr) *segments = place ? malloc(size) : NULL;
+    if (!segments || !target_read(place, segments, size)) {
+        free(segments);
+        return false;
+    }
+    uintptr_t low = UINTPTR_MAX, high = 0;
+    for (size_t i = 0; i < header.e_phnum; i++) {
+        uintptr_t end = segments[i].p_vaddr + segments[i].p_memsz;
+        if (segments[i].p_type == PT_LOAD && segments[i].p_memsz) {
+            low = low == UINTPTR_MAX ? segments[i].p_vaddr & -(uintptr_t)4096 : low;
+            high = end > high ? end : high;
+        }
+    }
+    object->start = file->start;
+    object->end = file->start + (high - low);
+    object->elf.bias = file->start - low;
+    object->elf.segments = segments;
+    object->elf.segment_count = header.e_phnum;
+    object->elf.name = object->path = file->name;
+    if (low >= high || object->end < object->start || !has_code_mapped(object, file)) {
+        free(segments);
+        return false;
+    }
+    return true;
+}
+
+static void add_object(const struct target_mapping *file) {
+    struct target_object object;
+    memset(&object, 0, sizeof object);
+    if (object_count == OBJECTS_MAX || !read_headers(&object, file) || !mirror_make(&object, file)) {
+        return;
+    }
+    if (object_count == object_capacity) {
+        size_t capacity = object_capacity ? 2 * object_capacity : 128;
+        struct target_object *more = realloc(objects, capacity * sizeof *more);
+        if (!more) {
+            return;
+        }
+        objects = more;
+        object_capacity = capacity;
+    }
+    objects[object_count++] = object;
+}
+
+/* ---- what ld.so calls them --------------------------------------------------------------------------------------- */
+
+static void name_object(const struct link_map *map, bool is_first) {
+    char name[4096];
+    for (size_t i = 0; i < object_count; i++) {
+        struct target_object *object = &objects[i];
+        if (object->elf.bias != map->l_addr || (uintptr_t)map->l_ld - object->start >= object->end - object->start) {
+            continue;
+        }
+        bool has_name = target_read_string((uintptr_t)map->l_name, name, sizeof name) && name[0];
+        const char *copy = has_name ? strdup(name) : "";
+        if (copy && (has_name || is_first)) {
+            object->elf.name = copy; /* the executable's is empty */
+        }
+        return;
+    }
+}
+
+/* Walks ld.so's list, the one that debuggers read. */
+static void read_names(void) {
+    const struct target_object *loader = NULL;
+    uintptr_t place = 0;
+    for (size_t i = 0; i < object_count && !loader; i++) {
+        loader = target_symbol(&objects[i], "_r_debug", &place, NULL) ? &objects[i] : NULL;
+    }
+    struct r_debug list;
+    struct link_map map;
+    if (!loader || !target_read(place, &list, sizeof list)) {
+        return;
+    }
+    uintptr_t at = (uintptr_t)list.r_map;
+    for (int n = 0; n < MAPS_MAX && at && target_read(at, &map, sizeof map); n++) {
+        name_object(&map, n == 0);
+        at = (uintptr_t)map.l_next;
+    }
+}
+
+static int compare(const void *one, const void *other) {
+    const struct target_object *a = one, *b = other;
+    return a->start < b->start ? -1 : a->start > b->start;
+}
+
+void objects_find(void) {
+    target_source()->mappings(keep_mapping);
+    for (size_t i = 0; i < mapping_count; i++) {
+        add_object(&mappings[i]);
+    }
+    if (object_count) {
+        qsort(objects, object_count, sizeof *objects, compare);
+    }
+    read_names();
+}
+
+/* ---- asking for them --------------------------------------------------------------------------------------------- */
+
+size_t target_objects(const struct target_object **all) {
+    *all = objects;
+    return object_count;
+}
+
+const struct target_object *objects_at(uintptr_t address) {
+    size_t first = 0, behind = object_count;
+    while (behind > first) {
+        size_t middle = first + (behind - first) / 2;
+        if (address < objects[middle].start) {
+            behind = middle;
+        } else if (address >= objects[middle].end) {
+            first = middle + 1;
+        } else {
+            return &objects[middle];
+        }
+    }
+    return NULL;
+}
+
+const struct target_object *objects_named(const char *name) {
+    for (size_t i = 0; i < object_count; i++) {
+        const char *slash = strrchr(objects[i].elf.name, '/');
+        if (strcmp(slash ? slash + 1 : objects[i].elf.name, name) == 0) {
+            return &objects[i];
+        }
+    }
+    return NULL;
+}
+
+const struct target_object *objects_executable(void) {
+    for (size_t i = 0; i < object_count; i++) {
+        if (!objects[i].elf.name[0]) {
+            return &objects[i];
+        }
+    }
+    return NULL;
+}
+
+bool target_symbol(const struct target_object *object, const char *name, uintptr_t *address, size_t *size) {
+    const ElfW(Sym) *symbol = elf_find_export(&object->elf, name);
+    if (!symbol && object->file.symbols) {
+        symbol = symtab_find(&object->file, name, STT_FUNC);
+        symbol = symbol ? symbol : symtab_find(&object->file, name, STT_OBJECT);
+    }
+    if (!symbol) {
+        return false;
+    }
+    *address = object->elf.bias + symbol->st_value;
+    if (size) {
+        *size = symbol->st_size;
+    }
+    return true;
+}
+
+/* ---- system/elf.h ------------------------------------------------------------------------------------------------ */
+
+bool elf_find_by_address(const void *address, struct elf_object *object) {
+    const struct target_object *found = objects_at((uintptr_t)address);
+    memset(object, 0, sizeof *object);
+    if (found) {
+        *object = found->elf;
+    }
+    return found != NULL;
+}
+
+bool elf_visit(bool (*visit)(const struct elf_object *object, void *argument), void *argument) {
+    for (size_t i = 0; i < object_count; i++) {
+        if (visit(&objects[i].elf, argument)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Each object has its headers here in memory of its own. */
+uintptr_t elf_mirror_distance(const struct elf_object *object) {
+    const struct target_object *found = objects_at((uintptr_t)object->bias + object->segments[0].p_vaddr);
+    for (size_t i = 0; (!found || found->elf.segments != object->segments) && i < object_count; i++) {
+        found = &objects[i];
+    }
+    return found && found->elf.segments == object->segments ? found->distance : 0;
+}

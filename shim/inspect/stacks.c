@@ -1,0 +1,21 @@
+/* What diagnose/stacks.c has to know about the target's threads and code. */
+#include "diagnose/stacks.h"
+
+#include "inspect/target.h"
+#include "inspect/threads.h"
+#include "system/cfi.h"
+#include "system/loader.h"
+
+uintptr_t stacks_top_of(pid_t tid) {
+    return tid == target_pid() ? threads_start_of_stack() : threads_descriptor(tid);
+}
+
+void *stacks_function_of(void *address) {
+    struct cfi_shape shape;
+    return address && cfi_shape((uintptr_t)address, true, &shape) ? (void *)shape.function : NULL;
+}
+
+/* Objects are found once. */
+uint64_t loader_changes(void) {
+    return 1;
+}
