@@ -142,7 +142,7 @@ lint: $(lint_targets)	## floors, clang-format, shellcheck, mandoc, cppcheck, cla
 floors := system process cpython states+journal rules+diagnose hooks start+inspect
 lint-floors: $(library) $(inspect)
 	$(call say,FLOORS,$(words $(wildcard shim/*/*.[ch])) files)
-	$(Q)tests/floors $(BUILD) $(floors)
+	$(Q)tests/floors $(BUILD) $(floors) -- $(inspect_shared)
 	$(Q)for header in $(wildcard shim/*/*.h); do \
 		$(CC) -std=gnu11 -fsyntax-only -Werror $(shim_cppflags) $(warnings) -include "$$header" -x c /dev/null || exit; \
 	done # each is complete by itself
@@ -183,8 +183,9 @@ compile_commands.json:	## how each file of the library is compiled
 # $(BUILD)/FILE is FILE with the paths and the version filled in.
 define fill_in
 $(Q)mkdir -p $(@D)
-$(Q)sed -e "s|'@LIBDIR@'|'$(LIBDIR)'|" -e "s|'@VERSION@'|'$(version)'|" -e 's|/usr/local/lib/libgilshim|$(LIBDIR)/libgilshim|' \
-	-e 's|/usr/local/share/gilshim|$(DATADIR)/gilshim|' $< >$@.new
+$(Q)sed -e "s|'@LIBDIR@'|'$(LIBDIR)'|" -e "s|'@LIBEXECDIR@'|'$(LIBEXECDIR)'|" -e "s|'@VERSION@'|'$(version)'|" -e 's|/usr/local/lib/libgilshim|$(LIBDIR)/libgilshim|' \
+	-e 's|/usr/local/share/gilshim|$(DATADIR)/gilshim|' \
+	-e 's|/usr/local/libexec/gilshim|$(LIBEXECDIR)/gilshim|' $< >$@.new
 $(Q)if cmp -s $@.new $@; then rm $@.new; else chmod $(1) $@.new && mv $@.new $@; fi
 endef
 $(BUILD)/run-with-shim.sh: run-with-shim.sh shim/version.h always
@@ -193,13 +194,14 @@ $(BUILD)/gilshim.1: shim/dist/gilshim.1 always
 	$(call fill_in,644)
 
 # The files that uninstall removes. (Names can't contain blanks, as always with make.)
-installed := $(LIBDIR)/libgilshim.so $(BINDIR)/run-with-shim.sh $(DOCDIR)/README.md \
+installed := $(LIBDIR)/libgilshim.so $(LIBEXECDIR)/gilshim/gilshim-inspect $(BINDIR)/run-with-shim.sh $(DOCDIR)/README.md \
 	$(MANDIR)/man1/gilshim.1 $(MANDIR)/man1/run-with-shim.sh.1 $(COMPDIR)/run-with-shim.sh \
 	$(DATADIR)/gilshim/gilshim.supp
 
-install: $(library) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1	## into DESTDIR and PREFIX
+install: $(library) $(inspect) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1	## into DESTDIR and PREFIX
 	$(Q)$(INSTALL) -d $(foreach folder,$(sort $(dir $(installed))),'$(DESTDIR)$(folder)')
 	$(Q)$(INSTALL) -m 644 $(library) '$(DESTDIR)$(LIBDIR)/libgilshim.so'
+	$(Q)$(INSTALL) -m 755 $(inspect) '$(DESTDIR)$(LIBEXECDIR)/gilshim/gilshim-inspect'
 	$(Q)$(INSTALL) -m 755 $(BUILD)/run-with-shim.sh '$(DESTDIR)$(BINDIR)/run-with-shim.sh'
 	$(Q)$(INSTALL) -m 644 README.md '$(DESTDIR)$(DOCDIR)/README.md'
 	$(Q)$(INSTALL) -m 644 $(BUILD)/gilshim.1 '$(DESTDIR)$(MANDIR)/man1/gilshim.1'
@@ -209,7 +211,7 @@ install: $(library) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1	## into DESTDIR
 
 uninstall:		## removes what install put there
 	$(Q)rm -f $(foreach file,$(installed),'$(DESTDIR)$(file)')
-	$(Q)for folder in '$(DESTDIR)$(DOCDIR)' '$(DESTDIR)$(DATADIR)/gilshim'; do \
+	$(Q)for folder in '$(DESTDIR)$(DOCDIR)' '$(DESTDIR)$(DATADIR)/gilshim' '$(DESTDIR)$(LIBEXECDIR)/gilshim'; do \
 		! [ -d "$$folder" ] || rmdir --ignore-fail-on-non-empty "$$folder" || exit; \
 	done
 
@@ -243,4 +245,4 @@ help:			## this list
 	@printf "  pybind11-tests  pybind11's own tests with and without the shim; fetches and builds them\n"
 	@printf "  matrix\tthe tests with the interpreters of other Debians, in roots made by debootstrap (tests/matrix/run -h)\n" | expand -t 14
 	@printf '  stacks\tApache with mod_wsgi, PyGObject and others from Debian, where they are installed\n' | expand -t 14
-	@echo 'Variables: PREFIX LIBDIR BINDIR DATADIR DOCDIR MANDIR COMPDIR DESTDIR CC CFLAGS CPPFLAGS LDFLAGS V=1 WERROR=1 SANITIZE=address,undefined'
+	@echo 'Variables: PREFIX LIBDIR LIBEXECDIR BINDIR DATADIR DOCDIR MANDIR COMPDIR DESTDIR CC CFLAGS CPPFLAGS LDFLAGS V=1 WERROR=1 SANITIZE=address,undefined'

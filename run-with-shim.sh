@@ -3,12 +3,14 @@
 # POSIX sh. It needs only programs that every Debian has, and does without od, readlink and getcap if they are missing.
 set -eu
 
-libdir='@LIBDIR@'   # `make install` fills in both
+libdir='@LIBDIR@'   # `make install` fills these in
+libexecdir='@LIBEXECDIR@'
 version='@VERSION@'
 
 usage() {
     cat <<'USAGE'
 Usage: run-with-shim.sh [OPTIONS] [--] COMMAND [ARGUMENT...]
+       run-with-shim.sh --pid PID [-j] [-s SECONDS]
 
 Runs COMMAND with libgilshim.so preloaded, so that native Python modules that mix
 CPython's GIL APIs neither deadlock nor die. It prints a summary on stderr at exit.
@@ -26,6 +28,11 @@ The exit status is COMMAND's.
               without the GIL), locks (locks that can deadlock with the GIL), or all
   -S FILE     leave out the messages that match a suppression in FILE
   -d          run COMMAND under gdb, and stop at the first message
+  -p, --pid PID
+              say why the process PID hangs, which runs already, without the shim: who
+              holds the GIL and who waits for it. The process is only read from outside.
+              -s: watch it for so long (0.3). Exit status 0: it is said, 1: it does not
+              hang at the GIL, 125: it can't be looked at
   --check     don't run COMMAND, but say whether the shim can serve it, how, and with
               which repairs; exit status 0: it can, 1: it can't, 3: that can't be known
               before COMMAND runs
@@ -71,6 +78,15 @@ find_library() {
     done
     say "no libgilshim.so beside $self, in $here/build or in $here/../lib: build it with make"
     return 1
+}
+
+# Replaces the wrapper by the program that looks at the process $1.
+look_at() {
+    for place in "$here" "$here/build" "$here/../libexec/gilshim" "$libexecdir/gilshim"; do
+        [ ! -f "$place/gilshim-inspect" ] || exec "$place/gilshim-inspect" ${json:+-j} ${seconds:+-s "$seconds"} "$1"
+    done
+    say "no gilshim-inspect beside $self, in $here/build or in $here/../libexec/gilshim: build it with make"
+    exit 2
 }
 
 # Sets $preload to the LD_PRELOAD to use: our library, once, in front of the existing entries but behind the sanitizers'
@@ -535,7 +551,7 @@ say_useless() {
     [ -z "$useless" ] || say "$useless: no effect with $reason"
 }
 
-mode='' verbosity='' checking='' debugging='' listing='' given='' log='' trace=''
+mode='' verbosity='' checking='' debugging='' listing='' given='' log='' trace='' pid='' json='' seconds=''
 while [ $# -gt 0 ]; do
     # -vj means -v -j; -oFILE means -o FILE.
     case $1 in
@@ -545,17 +561,18 @@ while [ $# -gt 0 ]; do
         shift
         set -- "$letter" "$cluster" "$@"
         ;;
-    -[cmostS]?*)
+    -[cmopstS]?*)
         letter=${1%"${1#-?}"}
         value=${1#-?}
         shift
         set -- "$letter" "$value" "$@"
         ;;
     esac
-    case $1 in -[cmostS])
+    case $1 in -[cmopstS] | --pid)
         [ $# -ge 2 ] || case $1 in
         -c) wrong_usage '-c needs one of calls, locks and all' ;;
         -m) wrong_usage '-m needs a mode' ;;
+        -p | --pid) wrong_usage "$1 needs the number of a process" ;;
         -s) wrong_usage '-s needs a number of seconds, e.g. 5 or 0.5' ;;
         *) wrong_usage "$1 needs the name of a file" ;;
         esac
@@ -575,7 +592,10 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     -d) debugging=1 ;;
-    -j) add_option log_format=json ;;
+    -j)
+        add_option log_format=json
+        json=1
+        ;;
     -m)
         mode=$2
         case $mode in
@@ -588,6 +608,14 @@ while [ $# -gt 0 ]; do
         log_to "$2"
         shift
         ;;
+    -p | --pid)
+        case $2 in
+        '' | *[!0-9]* | 0*) wrong_usage "$1 $2: $1 needs the number of a process" ;;
+        esac
+        [ -z "$pid" ] || wrong_usage "$1: one process at a time"
+        pid=$2
+        shift
+        ;;
     -q) verbosity=0 ;;
     -s)
         case $2 in
@@ -597,6 +625,7 @@ while [ $# -gt 0 ]; do
         esac
         [ -n "$number" ] || wrong_usage "-s $2: -s needs a number of seconds, e.g. 5 or 0.5"
         add_option "stall=$number"
+        seconds=$number
         shift
         ;;
     -S)
@@ -621,6 +650,11 @@ if [ -n "$listing" ]; then
     say_useless --options
     find_library || exit 2
     LD_PRELOAD=$library GILSHIM_OPTIONS=check=1:help=1 exec /bin/sh -c :
+fi
+if [ -n "$pid" ]; then
+    [ $# -eq 0 ] || wrong_usage "--pid looks at a process that runs already: there is no command to run"
+    say_useless --pid -j -s
+    look_at "$pid"
 fi
 [ $# -gt 0 ] || wrong_usage 'no command given'
 if [ -n "$trace" ] && [ ! -c "$trace" ] && [ "$(with_pid "$log")" = "$(with_pid "$trace")" ]; then

@@ -22,12 +22,14 @@ version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
     made install DESTDIR="$PWD/stage" PREFIX=/usr
     [ "$(files_in stage)" = "755 usr/bin/run-with-shim.sh
 644 usr/lib/libgilshim.so
+755 usr/libexec/gilshim/gilshim-inspect
 644 usr/share/bash-completion/completions/run-with-shim.sh
 644 usr/share/doc/gilshim/README.md
 644 usr/share/gilshim/gilshim.supp
 644 usr/share/man/man1/gilshim.1
 777 usr/share/man/man1/run-with-shim.sh.1" ]
     cmp stage/usr/lib/libgilshim.so "$BUILD/libgilshim.so"
+    cmp stage/usr/libexec/gilshim/gilshim-inspect "$BUILD/gilshim-inspect"
     cmp stage/usr/share/doc/gilshim/README.md "$ROOT/README.md"
     cmp stage/usr/share/gilshim/gilshim.supp "$ROOT/shim/dist/gilshim.supp"
     # Nothing of the place where it was built or staged is in the script.
@@ -44,7 +46,7 @@ version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
     [ "$(files_in stage | cut -d ' ' -f 2 | head -n 1)" = usr/local/bin/run-with-shim.sh ]
     made install DESTDIR="$PWD/other" PREFIX=/opt/x LIBDIR=/opt/x/lib/multi BINDIR=/opt/bin DOCDIR=/opt/doc MANDIR=/opt/man COMPDIR=/opt/comp
     [ "$(files_in other | cut -d ' ' -f 2 | tr '\n' ' ')" = "opt/bin/run-with-shim.sh opt/comp/run-with-shim.sh opt/doc/README.md \
-opt/man/man1/gilshim.1 opt/man/man1/run-with-shim.sh.1 opt/x/lib/multi/libgilshim.so opt/x/share/gilshim/gilshim.supp " ]
+opt/man/man1/gilshim.1 opt/man/man1/run-with-shim.sh.1 opt/x/lib/multi/libgilshim.so opt/x/libexec/gilshim/gilshim-inspect opt/x/share/gilshim/gilshim.supp " ]
     made install DESTDIR="$PWD/third" PREFIX=/opt/x DATADIR=/opt/data
     [ "$(files_in third | grep -c ' opt/data/')" -eq 5 ]
 }
@@ -56,6 +58,7 @@ opt/man/man1/gilshim.1 opt/man/man1/run-with-shim.sh.1 opt/x/lib/multi/libgilshi
     [ "$(files_in stage | cut -d ' ' -f 2 | tr '\n' ' ')" = "usr/bin/other usr/lib/other.so usr/share/man/man1/other.1 " ]
     [ ! -e stage/usr/share/doc/gilshim ]
     [ ! -e stage/usr/share/gilshim ]
+    [ ! -e stage/usr/libexec/gilshim ]
     # Once more, where nothing is left.
     made uninstall DESTDIR="$PWD/stage" PREFIX=/usr
     made uninstall DESTDIR="$PWD/nothing" PREFIX=/usr
@@ -81,14 +84,20 @@ opt/man/man1/gilshim.1 opt/man/man1/run-with-shim.sh.1 opt/x/lib/multi/libgilshi
     [ "$output" = "$library" ]
     limited 30 prefix/bin/run-with-shim.sh --version
     [ "$output" = "run-with-shim.sh (gilshim) $(version)" ]
+    limited 30 prefix/bin/run-with-shim.sh --pid $$
+    has_line "gilshim-inspect: process $$: there is no CPython in it *"
     # Nor does it need to stay there.
     mv prefix moved
+    limited 30 moved/bin/run-with-shim.sh --pid $$
+    has_line "gilshim-inspect: process $$: there is no CPython in it *"
     limited 30 ./moved/bin/run-with-shim.sh printenv LD_PRELOAD
     [ "$output" = "$PWD/moved/lib/libgilshim.so" ]
 }
 
 @test "runs where the library is in another folder than ../lib" {
-    made install PREFIX="$PWD/prefix" LIBDIR="$PWD/elsewhere/multi"
+    made install PREFIX="$PWD/prefix" LIBDIR="$PWD/elsewhere/multi" LIBEXECDIR="$PWD/elsewhere/exec"
+    limited 30 prefix/bin/run-with-shim.sh --pid $$
+    has_line "gilshim-inspect: process $$: there is no CPython in it *"
     limited 30 prefix/bin/run-with-shim.sh printenv LD_PRELOAD
     [ "$output" = "$PWD/elsewhere/multi/libgilshim.so" ]
 }

@@ -12,7 +12,8 @@ _run_with_shim() {
         fi
         case ${COMP_WORDS[i]} in
         --) _run_with_shim_command $((i + 1)) && return ;;
-        -[djqv]*[cmotsS] | -[cmotsS]) wants=${COMP_WORDS[i]: -1} ;;
+        -[djqv]*[cmoptsS] | -[cmoptsS]) wants=${COMP_WORDS[i]: -1} ;;
+        --pid) wants=p ;;
         -*) ;;
         *) _run_with_shim_command $i && return ;;
         esac
@@ -21,10 +22,11 @@ _run_with_shim() {
     m) mapfile -t COMPREPLY < <(compgen -W 'repair observe strict off' -- "$word") ;;
     c) mapfile -t COMPREPLY < <(compgen -W 'calls locks all' -- "$word") ;;
     s) ;;
+    p) mapfile -t COMPREPLY < <(cd /proc && compgen -G "$word[0-9]*") ;;
     ?) _run_with_shim_files "$word" ;;
     *)
         if [[ $word == -* ]]; then
-            mapfile -t COMPREPLY < <(compgen -W '-m -v -q -o -j -t -s -c -S -d --check --options -h --help --version --' -- "$word")
+            mapfile -t COMPREPLY < <(compgen -W '-m -v -q -o -j -t -s -c -S -d -p --pid --check --options -h --help --version --' -- "$word")
         else
             _run_with_shim_command "$COMP_CWORD"
         fi

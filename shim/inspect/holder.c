@@ -1,11 +1,9 @@
-/* Who holds the GIL that is being explained, and Python stacks, from the target's memory. */
+/* Who holds the GIL that is being explained, from the target's memory. */
 #include "diagnose/holder.h"
 
 #include <string.h>
 
-#include "cpython/pystack.h"
 #include "inspect/choice.h"
-#include "inspect/python_stack.h"
 
 /* Up to 3.11 PyThreadState_Swap(NULL) takes the state off and keeps the GIL. The thread that took it last has it. */
 static void find_without_state(const struct interpreter_picture *picture, const struct interpreter_gil *gil,
@@ -30,9 +28,4 @@ void holder_find(pid_t waiter, bool may_copy, struct holder *holder) {
     holder->state = (PyThreadState *)gil->holder;
     holder->tid = state ? state->tid : 0;
     holder->kind = holder->tid ? HOLDER_THREAD : HOLDER_UNKNOWN;
-}
-
-const char *pystack_take(PyThreadState *state, char *buffer, size_t capacity) {
-    buffer[0] = '\0';
-    return state ? python_stack_read(&choice_python()->cpython, (uintptr_t)state, buffer, capacity) : "no thread state";
 }

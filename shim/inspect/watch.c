@@ -181,6 +181,11 @@ static void look_at_threads(void) {
     }
 }
 
+static int compare(const void *one, const void *other) {
+    const struct suspect *a = one, *b = other;
+    return a->since < b->since ? -1 : a->since > b->since;
+}
+
 void watch_run(uint64_t duration) {
     suspects = suspects ? suspects : calloc(THREADS_MAX, sizeof *suspects);
     if (!suspects) {
@@ -199,6 +204,7 @@ void watch_run(uint64_t duration) {
     } while (ticks_monotonic() - begun < duration || rounds < LOOKS_AT_LEAST);
     look_at_threads();
     ended = ticks_monotonic();
+    qsort(suspects, suspect_count, sizeof *suspects, compare);
     for (size_t i = 0; i < python_count; i++) {
         if (pythons[i].has_picture) {
             renew_picture(&pythons[i]);
