@@ -1,12 +1,9 @@
 #include "inspect/describe.h"
 
-#include <inttypes.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "inspect/choice.h"
+#include "inspect/describe_json.h"
 #include "inspect/target.h"
 #include "inspect/threads.h"
 #include "process/log.h"
@@ -109,14 +106,11 @@ static void describe_states(const struct interpreter_picture *picture, const str
 
 /* ---- after a stall ----------------------------------------------------------------------------------------------- */
 
-/* For a thread that waits for itself without a journal: the libraries that its stack goes through, which may have attached
- * the state that it holds. */
-static void describe_libraries(const struct picture *picture) {
+size_t describe_suspects(const struct picture *picture, char names[][SUSPECT_NAME], size_t capacity) {
     const struct stack *stack = &picture->holding.stack;
-    char names[6][256];
     size_t count = 0;
-    for (size_t i = 0; i < stack->count && count < 6; i++) {
-        struct text name = text_start(names[count], sizeof names[count]);
+    for (size_t i = 0; picture->kind == PICTURE_SELF && i < stack->count && count < capacity; i++) {
+        struct text name = text_start(names[count], SUSPECT_NAME);
         struct elf_object object;
         const char *address = stack->frames[i];
         if (!address || !elf_find_by_address(address - 1, &object) || !wait_graph_may_be_culprit(&object)) {
@@ -126,22 +120,28 @@ static void describe_libraries(const struct picture *picture) {
         text_end(&name);
         count += !count || strcmp(names[count], names[count - 1]) != 0;
     }
-    if (count < 2) {
-        return;
-    }
-    char buffer[1800];
-    struct text text = text_start(buffer, sizeof buffer);
-    text_add(&text, "  suspects: the state that the thread holds was attached by one of the libraries on its stack: ");
+    return count;
+}
+
+static void add_suspects(struct text *text, const struct picture *picture) {
+    char names[SUSPECTS][SUSPECT_NAME];
+    size_t count = describe_suspects(picture, names, SUSPECTS);
+    text_add(text, "  suspects: the state that the thread holds was attached by ");
+    text_add(text, count > 1 ? "one of the libraries on its stack: " : count ? "the library on its stack: " : "");
+    text_add(text, count ? "" : "the interpreter: no library is on its stack");
     for (size_t i = 0; i < count; i++) {
-        text_add(&text, i ? ", called by " : "");
-        text_add(&text, names[i]);
+        text_add(text, i ? ", called by " : "");
+        text_add(text, names[i]);
     }
-    log_line(text_end(&text));
 }
 
 void describe_stall(const struct picture *picture) {
     const struct watched_python *python = choice_python();
-    char buffer[1200];
+    char buffer[1800];
+    if (options.log_format == LOG_JSON) {
+        describe_json_stall(picture);
+        return;
+    }
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "  interpreter: ");
     add_cpython(&text, &python->cpython);
@@ -160,7 +160,9 @@ void describe_stall(const struct picture *picture) {
     }
     describe_states(&python->picture, &choice_gil()->now);
     if (picture->kind == PICTURE_SELF) {
-        describe_libraries(picture);
+        text = text_start(buffer, sizeof buffer);
+        add_suspects(&text, picture);
+        log_line(text_end(&text));
     }
 }
 
@@ -218,6 +220,10 @@ static void add_gil(struct text *text, const struct watched_python *python, size
 
 void describe_nothing(const struct watched_python *python) {
     char buffer[2400];
+    if (options.log_format == LOG_JSON) {
+        describe_json_nothing(python);
+        return;
+    }
     struct text text = text_start(buffer, sizeof buffer);
     uint64_t watched = ticks_monotonic() - watch_begun();
     text_add(&text, "no stall: ");

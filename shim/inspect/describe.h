@@ -15,3 +15,10 @@ bool describe_stop(void);
 
 /* Says in one line what was seen of a CPython of which nothing is to be explained. */
 void describe_nothing(const struct watched_python *python);
+
+enum { SUSPECTS = 6, SUSPECT_NAME = 256 };
+
+/* For a thread that waits for itself: finds the libraries that its stack goes through, the innermost first. One of them
+ * has attached the state that the thread holds; without a journal nobody can say which. Returns how many there are; 0
+ * for any other picture. */
+size_t describe_suspects(const struct picture *picture, char names[][SUSPECT_NAME], size_t capacity);

@@ -25,6 +25,7 @@ enum {
     STATUS_FAILED = 125, /* the process could not be looked at */
     LIMIT_S = 10,        /* to be done in, after the time that is watched */
     WATCH_MAX_S = 3600,
+    AGAIN_S = 3, /* ... and for so long it may be watched anew */
 };
 
 #define PREFIX "gilshim-inspect: "
@@ -119,22 +120,36 @@ static void take_program_name(void) {
     program_invocation_short_name = name;
 }
 
+/* Once more if libraries came or went meanwhile: then their names are not known. A process that hangs opens none. */
+static size_t watch(double seconds, struct watched_python **pythons) {
+    uint64_t begun = ticks_monotonic();
+    size_t count = 0;
+    bool is_first = true;
+    while (is_first || (ticks_monotonic() - begun < AGAIN_S * 1000000000ull && objects_have_changed())) {
+        is_first = false;
+        objects_find();
+        take_program_name();
+        count = watch_start(pythons);
+        if (count) {
+            watch_run((uint64_t)(seconds * 1e9));
+        }
+    }
+    return count;
+}
+
 static int inspect(pid_t pid, double seconds) {
     static char reason[512];
     struct watched_python *pythons;
     if (!live_open(pid, reason, sizeof reason)) {
         return fail(reason);
     }
-    objects_find();
-    take_program_name();
-    size_t count = watch_start(&pythons);
+    size_t count = watch(seconds, &pythons);
     if (!count) {
         const struct target_object *executable = objects_executable();
         snprintf(reason, sizeof reason, "process %d: there is no CPython in it (%s)", (int)pid,
                  executable ? executable->path : "its executable is not known");
         return fail(reason);
     }
-    watch_run((uint64_t)(seconds * 1e9));
     bool is_explained = explain(pythons, count);
     if (output_failure()) {
         snprintf(reason, sizeof reason, "can't write: %s", strerror(output_failure()));

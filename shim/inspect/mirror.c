@@ -154,3 +154,10 @@ bool mirror_make(struct target_object *object, const struct target_mapping *mapp
     open_mirror(object, mirror);
     return true;
 }
+
+void mirror_free(struct target_object *object) {
+    munmap((void *)(object->start + object->distance), object->end - object->start);
+    if (object->file.bytes) {
+        munmap((void *)object->file.bytes, object->file.size);
+    }
+}

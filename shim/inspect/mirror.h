@@ -10,3 +10,6 @@
  * the file begins. `object` has start, end, and elf with bias, segments and name; the rest is filled in. Returns false if
  * there is neither. */
 bool mirror_make(struct target_object *object, const struct target_mapping *mapping);
+
+/* Gives back what mirror_make has made. */
+void mirror_free(struct target_object *object);

@@ -16,8 +16,12 @@ static size_t object_count, object_capacity;
 static struct target_mapping *mappings;
 static size_t mapping_count, mapping_capacity;
 
+static bool may_be_object(const struct target_mapping *mapping) {
+    return mapping->is_file || strcmp(mapping->name, "[vdso]") == 0;
+}
+
 static void keep_mapping(const struct target_mapping *mapping) {
-    if (!mapping->is_file && strcmp(mapping->name, "[vdso]") != 0) {
+    if (!may_be_object(mapping)) {
         return;
     }
     if (mapping_count == mapping_capacity) {
@@ -159,12 +163,27 @@ static void read_names(void) {
     }
 }
 
+static void forget_all(void) {
+    for (size_t i = 0; i < object_count; i++) {
+        mirror_free(&objects[i]);
+        free((void *)objects[i].elf.segments);
+        if (objects[i].elf.name[0] && objects[i].elf.name != objects[i].path) {
+            free((void *)objects[i].elf.name);
+        }
+    }
+    for (size_t i = 0; i < mapping_count; i++) {
+        free((void *)mappings[i].name);
+    }
+    object_count = mapping_count = 0;
+}
+
 static int compare(const void *one, const void *other) {
     const struct target_object *a = one, *b = other;
     return a->start < b->start ? -1 : a->start > b->start;
 }
 
 void objects_find(void) {
+    forget_all();
     target_source()->mappings(keep_mapping);
     for (size_t i = 0; i < mapping_count; i++) {
         add_object(&mappings[i]);
@@ -173,6 +192,38 @@ void objects_find(void) {
         qsort(objects, object_count, sizeof *objects, compare);
     }
     read_names();
+}
+
+/* How many mappings are as they were, of how many. */
+static size_t compared, unchanged;
+
+/* Both are in address order. Data files come and go, code does not. */
+static void compare_mapping(const struct target_mapping *mapping) {
+    if (!may_be_object(mapping) || !mapping->is_executable) {
+        return;
+    }
+    size_t first = 0, behind = mapping_count;
+    while (behind > first) {
+        size_t middle = first + (behind - first) / 2;
+        if (mappings[middle].start <= mapping->start) {
+            first = middle + 1;
+        } else {
+            behind = middle;
+        }
+    }
+    compared++;
+    unchanged += first > 0 && mappings[first - 1].start == mapping->start &&
+                 strcmp(mappings[first - 1].name, mapping->name) == 0;
+}
+
+bool objects_have_changed(void) {
+    size_t executable = 0;
+    compared = unchanged = 0;
+    target_source()->mappings(compare_mapping);
+    for (size_t i = 0; i < mapping_count; i++) {
+        executable += mappings[i].is_executable;
+    }
+    return compared != unchanged || compared != executable;
 }
 
 /* ---- asking for them --------------------------------------------------------------------------------------------- */

@@ -6,8 +6,11 @@
 
 #include "inspect/target.h"
 
-/* Finds them. To be called once, before everything else that asks for them. */
+/* Finds them; what was found before is no longer valid. To be called before everything else that asks for them. */
 void objects_find(void);
+
+/* Returns true if code has been mapped or unmapped since they were found: the target opens or closes libraries. */
+bool objects_have_changed(void);
 
 /* Returns the object that holds the address, or NULL. */
 const struct target_object *objects_at(uintptr_t address);

@@ -69,7 +69,7 @@ struct target_object {
 };
 
 /* Sets `*all` to the first of all objects that are loaded in the target, in address order. Returns how many there are.
- * They are found once (objects.h), and stay. */
+ * They stay until they are found anew (objects.h). */
 size_t target_objects(const struct target_object **all);
 
 /* Finds a definition by name: in .dynsym, then in .symtab, functions and variables. `size` may be NULL. Returns false if there

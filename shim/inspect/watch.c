@@ -40,6 +40,14 @@ static void take_picture(struct watched_python *python) {
 
 size_t watch_start(struct watched_python **found) {
     struct interpreter_cpython cpythons[INTERPRETER_CPYTHONS];
+    for (size_t i = 0; i < python_count; i++) {
+        if (pythons[i].has_picture) {
+            interpreter_release(&pythons[i].picture);
+        }
+    }
+    memset(pythons, 0, sizeof pythons);
+    suspect_count = 0;
+    rounds = 0;
     python_count = interpreter_find(cpythons, INTERPRETER_CPYTHONS);
     python_count = python_count < INTERPRETER_CPYTHONS ? python_count : INTERPRETER_CPYTHONS;
     for (size_t i = 0; i < python_count; i++) {

@@ -29,7 +29,7 @@ struct watched_python {
     struct watched_gil gils[WATCH_GILS];
 };
 
-/* Finds the CPythons of the target, and reads their interpreters. Returns how many CPythons there are, readable or not. */
+/* Finds the CPythons of the target, and reads their interpreters; what was known before is forgotten. Returns how many CPythons there are, readable or not. */
 size_t watch_start(struct watched_python **pythons);
 
 /* Watches for this long (ns). At the end the interpreters are read again. */

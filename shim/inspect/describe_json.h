@@ -1,0 +1,8 @@
+/* What describe.h says, as JSON objects: one of type "process" after a "stall", or one of type "no stall". */
+#pragma once
+
+#include "diagnose/wait_graph.h"
+#include "inspect/watch.h"
+
+void describe_json_stall(const struct picture *picture);
+void describe_json_nothing(const struct watched_python *python);

@@ -1,0 +1,125 @@
+#!/usr/bin/env bats
+# run-with-shim.sh --pid: a process that was started bare and hangs is explained from outside, with the library at fault first. It
+# goes on hanging as before.
+
+load ../helpers
+load ../hanging
+
+teardown() { unhang; }
+
+# names KIND PATTERN: such a program of tests/fixtures/stall hangs; the first line matches.
+# shellcheck disable=SC2254 # a pattern on purpose
+names() {
+    hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" "$1"
+    explains
+    case ${lines[0]} in "==$pid== gilshim: stall: "$2) ;; *) told "the first line does not match: $2" ;; esac
+}
+# What CPython's memory says: the Python stack of the holder, of every version.
+has_stacks() {
+    has_line "*native stack of the holder"
+    has_line "*#*libstore.so!*"
+    has_line "*File \"*stall.py\", line * in $1"
+    has_line "*interpreter: CPython $PY_VERSION*"
+}
+
+@test "a mutex and the GIL in both orders; the process is as it was" {
+    names lock_order 'deadlock between libengine.so and libstore.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) and has the mutex that thread *, which holds the GIL, waits for (in libstore.so!store_lock+0x*)'
+    has_stacks lock_order
+    has_line '*still: the holder has not run for * s'
+    traces before
+    look_at "$pid"
+    is_status 0
+    local first=${lines[0]}
+    traces after
+    diff before after || told "the process is not as it was"
+    look_at "$pid"
+    [ "${lines[0]}" = "$first" ] || told "another answer than before: $first"
+}
+
+@test "the static of a C++ function and the GIL" {
+    names guard 'deadlock between libengine.so and libsettings.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!*) while it initializes the C++ static that thread *, which holds the GIL, waits for (in libsettings.so!settings::get+0x*)'
+}
+
+@test "call_once and the GIL" {
+    names once 'deadlock between libengine.so and libstore.so, inside libvault.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) inside the pthread_once (std::call_once) that thread *, which holds the GIL, waits for (in libvault.so!vault_begin+0x*, called by libstore.so!store_begin_vault_after+0x*)'
+}
+
+@test "a third library's own lock and the GIL" {
+    names inside 'deadlock between libengine.so and libstore.so, inside libvault.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) inside the library in whose lock thread *, which holds the GIL, sleeps (in libvault.so!vault_enter+0x*, called by libstore.so!store_read_vault_after+0x*)'
+}
+
+@test "two mutexes and the GIL in a circle of three threads" {
+    names circle 'deadlock between libengine.so and libstore.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) in a circle of mutexes at whose end is thread *, which holds the GIL (in libstore.so!store_lock_next+0x*)'
+}
+
+@test "a join with the GIL held" {
+    names join "deadlock between libengine.so and libstore.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!*) and thread *, which holds the GIL, waits for that thread's end (in libstore.so!store_await+0x*)"
+    has_stacks join
+}
+
+@test "a thread that lost the GIL in CPython's own loop, with a mutex in its hands" {
+    names unseen "deadlock between libengine.so and libstore.so: thread * waits for the GIL (in the interpreter's eval loop, below libengine.so!run_callback+0x*) and has the mutex that thread *, which holds the GIL, waits for (in libstore.so!store_lock+0x*)"
+    has_stacks unseen
+    has_line '*Python stack of the waiting thread'
+}
+
+@test "a holder that never lets go" {
+    names never 'libstore.so has the GIL: thread * has waited for the GIL for at least * s (PyGILState_Ensure, called by libengine.so!*); thread * holds it (in libstore.so!store_sleep+0x*)'
+    has_line '*it is in poll*'
+}
+
+@test "a holder that is a thread of Python's own" {
+    names python_thread "libstore.so has the GIL: thread * has waited for the GIL for at least * s (*); thread * holds it (in libstore.so!store_sleep+0x*)"
+    has_stacks hold
+}
+
+# From 3.13 on CPython ends the program by a message of its own.
+@test "a thread that waits for itself" {
+    python_before 3.13 || return 0
+    names itself 'deadlock of a thread with itself, in libengine.so: thread * waits for the GIL (PyEval_AcquireThread, called by libengine.so!engine_attach_again+0x*) that it holds itself*'
+    has_line '*suspects: *libengine.so*'
+}
+
+# Two libraries, two thread states of one thread (pybind11 issue 1276).
+@test "a thread that waits for itself with its second state: the libraries on its stack, and both states" {
+    python_before 3.12 || return 0
+    hang "$PYTHON" -S "$ROOT/tests/fixtures/shapes/run.py" "$FIXTURES" held
+    explains
+    # shellcheck disable=SC2254
+    case ${lines[0]} in *'gilshim: stall: deadlock of a thread with itself, in libhandmade.so: '*'(PyEval_AcquireThread, called by libhandmade.so!handmade_begin+0x'*') that it holds itself '*) ;; *) told "not as expected" ;; esac
+    has_line '*suspects: *libhandmade.so, called by gilshapes.so'
+    has_line '*states: thread * has 2 thread states: *(attached)*'
+}
+
+@test "JSON: the stall, and the process" {
+    names lock_order '*'
+    explains -j
+    without python3 -c '
+import json, sys
+stall, process = [json.loads(line) for line in sys.argv[1:3]]
+assert stall["type"] == "stall" and process["type"] == "process"
+assert stall["deadlock"] == "lock order" and stall["pid"] == process["pid"] == int(sys.argv[3])
+waiter, holder = stall["waiter"], stall["holder"]
+assert (waiter["library"], holder["library"]) == ("libengine.so", "libstore.so")
+assert waiter["call"] == "PyGILState_Ensure" and holder["waits_for_tid"] == waiter["tid"]
+assert any("libstore.so!store_read+" in frame for frame in holder["native_stack"])
+assert any("in lock_order" in line for line in holder["python_stack"])
+assert process["python"].startswith(sys.argv[4]) and process["holder_still"] > 0
+assert [state["tid"] for state in process["states"] if state["attached"]] == [holder["tid"]]
+' "${lines[0]}" "${lines[1]}" "$pid" "$PY_VERSION"
+    is_status 0
+}
+
+@test "sixteen threads that share the GIL: no stall, and they go on" {
+    hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" busy 16 6
+    until grep -q '^Threads:.*17' "/proc/$pid/status"; do sleep 0.1; done
+    local i
+    for i in 1 2 3 4; do
+        look_at "$pid" -s 0.2
+        is_status 1
+        [ "${#lines[@]}" -eq 1 ]
+        has_line "==$pid== gilshim: no stall: CPython $PY_VERSION*, 1? threads: *the GIL *"
+    done
+    wait "$program"
+    grep -q 'all went on' "$BATS_TEST_TMPDIR/program"
+}

@@ -1,0 +1,45 @@
+# For tests of processes that hang, and are looked at from outside (run-with-shim.sh --pid).
+# shellcheck disable=SC2034,SC2154 # helpers.bash's variables
+
+# hang CMD...: starts it bare, in the background, with its output in $BATS_TEST_TMPDIR/program, and sets $pid. It is killed after
+# LIMIT seconds, or by `unhang`.
+hang() {
+    rm -f "$BATS_TEST_TMPDIR/pid"
+    # shellcheck disable=SC2016 # the inner shell expands it
+    timeout -s KILL "${LIMIT:-60}" env -u LD_PRELOAD -u GILSHIM_OPTIONS \
+        sh -c 'echo $$ >"$0"; exec "$@"' "$BATS_TEST_TMPDIR/pid" "$@" >"$BATS_TEST_TMPDIR/program" 2>&1 3>&- </dev/null &
+    program=$!
+    until [ -s "$BATS_TEST_TMPDIR/pid" ]; do sleep 0.05; done
+    pid=$(cat "$BATS_TEST_TMPDIR/pid")
+}
+unhang() {
+    [ -z "${program:-}" ] || kill -KILL -- "-$program" 2>/dev/null || :
+    [ -z "${program:-}" ] || wait "$program" 2>/dev/null || :
+    program=''
+}
+
+look_at() { limited "${LIMIT:-60}" "$ROOT/run-with-shim.sh" --pid "$@"; }
+
+# explains: looks at the process until it is explained, or for half of LIMIT: it has yet to begin to hang.
+explains() {
+    local end=$((SECONDS + ${LIMIT:-60} / 2))
+    while :; do
+        look_at "$pid" "$@"
+        [ "$status" -ne 0 ] || return 0
+        if [ "$SECONDS" -ge "$end" ] || ! kill -0 "$pid" 2>/dev/null; then break; fi
+    done
+    told "not explained: $(cat "$BATS_TEST_TMPDIR/program")"
+}
+
+# traces FILE: what anybody could see of the process if something had been done to it. Not how often its threads were scheduled.
+traces() {
+    {
+        cat "/proc/$pid/maps"
+        ls -l "/proc/$pid/fd" | sed 's/ [A-Z][a-z][a-z] [ 0-9]* [0-9:]* / /'
+        local task
+        for task in "/proc/$pid/task"/*; do
+            echo "${task##*/}"
+            grep -vE '^(State|SigQ|nonvoluntary_ctxt_switches|voluntary_ctxt_switches|Vm[A-Z]*|Rss[A-Z][a-z]*|Cpus_allowed.*):' "$task/status"
+        done
+    } >"$1"
+}
