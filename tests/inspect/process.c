@@ -30,6 +30,9 @@ static const uint8_t *map_file(const char *path) {
     snprintf(name, sizeof name, "/proc/%d/root%s", (int)process, path);
     int fd = open(name, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
+        fd = open(path, O_RDONLY | O_CLOEXEC); /* after a chroot the paths are as we see them */
+    }
+    if (fd < 0) {
         return NULL;
     }
     if (fstat(fd, &status) == 0 && status.st_size > (off_t)sizeof(Elf64_Ehdr)) {

@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Compares what a Python program says about its threads with what is read from its memory.
+
+Usage: compare.py SHOW SCENARIO PYTHON [ARGUMENT...]    SHOW: build/inspect/show; SCENARIO: see below
+Prints what differs; status 0 if nothing does, 77 if this Python hasn't what the scenario needs.
+"""
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+THREADS = {"stacks": 14, "hold": 4, "subinterpreter": 2, "finalizing": 1}
+
+
+class Failure(Exception):
+    pass
+
+
+def read_told(process, count):
+    """What the program's threads tell: {name: (tid, ident, stack)}."""
+    told = {}
+    data = b""
+    until = time.time() + 30
+    while data.count(b"\nend\n") < count:
+        if not select.select([process.stdout], [], [], max(0, until - time.time()))[0]:
+            raise Failure("only %d of %d threads have told their stack" % (data.count(b"\nend\n"), count))
+        chunk = os.read(process.stdout.fileno(), 65536)
+        if not chunk:
+            raise Failure("the program has ended")
+        data += chunk
+    for tid, ident, name, stack in re.findall(r"thread (\d+) (\d+) (\w+)\n(.*?)end\n", data.decode(), re.S):
+        while name in told:
+            name += "2"
+        told[name] = (int(tid), int(ident), stack)
+    return told
+
+
+class Seen:
+    """What was read: lists of {field: value}."""
+
+    def __init__(self, text):
+        self.states, self.gils, self.interpreters, self.waits = [], [], [], {}
+        self.cpython = self.runtime = None
+        state = None
+        for line in text.splitlines(True):
+            fields = line.rstrip("\n").split("\t")
+            values = dict(zip(fields[2::2], fields[3::2]))
+            values["="] = fields[1] if len(fields) > 1 else ""
+            if line.startswith("  "):
+                state["stack"] += line
+            elif fields[0] == "state":
+                state = values
+                state["stack"] = ""
+                self.states.append(state)
+            elif fields[0] == "gil":
+                self.gils.append(values)
+            elif fields[0] == "interpreter":
+                self.interpreters.append(values)
+            elif fields[0] == "cpython":
+                self.cpython = values
+            elif fields[0] == "finalizing":
+                self.runtime = values
+            elif fields[0] == "wait":
+                self.waits[int(fields[1])] = values["for"]
+
+    def states_of(self, tid):
+        return [state for state in self.states if int(state["tid"]) == tid]
+
+
+def check(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+def check_stacks(told, seen, names=None):
+    for name in names or sorted(told):
+        tid, ident, stack = told[name]
+        states = [state for state in seen.states_of(tid) if state["stack"] == stack]
+        check(
+            states,
+            "%s: expected\n%sbut read\n%s" % (name, stack, "---\n".join(s["stack"] for s in seen.states_of(tid)) or "no state\n"),
+        )
+        check(int(states[0]["ident"]) == ident, "%s: ident" % name)
+        if states[0]["slot"] != "-" and int(states[0]["interpreter"]) == 0:
+            check(states[0]["slot"] == states[0]["="], "%s: another state in the gilstate slot" % name)
+
+
+def stacks(told, seen, _version):
+    check_stacks(told, seen)
+    check(seen.gils[0]["lock"] == "free", "all sleep, but the GIL is %s" % seen.gils[0]["lock"])
+    check(not seen.waits, "waits: %s" % seen.waits)
+    check(all(state["attachment"] == "detached" for state in seen.states), "all sleep, but a state is attached")
+    check(seen.runtime["cut"] == "0", "a list was cut")
+    check(int(seen.runtime["="], 16) == 0, "it does not finalize")
+
+
+def hold(told, seen, version):
+    check_stacks(told, seen)
+    (gil,) = seen.gils
+    check(gil["lock"] == "held", "the GIL is %s" % gil["lock"])
+    holder = told["holder"][0]
+    check(int(gil["holder_tid"]) == holder, "holder %s, not %d" % (gil["holder_tid"], holder))
+    attached = [int(state["tid"]) for state in seen.states if state["attachment"] == "attached"]
+    check(attached == [holder], "attached: %s" % attached)
+    waiters = {tid for name, (tid, _, _) in told.items() if name != "holder"}
+    if version == (3, 6) and os.environ.get("INSPECT_STRIPPED"):
+        check(not seen.waits, "3.6's GIL is not known in a stripped file")
+    else:
+        check(seen.waits == {tid: "gil" for tid in waiters}, "waits: %s, not of %s" % (seen.waits, waiters))
+
+
+def subinterpreter(told, seen, version):
+    check_stacks(told, seen)
+    check(len(seen.interpreters) == 2, "%d interpreters" % len(seen.interpreters))
+    within = [state for state in seen.states if state["stack"] == told["within"][2]]
+    check(len(within) == 1 and within[0]["interpreter"] != "0", "the state is not the other interpreter's")
+    check(len(seen.gils) == (2 if version >= (3, 12) else 1), "%d GILs" % len(seen.gils))
+    if version >= (3, 12):
+        check(len({interpreter["gil"] for interpreter in seen.interpreters}) == 2, "they share a GIL")
+
+
+def finalizing(told, seen, _version):
+    check_stacks(told, seen, ["last"])
+    tid = told["last"][0]
+    (state,) = [s for s in seen.states_of(tid) if s["stack"] == told["last"][2]]
+    check(seen.runtime["="] == state["="], "finalizing: %s, not %s" % (seen.runtime["="], state["="]))
+
+
+def main():
+    show, scenario, python = sys.argv[1], sys.argv[2], sys.argv[3:]
+    query = "import sys; sys.stdout.write('%d %d' % sys.version_info[:2])"
+    version = tuple(map(int, subprocess.check_output([*python, "-S", "-c", query]).split()))
+    needs = {"subinterpreter": (3, 8), "finalizing": (3, 6)}.get(scenario, (2, 7))
+    if version < needs:
+        return 77
+    threads = os.environ.get("INSPECT_THREADS", os.path.join(HERE, "threads.py"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LD_PRELOAD"))}
+    process = subprocess.Popen([*python, threads, scenario], stdout=subprocess.PIPE, env=environment)
+    try:
+        count = THREADS[scenario] - (scenario == "stacks" and version < (3, 0))
+        told = read_told(process, count)
+        time.sleep(0.3)
+        text = subprocess.run([show, str(process.pid)], stdout=subprocess.PIPE, check=True, timeout=60).stdout.decode()
+        seen = Seen(text)
+        check(seen.cpython and seen.cpython["="].startswith("%d.%d." % version), "no CPython, or another version\n" + text)
+        try:
+            globals()[scenario](told, seen, version)
+        except Failure as failure:
+            raise Failure("%s\n---- all that was read\n%s" % (failure, text))
+    except Failure as failure:
+        print(failure)
+        return 1
+    finally:
+        process.kill()
+        process.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
