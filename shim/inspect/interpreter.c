@@ -61,6 +61,24 @@ static void *grow(void **array, size_t count, size_t element) {
     return added;
 }
 
+/* Tells a circle in a list, which is followed from element to element: Brent's algorithm, which remembers one of them. */
+struct circle {
+    uintptr_t mark;
+    size_t count, limit; /* since the mark was set, and when it is set anew */
+};
+
+static bool is_circle(struct circle *circle, uintptr_t element) {
+    if (element == circle->mark) {
+        return true;
+    }
+    if (circle->count++ == circle->limit) {
+        circle->mark = element;
+        circle->count = 0;
+        circle->limit = circle->limit ? circle->limit * 2 : 1;
+    }
+    return false;
+}
+
 /* ---- GILs ------------------------------------------------------------------------------------------------------- */
 
 /* 3.7+: the structure `_gil_runtime_state`. */
@@ -191,9 +209,11 @@ static bool read_states(struct interpreter_picture *picture, size_t interpreter,
     const struct interpreter_cpython *cpython = picture->cpython;
     const struct layout *layout = &cpython->layout;
     size_t size = size_of_state(layout);
+    struct circle circle = {0};
     while (address) {
         uint8_t copy[STATE_SIZE] = {0};
-        if (picture->state_count == STATES_MAX || size > sizeof copy || !target_read(address, copy, size) ||
+        if (picture->state_count == STATES_MAX || is_circle(&circle, address) || size > sizeof copy ||
+            !target_read(address, copy, size) ||
             word_at(copy, layout->state_interp) != picture->interpreters[interpreter].address) {
             picture->is_cut = true;
             return true;
@@ -221,12 +241,13 @@ static bool read_interpreters(struct interpreter_picture *picture) {
     const struct interpreter_cpython *cpython = picture->cpython;
     const struct layout *layout = &cpython->layout;
     uintptr_t address, next, states;
+    struct circle circle = {0};
     if (!read_pointer(cpython->head, &address)) {
         return false;
     }
     for (; address; address = next) {
         uintptr_t gil = layout->runtime_gil >= 0 ? cpython->runtime + (uintptr_t)layout->runtime_gil : 0;
-        if (picture->interpreter_count == INTERPRETERS_MAX ||
+        if (picture->interpreter_count == INTERPRETERS_MAX || is_circle(&circle, address) ||
             !read_pointer(address + (uintptr_t)layout->interp_next, &next) ||
             !read_pointer(address + (uintptr_t)layout->interp_states, &states) ||
             (layout->interp_gil >= 0 && !read_pointer(address + (uintptr_t)layout->interp_gil, &gil))) {
