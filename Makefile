@@ -118,6 +118,7 @@ check: $(library)	## every test on every interpreter of this machine (CHECK='-p 
 
 # The targets of the folders of tests/: unit, fuzz, bench and others.
 -include tests/unit/rules.mk
+-include tests/inspect/rules.mk
 -include tests/fuzz/rules.mk
 -include tests/bench/rules.mk
 -include tests/nesting/rules.mk
