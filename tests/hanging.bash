@@ -18,6 +18,20 @@ unhang() {
     program=''
 }
 
+# until_so CMD...: waits until it succeeds. Fails if the process that hangs ends before, or after LIMIT seconds.
+until_so() {
+    local end=$((SECONDS + ${LIMIT:-60}))
+    until "$@" 2>/dev/null; do
+        if [ "$SECONDS" -ge "$end" ] || ! kill -0 "$pid" 2>/dev/null; then
+            status=none
+            told "it never came to this: $*; the program said: $(cat "$BATS_TEST_TMPDIR/program")" || return
+        fi
+        sleep 0.05
+    done
+}
+# says WORDS: waits until the program has printed that.
+says() { until_so grep -q "$1" "$BATS_TEST_TMPDIR/program"; }
+
 look_at() { limited "${LIMIT:-60}" "$ROOT/run-with-shim.sh" --pid "$@"; }
 
 # explains: looks at the process until it is explained, or for half of LIMIT: it has yet to begin to hang.
@@ -35,7 +49,7 @@ explains() {
 traces() {
     {
         cat "/proc/$pid/maps"
-        ls -l "/proc/$pid/fd" | sed 's/ [A-Z][a-z][a-z] [ 0-9]* [0-9:]* / /'
+        find "/proc/$pid/fd" -type l -printf '%f %l\n' | sort
         local task
         for task in "/proc/$pid/task"/*; do
             echo "${task##*/}"

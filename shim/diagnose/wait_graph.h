@@ -17,10 +17,10 @@
 struct waiter {
     pid_t tid;
     bool is_unseen;       /* it waits in CPython's own loop, not in a call that the shim saw */
+    bool is_older;        /* it may have waited since before `since` */
     uint16_t call;        /* seen: the API function, as an index into real_api_names */
     const void *caller;   /* seen: return address in the module that called it */
     const void *state;    /* seen: the state that it is to attach; NULL: not known */
-    bool is_older;        /* it may have waited since before `since` */
     uint64_t since;       /* ns of CLOCK_MONOTONIC; unseen: since when it was found so at every look */
     char python_name[32]; /* "" if it is not known */
     char name[16];

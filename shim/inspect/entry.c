@@ -28,9 +28,9 @@ static bool find_call(const void *address, uint16_t *call) {
     if (!glimpse_take(&object, at) || !glimpse_function_at(&object, at, name, sizeof name, &offset)) {
         return false;
     }
-    for (uint16_t i = 0; i < REAL_API_COUNT; i++) {
+    for (unsigned i = 0; i < REAL_API_COUNT; i++) {
         if (strcmp(name, real_api_names[i]) == 0) {
-            *call = i;
+            *call = (uint16_t)i;
             return true;
         }
     }

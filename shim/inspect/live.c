@@ -103,22 +103,38 @@ static void unescape(char *path) {
     *to = '\0';
 }
 
+/* Reads "7f00-7f10 r-xp 00001000 08:01 1234   /lib/libc.so.6". The name points into the line. Returns false if it is not
+ * understood. */
+static bool parse_mapping(char *line, struct target_mapping *mapping) {
+    char *at = line;
+    mapping->start = strtoull(at, &at, 16);
+    if (*at++ != '-') {
+        return false;
+    }
+    mapping->end = strtoull(at, &at, 16);
+    const char *flags = at + strspn(at, " ");
+    mapping->is_executable = strlen(flags) > 4 && flags[2] == 'x';
+    at = (char *)flags + strcspn(flags, " ");
+    mapping->offset = strtoull(at, &at, 16);
+    at += strspn(at, " ");
+    at += strcspn(at, " "); /* device */
+    mapping->is_file = strtoull(at, &at, 10) != 0;
+    at += strspn(at, " ");
+    at[strcspn(at, "\n")] = '\0';
+    unescape(at);
+    mapping->name = at;
+    return mapping->end > mapping->start;
+}
+
 static void visit_mappings(void (*visit)(const struct target_mapping *mapping)) {
     FILE *lines = open_lines("maps");
     char *line = NULL;
     size_t capacity = 0;
+    struct target_mapping mapping;
     while (lines && getline(&line, &capacity, lines) > 0) {
-        unsigned long start, end, offset, inode;
-        char flags[5];
-        int at = 0;
-        if (sscanf(line, "%lx-%lx %4s %lx %*x:%*x %lu %n", &start, &end, flags, &offset, &inode, &at) < 5 || !at) {
-            continue;
+        if (parse_mapping(line, &mapping)) {
+            visit(&mapping);
         }
-        char *name = line + at;
-        name[strcspn(name, "\n")] = '\0';
-        unescape(name);
-        struct target_mapping mapping = {start, end, offset, inode != 0, flags[2] == 'x', name};
-        visit(&mapping);
     }
     free(line);
     if (lines) {
@@ -146,19 +162,19 @@ static const struct target_source source = {read_memory, list_threads, visit_map
 __attribute__((format(printf, 3, 4))) static bool refuse(char *reason, size_t capacity, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(reason, capacity, format, arguments);
+    vsnprintf(reason, capacity, format, arguments); // NOLINT(clang-analyzer-valist.Uninitialized)
     va_end(arguments);
     return false;
 }
 
 static int ptrace_scope(void) {
-    int scope = 0;
+    char line[16];
     FILE *file = fopen("/proc/sys/kernel/yama/ptrace_scope", "re");
+    const char *read = file ? fgets(line, sizeof line, file) : NULL;
     if (file) {
-        scope = fscanf(file, "%d", &scope) == 1 ? scope : 0;
         fclose(file);
     }
-    return scope;
+    return read ? (int)strtol(read, NULL, 10) : 0;
 }
 
 /* The kernel does not let us read its memory. */
@@ -278,7 +294,6 @@ bool live_open(pid_t pid, char *reason, size_t capacity) {
     if (!has_mapping) {
         return refuse(reason, capacity, "process %d is a thread of the kernel, or is just ending", (int)live.pid);
     }
-    take_first_object(&(struct target_mapping){0});
     char byte;
     first_object = 0;
     visit_mappings(take_first_object);

@@ -148,7 +148,7 @@ static void name_object(const struct link_map *map, bool is_first) {
 static void read_names(void) {
     const struct target_object *loader = NULL;
     uintptr_t place = 0;
-    for (size_t i = 0; i < object_count && !loader; i++) {
+    for (size_t i = 0; objects && i < object_count && !loader; i++) {
         loader = target_symbol(&objects[i], "_r_debug", &place, NULL) ? &objects[i] : NULL;
     }
     struct r_debug list;

@@ -31,10 +31,10 @@ static FILE *open_lines(pid_t tid, const char *name) {
 }
 
 uint64_t thread_cpu_time(pid_t tid) {
-    unsigned long long time = 0;
+    char line[128];
     FILE *file = open_lines(tid, "schedstat");
+    uint64_t time = file && fgets(line, sizeof line, file) ? strtoull(line, NULL, 10) : 0;
     if (file) {
-        time = fscanf(file, "%llu", &time) == 1 ? time : 0;
         fclose(file);
     }
     return time;
@@ -46,10 +46,10 @@ static uint64_t exec_start(FILE *file) {
     uint64_t found = 0;
     while (file && !found && fgets(line, sizeof line, file)) {
         const char *colon = strchr(line, ':');
-        unsigned long long ms = 0, fraction = 0;
-        if (colon && strncmp(line, "se.exec_start", strlen("se.exec_start")) == 0 &&
-            sscanf(colon + 1, "%llu.%6llu", &ms, &fraction) == 2) {
-            found = ms * 1000000u + fraction;
+        if (colon && strncmp(line, "se.exec_start", strlen("se.exec_start")) == 0) {
+            char *point;
+            found = strtoull(colon + 1, &point, 10) * 1000000u;
+            found += *point == '.' ? strtoull(point + 1, NULL, 10) : 0; /* six digits */
         }
     }
     if (file) {
@@ -123,14 +123,13 @@ static void learn_numbers(void) {
     if (numbers.is_same) {
         return;
     }
-    size_t count = target_threads(NULL, 0);
-    count = count < THREADS_MAX ? count : THREADS_MAX;
-    numbers.tids = calloc(count, sizeof *numbers.tids);
-    numbers.own_ids = calloc(count, sizeof *numbers.own_ids);
-    if (numbers.tids && numbers.own_ids) {
-        size_t found = target_threads(numbers.tids, count);
-        numbers.count = found < count ? found : count;
+    numbers.tids = calloc(THREADS_MAX, sizeof *numbers.tids);
+    numbers.own_ids = calloc(THREADS_MAX, sizeof *numbers.own_ids);
+    if (!numbers.tids || !numbers.own_ids) {
+        return;
     }
+    size_t found = target_threads(numbers.tids, THREADS_MAX);
+    numbers.count = found < THREADS_MAX ? found : THREADS_MAX;
     for (size_t i = 0; i < numbers.count; i++) {
         numbers.own_ids[i] = own_id(numbers.tids[i]);
     }

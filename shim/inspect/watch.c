@@ -38,7 +38,7 @@ static void take_picture(struct watched_python *python) {
     }
 }
 
-size_t watch_start(struct watched_python **found) {
+size_t watch_start(struct watched_python **all) {
     struct interpreter_cpython cpythons[INTERPRETER_CPYTHONS];
     for (size_t i = 0; i < python_count; i++) {
         if (pythons[i].has_picture) {
@@ -56,7 +56,7 @@ size_t watch_start(struct watched_python **found) {
             take_picture(&pythons[i]);
         }
     }
-    *found = pythons;
+    *all = pythons;
     return python_count;
 }
 
@@ -153,9 +153,8 @@ static void look_at_thread(pid_t tid, uint64_t now) {
         return; /* not carried over to this round, so forgotten */
     }
     uint64_t cpu_time = thread_cpu_time(tid);
-    if (suspect && waits && (suspect->python != python || suspect->gil != gil)) {
-        suspect->looks = 0;
-    } else if (suspect && has_worked(suspect, cpu_time, now)) {
+    bool is_other = suspect && waits && (suspect->python != python || suspect->gil != gil);
+    if (is_other || (suspect && has_worked(suspect, cpu_time, now))) {
         suspect->looks = 0;
     }
     if (!suspect && suspect_count < THREADS_MAX) {

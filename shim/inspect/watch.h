@@ -30,7 +30,7 @@ struct watched_python {
 };
 
 /* Finds the CPythons of the target, and reads their interpreters; what was known before is forgotten. Returns how many CPythons there are, readable or not. */
-size_t watch_start(struct watched_python **pythons);
+size_t watch_start(struct watched_python **all);
 
 /* Watches for this long (ns). At the end the interpreters are read again. */
 void watch_run(uint64_t duration);

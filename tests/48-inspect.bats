@@ -1,0 +1,187 @@
+#!/usr/bin/env bats
+# run-with-shim.sh --pid and gilshim-inspect: processes that can't be looked at, with one line that says why; usage; limits.
+
+# shellcheck disable=SC2030,SC2031 # pid is set anew by each test
+
+load helpers
+load hanging
+
+setup() { cd "$BATS_TEST_TMPDIR" || return; }
+teardown() { unhang; }
+
+# refuses WORDS: the last look failed, with this one line.
+refuses() {
+    is_status 125
+    [ "${#lines[@]}" -eq 1 ] || told "more than one line"
+    has_line "gilshim-inspect: process $pid$1"
+}
+sleeps() {
+    use_python static || use_python shared
+    hang "$PYTHON" -S -c "import time; print('begun', flush=True); time.sleep(100)"
+    says begun
+}
+
+@test "wrong usage: 2, and says what" {
+    local arguments
+    for arguments in "--pid" "-p" "--pid=1" "--pid x" "--pid 0" "--pid -1" "--pid 1 --pid 2" "--pid 1 true" "-p 1 -s 0" "-s 1 --pid 12a"; do
+        # shellcheck disable=SC2086 # split on purpose
+        limited 30 "$ROOT/run-with-shim.sh" $arguments
+        is_status 2
+        has_line 'run-with-shim.sh: *'
+    done
+    for arguments in "" "x" "0" "1 2" "-s" "-s x 1" "-s 0 1" "-s 1e9 1" "-q 1" "99999999999"; do
+        # shellcheck disable=SC2086
+        limited 30 "$ROOT/build/gilshim-inspect" $arguments
+        is_status 2
+        has_line 'gilshim-inspect: *'
+    done
+    limited 30 "$ROOT/build/gilshim-inspect" --help
+    is_status 0
+    limited 30 "$ROOT/run-with-shim.sh" -v -o log -p 4194304
+    is_status 125
+    has_line 'run-with-shim.sh: -v -o: no effect with --pid'
+}
+
+@test "the program is missing: 2, and says where it was looked for" {
+    cp "$ROOT/run-with-shim.sh" .
+    limited 30 ./run-with-shim.sh --pid 1
+    is_status 2
+    has_line 'run-with-shim.sh: no gilshim-inspect beside *'
+}
+
+@test "no such process" {
+    pid=4194304 # above all that the kernel gives by default
+    look_at $pid
+    refuses ': no such process'
+}
+
+@test "no CPython in it" {
+    hang sleep 100
+    until_so grep -qx sleep "/proc/$pid/comm"
+    look_at "$pid"
+    refuses ': there is no CPython in it (*/sleep)'
+}
+
+has_zombie() {
+    child=$(cd /proc && grep -l "^PPid:.$pid\$" [0-9]*/status 2>/dev/null | cut -d / -f 1) || :
+    [ -n "$child" ] && grep -q '^State:.Z' "/proc/$child/status"
+}
+@test "a zombie" {
+    hang bash -c 'sleep 0.1 & exec sleep 100'
+    until_so has_zombie
+    look_at "$child"
+    pid=$child
+    refuses ' has ended: it is a zombie, which its parent has not waited for'
+}
+
+@test "a thread of the kernel" {
+    pid=2
+    require "needs to see the kernel's threads" grep -q kthreadd /proc/2/comm
+    look_at 2
+    refuses ' is a thread of the kernel*'
+}
+
+runs() { local status=0; timeout 0.2 "$@" || status=$?; [ "$status" -eq 124 ]; }
+# A program for another kind of machine: what counts is the header of the executable as it is in memory.
+@test "a 32-bit process" {
+    printf '%s\n' '.globl _start' '_start: pause' 'jmp _start' >program.s
+    as --32 -o program.o program.s 2>/dev/null && ld -m elf_i386 -o 32bit program.o 2>/dev/null || :
+    require "needs 32-bit programs" runs ./32bit
+    hang ./32bit
+    until_so grep -qx 32bit "/proc/$pid/comm"
+    look_at "$pid"
+    refuses ' is a 32-bit process; this is for 64-bit processes'
+}
+
+is_root() { [ "$(id -u)" -eq 0 ] && command -v setpriv; }
+
+@test "another user's process, and one that forbids it: says what would help" {
+    require "needs root and setpriv" is_root
+    sleeps
+    cp "$ROOT/build/gilshim-inspect" inspect
+    chmod 755 . inspect
+    limited 30 setpriv --reuid 65534 --regid 65534 --clear-groups "$PWD/inspect" "$pid"
+    refuses ': not permitted: it belongs to user 0; run this as that user or as root'
+    unhang
+    hang setpriv --reuid 65534 --regid 65534 --clear-groups "$PYTHON" -S -c 'import ctypes, time
+ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) # PR_SET_DUMPABLE
+print("begun", flush=True)
+time.sleep(100)'
+    says begun
+    limited 30 setpriv --reuid 65534 --regid 65534 --clear-groups "$PWD/inspect" "$pid"
+    refuses ': not permitted: it *'
+    look_at "$pid"
+    is_status 1 # root may
+}
+
+@test "a process that waits for nothing: 1, and what was seen" {
+    sleeps
+    look_at "$pid" -s 0.1
+    is_status 1
+    has_line "==$pid== gilshim: no stall: CPython $PY_VERSION*, 1 thread: the GIL was free in 0.1 s; nobody waits for it"
+    # The id of any thread of it will do.
+    hang "$PYTHON" -S -c "import threading, time
+threading.Thread(target=time.sleep, args=(100,)).start()
+print('begun', flush=True); time.sleep(100)"
+    says begun
+    local tasks=("/proc/$pid/task"/*)
+    look_at "${tasks[1]##*/}" -s 0.1
+    has_line "==$pid== gilshim: no stall: *, 2 threads: *"
+}
+
+@test "a process that is stopped as a whole is said to be" {
+    sleeps
+    kill -STOP "$pid"
+    until_so grep -q '^State:.T' "/proc/$pid/status"
+    look_at "$pid"
+    is_status 0
+    has_line "==$pid== gilshim: stopped: the whole process is stopped by a signal*"
+    grep -q '^State:.T' "/proc/$pid/status"
+}
+
+# The main thread has ended, others go on: it is a zombie, and its memory is read through another thread.
+@test "a process whose main thread has ended" {
+    use_python static || use_python shared
+    hang "$PYTHON" -S -c "import ctypes, threading, time
+def work():
+    time.sleep(0.5)
+    print('begun', flush=True)
+    ctypes.PyDLL(None).usleep(100000000) # with the GIL held
+threading.Thread(target=work).start()
+threading.Thread(target=time.sleep, args=(1,)).start()
+ctypes.CDLL(None).pthread_exit(None)"
+    says begun
+    explains
+    has_line '*stall: thread * has waited for the GIL for at least * s (*); thread * holds it (in *'
+}
+
+@test "a library whose file was deleted or replaced is named all the same" {
+    use_python static || use_python shared
+    cp "$ROOT"/build/fixtures/lib{engine,store}.so .
+    hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$PWD" lock_order
+    explains
+    rm libstore.so
+    cp "$ROOT/build/fixtures/libvault.so" libengine.so.new
+    mv libengine.so.new libengine.so # another library under the name
+    look_at "$pid"
+    is_status 0
+    has_line '*gilshim: stall: deadlock between libengine.so and libstore.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) and has the mutex that thread *, which holds the GIL, waits for (in libstore.so!store_lock+0x*)'
+}
+
+@test "Ctrl-C in between leaves the process as it was" {
+    use_python static || use_python shared
+    hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" lock_order
+    explains
+    traces before
+    limited 30 timeout -s INT 1 "$ROOT/build/gilshim-inspect" -s 20 "$pid"
+    is_status 124
+    traces after
+    diff before after || told "the process is not as it was"
+}
+
+@test "what can't be written is a failure" {
+    sleeps
+    limited 30 sh -c '"$0" "$1" >/dev/full' "$ROOT/build/gilshim-inspect" "$pid"
+    is_status 125
+    has_line "gilshim-inspect: can't write: *"
+}
