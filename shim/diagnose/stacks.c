@@ -296,10 +296,9 @@ static void follow(pid_t tid, struct stack *stack) {
 
 /* ---- both ------------------------------------------------------------------------------------------------------- */
 
-/* Looks again for some time: a running thread may enter a system call, and then its whole stack can be told. */
 static struct thread_look look_again(const struct thread_look *look) {
     struct thread_look fresh = *look;
-    for (int i = 0; i < 10 && fresh.call < 0 && !fresh.is_hidden; i++) {
+    for (unsigned i = stacks_patience(); i > 0 && fresh.call < 0 && !fresh.is_hidden; i--) {
         struct timespec pause = {0, 200000};
         nanosleep(&pause, NULL);
         thread_look_at_call(look->tid, &fresh);

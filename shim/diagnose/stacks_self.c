@@ -45,3 +45,7 @@ void stacks_prepare(void) {
 void *stacks_function_of(void *address) {
     return find_function && address ? find_function((char *)address - 1) : NULL;
 }
+
+unsigned stacks_patience(void) {
+    return 10;
+}

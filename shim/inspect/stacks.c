@@ -15,6 +15,11 @@ void *stacks_function_of(void *address) {
     return address && cfi_shape((uintptr_t)address, true, &shape) ? (void *)shape.function : NULL;
 }
 
+/* On a busy machine, a waiter that has just been woken may have to wait for a processor. */
+unsigned stacks_patience(void) {
+    return 150;
+}
+
 /* Objects are found once. */
 uint64_t loader_changes(void) {
     return 1;
