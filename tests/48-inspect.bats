@@ -118,7 +118,7 @@ time.sleep(100)'
     sleeps
     look_at "$pid" -s 0.1
     is_status 1
-    has_line "==$pid== gilshim: no stall: CPython $PY_VERSION*, 1 thread: the GIL was free in 0.1 s; nobody waits for it"
+    has_line "==$pid== gilshim: no stall: CPython $PY_VERSION*, 1 thread: the GIL was free, in 0.1 s; nobody waits for it"
     # The id of any thread of it will do.
     hang "$PYTHON" -S -c "import threading, time
 threading.Thread(target=time.sleep, args=(100,)).start()
@@ -127,6 +127,36 @@ print('begun', flush=True); time.sleep(100)"
     local tasks=("/proc/$pid/task"/*)
     look_at "${tasks[1]##*/}" -s 0.1
     has_line "==$pid== gilshim: no stall: *, 2 threads: *"
+}
+
+@test "a holder that nobody waits for: 1, and where it is" {
+    use_python static || use_python shared
+    hang "$PYTHON" -S -c "import ctypes
+print('begun', flush=True)
+ctypes.PyDLL(None).usleep(100000000)"
+    says begun
+    look_at "$pid"
+    is_status 1
+    has_line "==$pid== gilshim: no stall: *: thread $pid * held the GIL all the time, in 0.3 s; nobody waits for it"
+    has_line '*it is in *nanosleep*'
+    has_line '*File "<string>", line 3 in <module>'
+}
+
+can_mount() { unshare --mount sh -c 'mount -t tmpfs none /mnt'; }
+
+# As in a container: the numbers of its threads and the files of its libraries are others than ours.
+@test "a process in namespaces of its own" {
+    require "needs root and mount namespaces" can_mount
+    use_python static || use_python shared
+    mkdir inside
+    # shellcheck disable=SC2016 # the inner shell expands it
+    hang unshare --mount --pid --fork sh -c 'mount --bind "$1" "$2" && shift && folder=$1 && shift && exec "$@" "$folder" lock_order' \
+        sh "$ROOT/build/fixtures" "$PWD/inside" "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py"
+    until_so sh -c 'grep -q . "/proc/$0/task/$0/children"' "$pid"
+    pid=$(tr -d ' ' <"/proc/$pid/task/$pid/children")
+    explains "==$pid== gilshim: stall: deadlock between libengine.so and libstore.so: * (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) and has the mutex that thread $pid *, which holds the GIL, waits for (in libstore.so!store_lock+0x*)"
+    [ ! -e inside/libstore.so ] # here
+    has_line '*#*libstore.so!store_read+0x*'
 }
 
 @test "a process that is stopped as a whole is said to be" {

@@ -392,6 +392,15 @@ static const char *advice_for(const struct picture *picture) {
     return NULL;
 }
 
+void stall_report_holder(const struct picture *picture, uint64_t now) {
+    if (picture->holder.kind == HOLDER_THREAD) {
+        tell_holder(picture, now);
+    }
+    if (picture->holder.state) {
+        tell_python_stack(picture->holder.state, "the holder");
+    }
+}
+
 void stall_report(const struct picture *picture, uint64_t now, bool is_repeated) {
     enum { TOLD_WAITERS = 5 };
     char buffer[3400];
@@ -424,12 +433,7 @@ void stall_report(const struct picture *picture, uint64_t now, bool is_repeated)
         text_add(&text, " threads in all");
         report_line(text_end(&text));
     }
-    if (picture->holder.kind == HOLDER_THREAD) {
-        tell_holder(picture, now);
-    }
-    if (picture->holder.state) {
-        tell_python_stack(picture->holder.state, "the holder");
-    }
+    stall_report_holder(picture, now);
     const void *waiters_state = picture->partner >= 0 ? picture->waiters[picture->partner].state : NULL;
     if (waiters_state && waiters_state != picture->holder.state) {
         tell_python_stack((PyThreadState *)waiters_state, "the waiting thread");

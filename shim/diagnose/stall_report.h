@@ -12,5 +12,8 @@
  * moved; then writes one line only. */
 void stall_report(const struct picture *picture, uint64_t now, bool is_repeated);
 
+/* Reports what is known of the holder: what it is blocked in, and its stacks. `now`: as above. */
+void stall_report_holder(const struct picture *picture, uint64_t now);
+
 /* Reports that the stall that began with this waiter is over. `lasted`: its duration in ns. */
 void stall_report_end(const struct waiter *waiter, uint64_t lasted);

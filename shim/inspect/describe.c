@@ -201,9 +201,9 @@ static void add_gil(struct text *text, const struct watched_python *python, size
             text_add(text, "the GIL was taken and released");
         } else {
             add_thread(text, holder->tid);
-            text_add(text, " held the GIL");
+            text_add(text, " held the GIL all the time");
         }
-        text_add(text, " in ");
+        text_add(text, ", in ");
         add_seconds(text, watched);
         text_add(text, " s");
     }

@@ -5,6 +5,7 @@
 #include "inspect/describe.h"
 #include "inspect/entry.h"
 #include "inspect/target.h"
+#include "process/options.h"
 #include "system/ticks.h"
 
 enum { WAITERS = 64, REST = 192 /* of whom one may be the partner of a deadlock */ };
@@ -59,6 +60,17 @@ static bool explain_one(const struct watched_python *python, size_t gil) {
     return true;
 }
 
+/* Nobody waits for it all the time, and yet it did not move: where its holder is may be what is sought. */
+static void tell_only_holder(const struct watched_python *python, size_t gil) {
+    static struct waiter none[PICTURE_EXTRA];
+    static struct picture picture;
+    if (python->gils[gil].now.lock == GIL_HELD && !python->gils[gil].has_moved && options.log_format == LOG_TEXT) {
+        choice_make(python, gil);
+        wait_graph_take(&picture, none, 0, 0, 0);
+        stall_report_holder(&picture, ticks_monotonic());
+    }
+}
+
 bool explain(struct watched_python *pythons, size_t count) {
     bool is_explained = describe_stop();
     for (size_t i = 0; i < count; i++) {
@@ -68,6 +80,9 @@ bool explain(struct watched_python *pythons, size_t count) {
     }
     for (size_t i = 0; !is_explained && i < count; i++) {
         describe_nothing(&pythons[i]);
+        for (size_t gil = 0; pythons[i].has_picture && gil < pythons[i].gil_count; gil++) {
+            tell_only_holder(&pythons[i], gil);
+        }
     }
     return is_explained;
 }
