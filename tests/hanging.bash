@@ -2,11 +2,12 @@
 # shellcheck disable=SC2034,SC2154 # helpers.bash's variables
 
 # hang CMD...: starts it bare, in the background, with its output in $BATS_TEST_TMPDIR/program, and sets $pid. It is killed after
-# LIMIT seconds, or by `unhang`.
+# LIMIT seconds, or by `unhang`. SHIM=LIBRARY: not bare, but with this library, which repairs nothing and keeps a journal.
 hang() {
     rm -f "$BATS_TEST_TMPDIR/pid"
     # shellcheck disable=SC2016 # the inner shell expands it
     timeout -s KILL "${LIMIT:-60}" env -u LD_PRELOAD -u GILSHIM_OPTIONS \
+        ${SHIM:+LD_PRELOAD="$SHIM" GILSHIM_OPTIONS=repair=none:history=64} \
         sh -c 'echo $$ >"$0"; exec "$@"' "$BATS_TEST_TMPDIR/pid" "$@" >"$BATS_TEST_TMPDIR/program" 2>&1 3>&- </dev/null &
     program=$!
     until [ -s "$BATS_TEST_TMPDIR/pid" ]; do sleep 0.05; done

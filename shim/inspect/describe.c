@@ -2,10 +2,12 @@
 
 #include <string.h>
 
+#include "cpython/real.h"
 #include "inspect/choice.h"
 #include "inspect/describe_json.h"
 #include "inspect/target.h"
 #include "inspect/threads.h"
+#include "journal/journal.h"
 #include "process/log.h"
 #include "process/options.h"
 #include "system/symbol.h"
@@ -135,6 +137,46 @@ static void add_suspects(struct text *text, const struct picture *picture) {
     }
 }
 
+/* "journal: thread 12 "worker", 3.214 s ago: PyEval_SaveThread by libfoo.so!bar+0x12, state 0x1" */
+static void describe_event(const struct journal_thread *thread, const struct journal_event *event) {
+    char buffer[1200];
+    struct text text = text_start(buffer, sizeof buffer);
+    uint64_t now = ticks_monotonic(), then = ticks_to_ns(event->time);
+    text_add(&text, "  journal: ");
+    add_thread(&text, thread->tid);
+    text_add(&text, ", ");
+    text_add_seconds(&text, now > then ? now - then : 0, 3);
+    text_add(&text, " s ago: ");
+    text_add(&text, event->call < REAL_API_COUNT ? real_api_names[event->call] : journal_kind_name(event->kind));
+    if (event->caller) {
+        text_add(&text, " by ");
+        symbol_add(&text, event->caller);
+    }
+    if (event->state) {
+        text_add(&text, ", state ");
+        text_add_hex(&text, (uintptr_t)event->state);
+    }
+    log_line(text_end(&text));
+}
+
+/* With the shim in the process: what the holder and the waiter did last, each in its order. */
+static void describe_journal(const struct picture *picture) {
+    enum { TOLD = 5 };
+    pid_t tids[2] = {picture->holder.tid, picture->waiters[picture->partner >= 0 ? picture->partner : 0].tid};
+    for (int i = 0; i < 2; i++) {
+        static struct journal_thread thread;
+        struct journal_event events[TOLD];
+        unsigned torn;
+        int index = tids[i] && (i == 0 || tids[i] != tids[0]) ? journal_find(tids[i]) : -1;
+        unsigned count = index >= 0 && journal_read_thread((unsigned)index, &thread)
+                             ? journal_read_events((unsigned)index, events, TOLD, &torn)
+                             : 0;
+        for (unsigned n = 0; n < count; n++) {
+            describe_event(&thread, &events[n]);
+        }
+    }
+}
+
 void describe_stall(const struct picture *picture) {
     const struct watched_python *python = choice_python();
     char buffer[1800];
@@ -159,11 +201,14 @@ void describe_stall(const struct picture *picture) {
         log_line(text_end(&text));
     }
     describe_states(&python->picture, &choice_gil()->now);
-    if (picture->kind == PICTURE_SELF) {
+    const void *place;
+    uint16_t call;
+    if (picture->kind == PICTURE_SELF && !wait_graph_attached_at(picture, &place, &call)) {
         text = text_start(buffer, sizeof buffer);
         add_suspects(&text, picture);
         log_line(text_end(&text));
     }
+    describe_journal(picture);
 }
 
 bool describe_stop(void) {

@@ -65,7 +65,9 @@ void describe_json_stall(const struct picture *picture) {
     if (still) {
         json_seconds(&json, "holder_still", still);
     }
-    if (count && json_open(&json, "suspects", '[')) {
+    const void *place;
+    uint16_t call;
+    if (count && !wait_graph_attached_at(picture, &place, &call) && json_open(&json, "suspects", '[')) {
         for (size_t i = 0; i < count; i++) {
             json_string(&json, NULL, names[i]);
         }

@@ -1,10 +1,14 @@
 #include "inspect/explain.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 #include "diagnose/stall_report.h"
 #include "inspect/choice.h"
 #include "inspect/describe.h"
 #include "inspect/entry.h"
 #include "inspect/target.h"
+#include "journal/journal.h"
 #include "process/options.h"
 #include "system/ticks.h"
 
@@ -27,15 +31,42 @@ static uintptr_t state_to_attach(pid_t tid) {
     return found;
 }
 
+/* With a journal the wait is known exactly, if it is in a call that the shim has seen. Returns false if not. */
+static bool take_from_journal(struct waiter *waiter) {
+    struct journal_thread thread;
+    int index = journal_find(waiter->tid);
+    if (index < 0 || !journal_read_thread((unsigned)index, &thread)) {
+        return false;
+    }
+    memcpy(waiter->python_name, thread.python_name, sizeof waiter->python_name);
+    if (thread.now.phase != JOURNAL_WAITS) {
+        return false;
+    }
+    waiter->is_unseen = waiter->is_older = false;
+    waiter->call = thread.now.call;
+    waiter->caller = thread.now.caller;
+    waiter->state = thread.now.state ? thread.now.state : (const void *)state_to_attach(waiter->tid);
+    waiter->since = ticks_to_ns(thread.now.since);
+    return true;
+}
+
 /* Finds out how the thread came to wait, from its stack. */
 static void complete(struct waiter *waiter) {
     static struct stack stack;
     struct thread_look look;
+    if (take_from_journal(waiter)) {
+        return;
+    }
     if (thread_look(waiter->tid, &look)) {
         stacks_take(&look, &stack);
         waiter->is_unseen = !entry_find(&stack, &choice_python()->cpython.object->elf, &waiter->call, &waiter->caller);
     }
     waiter->state = (const void *)state_to_attach(waiter->tid);
+}
+
+static int compare(const void *one, const void *other) {
+    const struct waiter *a = one, *b = other;
+    return a->since < b->since ? -1 : a->since > b->since;
 }
 
 /* ---- a GIL that does not move ------------------------------------------------------------------------------------ */
@@ -54,6 +85,7 @@ static bool explain_one(const struct watched_python *python, size_t gil) {
     for (size_t i = 0; i < known; i++) {
         complete(&waiters[i]);
     }
+    qsort(waiters, kept, sizeof *waiters, compare);
     wait_graph_take(&picture, waiters, kept, waited, known - kept);
     stall_report(&picture, ticks_monotonic(), false);
     describe_stall(&picture);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "inspect/choice.h"
+#include "journal/journal.h"
 
 /* Up to 3.11 PyThreadState_Swap(NULL) takes the state off and keeps the GIL. The thread that took it last has it. */
 static void find_without_state(const struct interpreter_picture *picture, const struct interpreter_gil *gil,
@@ -14,18 +15,35 @@ static void find_without_state(const struct interpreter_picture *picture, const 
     holder->tid = is_known ? last->tid : 0;
 }
 
+/* Returns the thread whose journal says that it has this state attached (NULL: that it holds the GIL without a state), or
+ * 0. It may be another one than the thread that has made the state. */
+static pid_t attacher_of(const PyThreadState *state) {
+    struct journal_thread thread;
+    uint64_t since = 0;
+    pid_t tid = 0;
+    for (unsigned i = 0; i < journal_count(); i++) {
+        if (journal_read_thread(i, &thread) && !thread.has_ended && thread.now.phase == JOURNAL_HOLDS &&
+            thread.now.state == state && (!tid || thread.now.since > since)) {
+            since = thread.now.since;
+            tid = thread.tid;
+        }
+    }
+    return tid;
+}
+
 void holder_find(pid_t waiter, bool may_copy, struct holder *holder) {
     (void)waiter;
     (void)may_copy;
     const struct interpreter_picture *picture = &choice_python()->picture;
     const struct interpreter_gil *gil = &choice_gil()->now;
     memset(holder, 0, sizeof *holder);
-    if (!gil->holder) {
+    holder->state = (PyThreadState *)gil->holder;
+    holder->tid = gil->lock == GIL_HELD ? attacher_of(holder->state) : 0;
+    if (!gil->holder && !holder->tid) {
         find_without_state(picture, gil, holder);
         return;
     }
     const struct interpreter_state *state = interpreter_state_at(picture, gil->holder);
-    holder->state = (PyThreadState *)gil->holder;
-    holder->tid = state ? state->tid : 0;
+    holder->tid = holder->tid ? holder->tid : state ? state->tid : 0;
     holder->kind = holder->tid ? HOLDER_THREAD : HOLDER_UNKNOWN;
 }

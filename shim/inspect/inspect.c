@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "inspect/explain.h"
+#include "inspect/journal.h"
 #include "inspect/live.h"
 #include "inspect/objects.h"
 #include "inspect/output.h"
@@ -150,6 +151,7 @@ static int inspect(pid_t pid, double seconds) {
                  executable ? executable->path : "its executable is not known");
         return fail(reason);
     }
+    journal_take();
     bool is_explained = explain(pythons, count);
     if (output_failure()) {
         snprintf(reason, sizeof reason, "can't write: %s", strerror(output_failure()));

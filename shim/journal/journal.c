@@ -20,7 +20,7 @@ enum { KEPT_ENDED = 64, EVENTS_MAX = 65536, EVENTS_MIN = 16 };
  * in all, but smaller parts of it. */
 static struct { size_t memory, share; } rings = {64 << 20, 16};
 
-struct journal_store journal_store = {.ring_size = EVENTS_MIN};
+struct journal_store journal_store = {.ring_size = EVENTS_MIN, .layout = JOURNAL_LAYOUT};
 bool journal_is_on;
 void (*journal_before_end)(bool is_last);
 void (*journal_filled_quarter)(void);

@@ -3,6 +3,7 @@
 
 #include <stddef.h>
 
+#include "cpython/real.h"
 #include "journal/journal.h"
 
 /* Sequence numbers guard what one thread writes while others read. ThreadSanitizer does not know that. */
@@ -33,7 +34,13 @@ extern struct journal_store {
     size_t rings_memory;   /* bytes in all rings */
     uint64_t unrecorded;
     unsigned seen;
+    unsigned layout; /* JOURNAL_LAYOUT */
 } journal_store __attribute__((visibility("hidden")));
+
+/* Tells gilshim-inspect, which reads the store of another process, whether that has the same layout and the same list of
+ * functions. */
+#define JOURNAL_LAYOUT \
+    ((unsigned)(sizeof(struct journal_record) + 1000 * sizeof(struct journal_event)) + 1000000u * REAL_API_COUNT)
 
 static inline struct journal_record *journal_record_at(unsigned index) {
     struct journal_record *chunk =

@@ -90,6 +90,20 @@ has_stacks() {
     has_line '*states: thread * has 2 thread states: *(attached)*'
 }
 
+# A process that has the shim: since when a thread waits, who attached what, and what both did last.
+@test "with the shim in the process: its journal is read" {
+    SHIM=$GILSHIM_LIB hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" lock_order
+    explains '*stall: deadlock between libengine.so and libstore.so: * (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) and has the mutex that *'
+    has_line '*  waits: thread * for *.* s (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*)*'
+    has_no_line '*, for at least *'
+    python_before 3.13 || return 0
+    unhang
+    SHIM=$GILSHIM_LIB hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" itself
+    explains '*stall: deadlock of a thread with itself, in libengine.so, which attached a state (PyEval_RestoreThread at libengine.so!engine_attach_again+0x*'
+    has_line '*  journal: thread *, * s ago: PyEval_SaveThread by libengine.so!engine_attach_again+0x*, state 0x*'
+    has_line '*  journal: thread *, * s ago: PyEval_RestoreThread by libengine.so!engine_attach_again+0x*, state 0x*'
+}
+
 @test "JSON: the stall, and the process" {
     names lock_order '*has the mutex *'
     explains '*' -j
