@@ -14,7 +14,8 @@ enum {
     INTERPRETERS_MAX = 1024,
     STATES_MAX = 65536, /* of all interpreters */
     STATE_SIZE = 512,   /* what is read of a state: up to 3.15 the fields are within 300 bytes */
-    VOTERS_MAX = 64,
+    VOTERS_MAX = 16,    /* threads that are asked where glibc has a thread's id */
+    ATTEMPTS = 4,       /* while the target goes on making and deleting states */
 };
 
 /* Of the process that was looked at last. */
@@ -327,11 +328,8 @@ static void find_slots(struct interpreter_picture *picture) {
 
 /* ---- all of it -------------------------------------------------------------------------------------------------- */
 
-bool interpreter_read(const struct interpreter_cpython *cpython, struct interpreter_picture *picture) {
+static bool read_once(const struct interpreter_cpython *cpython, struct interpreter_picture *picture) {
     memset(picture, 0, sizeof *picture);
-    if (cpython->reason) {
-        return false;
-    }
     picture->cpython = cpython;
     if (!read_interpreters(picture) || !picture->interpreter_count) {
         interpreter_release(picture);
@@ -344,6 +342,33 @@ bool interpreter_read(const struct interpreter_cpython *cpython, struct interpre
     find_threads(picture);
     find_slots(picture);
     return true;
+}
+
+/* Returns false if the lists changed while they were read. */
+static bool is_whole(const struct interpreter_picture *picture) {
+    for (size_t i = 0; i < picture->gil_count; i++) {
+        if (picture->gils[i].holder && !interpreter_state_at(picture, picture->gils[i].holder)) {
+            return false;
+        }
+    }
+    return !picture->is_cut;
+}
+
+bool interpreter_read(const struct interpreter_cpython *cpython, struct interpreter_picture *picture) {
+    memset(picture, 0, sizeof *picture);
+    if (cpython->reason) {
+        return false;
+    }
+    for (int i = 1; i < ATTEMPTS; i++) {
+        if (!read_once(cpython, picture)) {
+            return false;
+        }
+        if (is_whole(picture)) {
+            return true;
+        }
+        interpreter_release(picture);
+    }
+    return read_once(cpython, picture);
 }
 
 void interpreter_release(struct interpreter_picture *picture) {

@@ -5,10 +5,11 @@
 #include "inspect/target.h"
 
 enum {
-    SIZE = 2048,      /* of the descriptor's part that is looked at; it has some 2300 bytes */
-    BLOCK_KEYS = 32,  /* glibc's PTHREAD_KEY_2NDLEVEL_SIZE */
-    BLOCK_COUNT = 32, /* glibc's PTHREAD_KEY_1STLEVEL_SIZE */
-    VOTERS_MAX = 64,  /* threads that are asked */
+    SIZE = 2048,       /* of the descriptor's part that is looked at; it has some 2300 bytes */
+    BLOCK_KEYS = 32,   /* glibc's PTHREAD_KEY_2NDLEVEL_SIZE */
+    BLOCK_COUNT = 32,  /* glibc's PTHREAD_KEY_1STLEVEL_SIZE */
+    VOTERS_MAX = 16,   /* threads that are asked */
+    TID_MAX = 1 << 22, /* the kernel's PID_MAX_LIMIT */
 };
 
 /* glibc's struct pthread_key_data. */
@@ -36,7 +37,7 @@ void thread_descriptor_learn(struct thread_descriptor *layout, const uintptr_t *
         int32_t words[SIZE / sizeof(int32_t)];
         size_t size = read_descriptor(pthreads[i], words);
         for (size_t j = 0; j < size / sizeof words[0]; j++) {
-            votes[j] += words[j] > 0 && target_thread_of(words[j]) != 0;
+            votes[j] += words[j] > 0 && words[j] < TID_MAX && target_thread_of(words[j]) != 0;
         }
     }
     /* Old versions of glibc have the process id behind the thread id: the first of equals. */
@@ -50,7 +51,8 @@ void thread_descriptor_learn(struct thread_descriptor *layout, const uintptr_t *
 
 pid_t thread_descriptor_tid(const struct thread_descriptor *layout, uintptr_t pthread) {
     int32_t tid;
-    if (!layout->tid || !pthread || pthread % 16 || !target_read(pthread + layout->tid, &tid, sizeof tid) || tid <= 0) {
+    if (!layout->tid || !pthread || pthread % 16 || !target_read(pthread + layout->tid, &tid, sizeof tid) || tid <= 0 ||
+        tid >= TID_MAX) {
         return 0;
     }
     return target_thread_of(tid);

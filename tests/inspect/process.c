@@ -151,14 +151,9 @@ size_t target_threads(pid_t *tids, size_t capacity) {
 }
 
 pid_t target_thread_of(pid_t id) {
-    pid_t tids[4096];
-    size_t count = target_threads(tids, 4096);
-    for (size_t i = 0; i < count && i < 4096; i++) {
-        if (tids[i] == id) {
-            return id;
-        }
-    }
-    return 0;
+    char name[64];
+    snprintf(name, sizeof name, "/proc/%d/task/%d", (int)process, (int)id);
+    return access(name, F_OK) == 0 ? id : 0;
 }
 
 uintptr_t process_futex_of(pid_t tid) {
