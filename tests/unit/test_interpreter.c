@@ -248,9 +248,23 @@ static uintptr_t make_frames(const struct version *version, uintptr_t code) {
     return back;
 }
 
-enum { INTERPRETERS = 2, STATES = 3 };
+enum { INTERPRETERS = 2, STATES = 3, NEAR_KEY = 3, FAR_KEY = 70, BLOCK = 0x310, BLOCKS = BLOCK + 32 * 16 };
 
-static uintptr_t made_interpreters[INTERPRETERS], made_states[INTERPRETERS][STATES], made_gil, made_code;
+/* glibc's thread descriptor: the id, and the keys in blocks of 32, the first of which is in it. */
+static uintptr_t make_descriptor(int tid, unsigned key, uintptr_t value) {
+    uintptr_t descriptor = allot(DESCRIPTOR), block = descriptor + BLOCK;
+    put_int(descriptor, 720, tid);
+    put_word(descriptor, BLOCKS, block);
+    if (key >= 32) {
+        block = allot(512);
+        put_word(descriptor, BLOCKS + (int)(key / 32) * 8, block);
+    }
+    put_word(block, (int)(key % 32) * 16, 1); /* in use */
+    put_word(block, (int)(key % 32) * 16 + 8, value);
+    return descriptor;
+}
+
+static uintptr_t made_runtime, made_interpreters[INTERPRETERS], made_states[INTERPRETERS][STATES], made_gil, made_code;
 
 static void put_version(const struct version *version, uintptr_t runtime) {
     if (version->minor >= 11) {
@@ -299,12 +313,15 @@ static void make_world(const struct version *version) {
         add_symbol("_Py_PrintReferences", 0);
     }
     uintptr_t code_type = add_symbol("PyCode_Type", 32);
+    unsigned key = version->minor % 2 ? NEAR_KEY : FAR_KEY;
     if (version->major == 3 && version->minor >= 7) {
-        runtime = add_symbol("_PyRuntime", 8192);
+        runtime = made_runtime = add_symbol("_PyRuntime", 8192);
         head = runtime + (uintptr_t)layout->runtime_head;
         current = layout->runtime_current >= 0 ? runtime + (uintptr_t)layout->runtime_current : 0;
         put_version(version, runtime);
         name_minor(version->minor);
+        put_int(runtime, layout->runtime_key, 1); /* created */
+        put_int(runtime, layout->runtime_key < 0 ? -1 : layout->runtime_key + 4, (int32_t)key);
         made_gil =
             layout->runtime_gil >= 0 ? runtime + (uintptr_t)layout->runtime_gil : allot((size_t)layout->gil_size);
     } else {
@@ -327,8 +344,8 @@ static void make_world(const struct version *version) {
         put_word(interpreter, layout->interp_id, (uint64_t)i + 5);
         put_word(interpreter, layout->interp_gil, made_gil);
         for (int j = STATES - 1; j >= 0; j--) {
-            uintptr_t state = made_states[i][j] = allot(512), descriptor = allot(DESCRIPTOR);
-            put_int(descriptor, 720, TID + i * STATES + j);
+            uintptr_t state = made_states[i][j] = allot(512);
+            uintptr_t descriptor = make_descriptor(TID + i * STATES + j, key, state);
             put_word(state, layout->state_next, j < STATES - 1 ? made_states[i][j + 1] : 0);
             put_word(state, layout->state_interp, interpreter);
             put_word(state, layout->state_frame, j ? make_frames(version, made_code) : 0);
@@ -378,6 +395,8 @@ static void check_world(const struct version *version) {
         const struct interpreter_state *state = &picture.states[i];
         size_t place = i % STATES;
         CHECK(state->address == made_states[i / STATES][place] && state->interpreter == i / STATES);
+        CHECK(state->has_slot == (version->layout.runtime_key >= 0) &&
+              (!state->has_slot || state->slot == state->address));
         CHECK(state->tid == (pid_t)(TID + i) && state->has_frame == (place > 0));
         CHECK(state->attachment ==
               (has_gil ? (i == 1 ? STATE_ATTACHED : STATE_DETACHED) : (enum interpreter_attachment)place));
@@ -394,6 +413,73 @@ static void check_world(const struct version *version) {
     CHECK(interpreter_waits_for(&picture, made_gil - 8, NULL) == WAIT_ELSEWHERE);
     interpreter_release(&picture);
 }
+
+#ifdef __x86_64__
+/* A function that begins with an instruction that refers to `to`, `mov to(%rip),%rax` or `lea`. */
+static void add_code(const char *name, uint8_t opcode, uintptr_t to) {
+    uintptr_t at = add_symbol(name, 16);
+    const uint8_t instruction[] = {0x48, opcode, 0x05};
+    put(at, 0, instruction, sizeof instruction);
+    put_int(at, 3, (int32_t)(to - (at + 7)));
+    put(at, 7, "\xc3", 1); /* ret */
+}
+
+static const struct version *version_of(int major, int minor) {
+    const struct version *version = versions;
+    while (version->major != major || version->minor != minor) {
+        version++;
+    }
+    return version;
+}
+
+/* 3.7's first releases had the attached state, and what is behind it, elsewhere. */
+static void believes_code_rather_than_the_table(void) {
+    struct version old = *version_of(3, 7);
+    old.layout.runtime_current -= 40;
+    old.layout.runtime_gil -= 40;
+    old.layout.runtime_key -= 40;
+    make_world(&old);
+    add_code("_PyThreadState_UncheckedGet", 0x8b, made_runtime + (uintptr_t)old.layout.runtime_current);
+    check_world(&old);
+}
+
+static void finds_the_whole_version(void) {
+    struct interpreter_cpython cpython;
+    make_world(version_of(3, 8));
+    uintptr_t text = allot(64);
+    put(text, 0, "3.8.18 (default, ", 17);
+    add_code("Py_GetVersion", 0x8d, text);
+    CHECK(find(&cpython) && cpython.minor == 8 && cpython.micro == 18);
+    put(text, 0, "3.9", 3); /* something else */
+    CHECK(find(&cpython) && cpython.minor == 8 && cpython.micro == -1);
+}
+
+/* Up to 3.6 the first interpreter and 2.7's lock are in hidden variables. */
+static void finds_hidden_variables(void) {
+    for (int major = 2; major <= 3; major++) {
+        const struct version *version = version_of(major, major == 2 ? 7 : 6);
+        struct interpreter_cpython cpython;
+        struct interpreter_picture picture;
+        make_world(version);
+        for (size_t i = 0; i < symbol_count; i++) {
+            if (strcmp(symbols[i].name, "interp_head") == 0) {
+                symbols[i].name = "";
+                add_code("PyInterpreterState_Head", 0x8b, symbols[i].address);
+            } else if (strcmp(symbols[i].name, "interpreter_lock") == 0) {
+                symbols[i].name = "";
+                add_code("PyEval_ReleaseLock", 0x8b, symbols[i].address);
+            } else if (strcmp(symbols[i].name, "gil_locked") == 0) {
+                symbols[i].name = ""; /* not found any other way */
+            }
+        }
+        symbols[0].name = ""; /* the function as it was */
+        CHECK(find(&cpython) == 1 && !cpython.reason && interpreter_read(&cpython, &picture));
+        CHECK(picture.state_count == INTERPRETERS * STATES && picture.gils[0].lock == GIL_HELD);
+        CHECK(picture.gils[0].holder == made_states[0][1] && picture.gils[0].address == (major == 2 ? made_gil : 0));
+        interpreter_release(&picture);
+    }
+}
+#endif
 
 static bool is_ours(const struct version *version) {
     return strcmp(machines[version - versions], WANTED) == 0;
@@ -502,7 +588,7 @@ static void survives_nothing_but_garbage(void) {
                 memcpy(memory + at, &word, sizeof word);
             }
             if (i % 2) { /* as far as to the first interpreter */
-                put_version(version, symbols[2 + version->is_traced].address);
+                put_version(version, made_runtime);
             }
             is_noise = i % 3 == 0;
             read_all();
@@ -539,6 +625,11 @@ int main(void) {
     alarm(SECONDS_MAX);
     seed = 0x9e3779b97f4a7c15;
     RUN(reads_every_layout);
+#ifdef __x86_64__
+    RUN(believes_code_rather_than_the_table);
+    RUN(finds_the_whole_version);
+    RUN(finds_hidden_variables);
+#endif
     RUN(survives_damage);
     RUN(survives_an_end_at_any_time);
     RUN(survives_nothing_but_garbage);
