@@ -111,7 +111,7 @@ static int find_in_locations(struct bytes *table, int line, int64_t at) {
     int byte = next_byte(table);
     while (byte >= 0) {
         int kind = byte >> 3 & 15;
-        end += ((byte & 7) + 1) * 2;
+        end += 2 + 2 * (int64_t)(byte & 7);
         if (kind >= KIND_ONE_LINE && kind < KIND_NO_COLUMNS) {
             line = add(line, kind - KIND_ONE_LINE);
         } else if (kind == KIND_NO_COLUMNS || kind == KIND_LONG) {

@@ -1,5 +1,6 @@
 /* Which CPythons are loaded in the target, and where their variables are. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "inspect/interpreter.h"
@@ -75,18 +76,21 @@ static void find_minor_by_names(struct interpreter_cpython *cpython) {
                                                                    : 7;
 }
 
-/* Py_GetVersion returns a text that begins "3.8.18 (", and has its parts. */
+/* Py_GetVersion returns a text that begins "3.8.18 (", and refers to that text or to its parts. */
 static void find_micro(struct interpreter_cpython *cpython) {
     struct reference found[REFERENCES_MAX];
+    char beginning[16];
     size_t count = references_of(cpython->object, "Py_GetVersion", found);
+    size_t length = (size_t)snprintf(beginning, sizeof beginning, "%d.%d.", cpython->major, cpython->minor);
     for (size_t i = 0; i < count; i++) {
-        char text[16];
-        int major, minor, micro;
+        char text[16], *end;
         if (found[i].kind == REFERENCE_ADDRESS && target_read_string(found[i].address, text, sizeof text) &&
-            sscanf(text, "%1d.%2d.%2d", &major, &minor, &micro) == 3 && major == cpython->major &&
-            minor == cpython->minor) {
-            cpython->micro = micro;
-            return;
+            strncmp(text, beginning, length) == 0) {
+            long micro = strtol(text + length, &end, 10);
+            if (end > text + length && micro >= 0 && micro < 256) {
+                cpython->micro = (int)micro;
+                return;
+            }
         }
     }
 }

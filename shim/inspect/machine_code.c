@@ -14,7 +14,7 @@ static bool follows_x86_64(const uint8_t *code, size_t size, unsigned reg, int32
     }
     switch (code[2] >> 6) {
     case 0: *displacement = 0; return (reg & 7) != 5;
-    case 1: *displacement = (int8_t)code[3]; return true;
+    case 1: *displacement = code[3] < 128 ? code[3] : code[3] - 256; return true;
     case 2:
         if (size < 7) {
             return false;
