@@ -44,6 +44,13 @@ static const struct row places[] = {
 #undef DEBUG_OFFSETS
 };
 
+static const char *const names[] = {
+#define X(name) #name,
+    LAYOUT_FIELDS(X)
+#undef X
+};
+_Static_assert(sizeof(struct layout) == sizeof names / sizeof names[0] * sizeof(int32_t), "one offset for each name");
+
 static const struct row *find(const struct row *rows, size_t count, int major, int minor, bool is_traced,
                               bool is_free_threaded) {
     for (size_t i = 0; i < count; i++) {
@@ -100,12 +107,13 @@ bool layout_read_offsets(uintptr_t runtime, int minor, bool is_free_threaded, st
     if (!row) {
         return false;
     }
-#define X(name)                                                       \
-    if (!read_offset(runtime, #name, row->fields.name, &said.name)) { \
-        return false;                                                 \
+    const int32_t *from = (const int32_t *)&row->fields;
+    int32_t *to = (int32_t *)&said; /* a layout has nothing but offsets */
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (!read_offset(runtime, names[i], from[i], &to[i])) {
+            return false;
+        }
     }
-    LAYOUT_FIELDS(X)
-#undef X
     said.text_compact = said.text_ascii + (layout->text_compact - layout->text_ascii);
     *layout = said;
     return true;
