@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "inspect/attached_thread.h"
 #include "inspect/python_stack.h"
 #include "inspect/target.h"
 #include "inspect/thread_descriptor.h"
@@ -326,6 +327,18 @@ static void find_slots(struct interpreter_picture *picture) {
     }
 }
 
+/* Up to 3.11 nothing says which thread it is. */
+static void find_holders(struct interpreter_picture *picture) {
+    for (size_t i = 0; i < picture->gil_count && !picture->cpython->current; i++) {
+        uintptr_t holder = picture->gils[i].holder;
+        for (size_t j = 0; holder && j < picture->state_count; j++) {
+            if (picture->states[j].address == holder) {
+                picture->states[j].attached_tid = attached_thread_find(picture, &picture->states[j]);
+            }
+        }
+    }
+}
+
 /* ---- all of it -------------------------------------------------------------------------------------------------- */
 
 static bool read_once(const struct interpreter_cpython *cpython, struct interpreter_picture *picture) {
@@ -341,6 +354,7 @@ static bool read_once(const struct interpreter_cpython *cpython, struct interpre
     }
     find_threads(picture);
     find_slots(picture);
+    find_holders(picture);
     return true;
 }
 

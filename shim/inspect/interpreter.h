@@ -96,6 +96,9 @@ struct interpreter_state {
     uint64_t id;        /* 3.7+: counts from 1 in each interpreter, never used again; else 0 */
     uintptr_t pthread;  /* pthread_self() of the thread that made it, or that it was bound to (3.12+); 0: not bound */
     pid_t tid;          /* the same as a thread id of this process; 0: the thread has ended, or it can't be told */
+    pid_t
+        attached_tid; /* 3.12+, if the state holds its GIL: the thread that has it attached, which may be another than `tid`; 0: it
+                         * can't be told, then it is `tid` most likely */
     enum interpreter_attachment attachment;
     bool has_frame; /* it is in Python code */
     int gilstate_counter;

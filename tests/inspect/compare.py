@@ -13,7 +13,7 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-THREADS = {"stacks": 14, "hold": 4, "subinterpreter": 2, "finalizing": 1}
+THREADS = {"stacks": 14, "hold": 4, "moved": 2, "subinterpreter": 2, "finalizing": 1}
 
 
 class Failure(Exception):
@@ -85,8 +85,13 @@ def check_stacks(told, seen, names=None):
             "%s: expected\n%sbut read\n%s" % (name, stack, "---\n".join(s["stack"] for s in seen.states_of(tid)) or "no state\n"),
         )
         check(int(states[0]["ident"]) == ident, "%s: ident" % name)
-        if states[0]["slot"] != "-" and int(states[0]["interpreter"]) == 0:
-            check(states[0]["slot"] == states[0]["="], "%s: another state in the gilstate slot" % name)
+
+
+def check_slots(told, seen):
+    for tid, _, stack in told.values():
+        for state in seen.states_of(tid):
+            if state["stack"] == stack and state["slot"] != "-":
+                check(state["slot"] == state["="], "%d: another state in the gilstate slot" % tid)
 
 
 def is_hidden(version):
@@ -96,6 +101,7 @@ def is_hidden(version):
 
 def stacks(told, seen, version):
     check_stacks(told, seen)
+    check_slots(told, seen)
     lock = "unknown" if is_hidden(version) else "free"
     check(seen.gils[0]["lock"] == lock, "all sleep, but the GIL is %s" % seen.gils[0]["lock"])
     check(not seen.waits, "waits: %s" % seen.waits)
@@ -106,10 +112,14 @@ def stacks(told, seen, version):
 
 def hold(told, seen, version):
     check_stacks(told, seen)
+    check_slots(told, seen)
     (gil,) = seen.gils
     check(gil["lock"] == "held", "the GIL is %s" % gil["lock"])
     holder = told["holder"][0]
     check(int(gil["holder_tid"]) == holder, "holder %s, not %d" % (gil["holder_tid"], holder))
+    if version >= (3, 12) and os.uname().machine == "x86_64":
+        tids = [int(state["attached_tid"]) for state in seen.states if state["attached_tid"] != "0"]
+        check(tids == [holder], "attached by %s" % tids)
     attached = [int(state["tid"]) for state in seen.states if state["attachment"] == "attached"]
     check(attached == [holder], "attached: %s" % attached)
     waiters = {tid for name, (tid, _, _) in told.items() if name != "holder"}
@@ -117,6 +127,16 @@ def hold(told, seen, version):
         check(not seen.waits, "3.6's GIL is not known in a stripped file")
     else:
         check(seen.waits == {tid: "gil" for tid in waiters}, "waits: %s, not of %s" % (seen.waits, waiters))
+
+
+def moved(told, seen, version):
+    check_stacks(told, seen)
+    (gil,) = seen.gils
+    (state,) = [state for state in seen.states if state["="] == gil["holder"]]
+    check(int(state["tid"]) == told["main"][0], "made by %s" % state["tid"])
+    check(int(state["attached_tid"]) == told["swapper"][0], "attached by %s" % state["attached_tid"])
+    (own,) = seen.states_of(told["swapper"][0])
+    check(own["slot"] == (state["="] if version < (3, 15) else "-"), "the slot has followed")
 
 
 def subinterpreter(told, seen, version):

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "inspect/target.h"
+#include "inspect/threads.h"
 
 enum { OBJECTS_MAX = 256 };
 
@@ -154,6 +155,12 @@ pid_t target_thread_of(pid_t id) {
     char name[64];
     snprintf(name, sizeof name, "/proc/%d/task/%d", (int)process, (int)id);
     return access(name, F_OK) == 0 ? id : 0;
+}
+
+uintptr_t threads_descriptor(pid_t tid) {
+    void *list = NULL;
+    size_t size = 0;
+    return syscall(SYS_get_robust_list, tid, &list, &size) == 0 ? (uintptr_t)list : 0;
 }
 
 uintptr_t process_futex_of(pid_t tid) {

@@ -2,7 +2,7 @@
 
 inspect_out := build/inspect
 inspect_sources := tests/inspect/show.c tests/inspect/process.c shim/system/text.c $(addprefix shim/inspect/, \
-	interpreter.c cpython_find.c layout.c machine_code.c thread_descriptor.c python_stack.c python_text.c code_lines.c)
+	interpreter.c attached_thread.c cpython_find.c layout.c machine_code.c thread_descriptor.c python_stack.c python_text.c code_lines.c)
 
 $(inspect_out)/show: $(inspect_sources) $(wildcard shim/inspect/*.h shim/inspect/*.def tests/inspect/*.h tests/inspect/standin/*/*.h) tests/inspect/rules.mk
 	$(call say,TEST,$@)

@@ -1,5 +1,5 @@
 /* Prints what the memory of a process says about its CPython, for the tests: show PID [LOOKS]. Each thing is a line of fields,
- * `name value` with a tab between them; a stack follows its state. Waits are looked for LOOKS times (20). */
+ * `name value` with a tab between them; a stack follows its state. Waits are looked for LOOKS times (500). */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,9 +48,9 @@ static void show_picture(const struct interpreter_picture *picture) {
     for (size_t i = 0; i < picture->state_count; i++) {
         const struct interpreter_state *state = &picture->states[i];
         printf("state\t%#" PRIxPTR "\tinterpreter\t%" PRId64 "\tid\t%" PRIu64 "\tident\t%" PRIuPTR
-               "\ttid\t%d\tattachment\t%s\tframe\t%d\tcounter\t%d\tslot\t",
+               "\ttid\t%d\tattached_tid\t%d\tattachment\t%s\tframe\t%d\tcounter\t%d\tslot\t",
                state->address, picture->interpreters[state->interpreter].id, state->id, state->pthread, state->tid,
-               attachments[state->attachment], state->has_frame, state->gilstate_counter);
+               state->attached_tid, attachments[state->attachment], state->has_frame, state->gilstate_counter);
         printf(state->has_slot ? "%#" PRIxPTR "\n" : "-\n", state->slot);
         if (state->has_frame) {
             show_stack(picture->cpython, state->address);
@@ -92,7 +92,7 @@ int main(int argc, char **argv) {
             continue;
         }
         show_picture(&picture);
-        show_waits(&picture, argc > 2 ? atoi(argv[2]) : 20);
+        show_waits(&picture, argc > 2 ? atoi(argv[2]) : 500);
         interpreter_release(&picture);
     }
     return 0;

@@ -1,7 +1,7 @@
 # -*- coding: utf-8 -*-
 """What compare.py looks at from outside: a program whose threads tell their own stacks, then stay there.
 
-Usage: threads.py stacks|hold|subinterpreter|finalizing. For 2.7 and 3.6 to 3.15.
+Usage: threads.py stacks|hold|moved|subinterpreter|finalizing. For 2.7 and 3.6 to 3.15.
 
 A thread tells by say() what its stack is while it is on the same line, or `ahead` lines further:
     thread TID IDENT NAME
@@ -201,6 +201,27 @@ def hold():
     start(spinner)
     start(holder, ready)
     time.sleep(0.5)
+    say("main", 2)
+    ready.append(1)
+    while True: pass
+
+
+def moved():
+    """Another thread than made the state attaches it, and sleeps with it and the GIL. 3.12+: Swap takes the GIL with the new state."""
+    api = ctypes.pythonapi
+    api.PyInterpreterState_Get.restype = ctypes.c_void_p
+    api.PyThreadState_New.argtypes = api.PyThreadState_Swap.argtypes = [ctypes.c_void_p]
+    api.PyThreadState_New.restype = api.PyThreadState_Swap.restype = ctypes.c_void_p
+    state = api.PyThreadState_New(api.PyInterpreterState_Get())
+
+    def swapper(ready):
+        swap, sleep = api.PyThreadState_Swap, libc_with_gil.sleep
+        while not ready:
+            time.sleep(0.01)
+        say("swapper"), swap(state), sleep(SECONDS)
+
+    ready = []
+    start(swapper, ready)
     say("main", 2)
     ready.append(1)
     while True: pass

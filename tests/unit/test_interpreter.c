@@ -5,6 +5,7 @@
 #include "inspect/interpreter.h"
 #include "inspect/python_stack.h"
 #include "inspect/target.h"
+#include "inspect/threads.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +67,23 @@ size_t target_objects(const struct target_object **all) {
 
 pid_t target_thread_of(pid_t id) {
     return id >= TID && id < TID + 100 ? id : 0;
+}
+
+/* The descriptors of the threads that states know, in the order of their tids. */
+static uintptr_t descriptors[16];
+
+uintptr_t threads_descriptor(pid_t tid) {
+    return tid >= TID && tid < TID + 16 && descriptors[tid - TID] ? descriptors[tid - TID] + 0x2e0 : 0;
+}
+
+size_t target_threads(pid_t *tids, size_t capacity) {
+    size_t count = 0;
+    for (pid_t tid = TID; tid < TID + 16; tid++) {
+        if (descriptors[tid - TID] && count++ < capacity) {
+            tids[count - 1] = tid;
+        }
+    }
+    return count;
 }
 
 static struct {
@@ -250,7 +268,9 @@ static uintptr_t make_frames(const struct version *version, uintptr_t code) {
 
 enum { INTERPRETERS = 2, STATES = 3, NEAR_KEY = 3, FAR_KEY = 70, BLOCK = 0x310, BLOCKS = BLOCK + 32 * 16 };
 
-/* glibc's thread descriptor: the id, and the keys in blocks of 32, the first of which is in it. */
+static uintptr_t made_variables[INTERPRETERS * STATES];
+
+/* glibc's thread descriptor: the id, the thread-local variables, and the keys in blocks of 32, the first of which is in it. */
 static uintptr_t make_descriptor(int tid, unsigned key, uintptr_t value) {
     uintptr_t descriptor = allot(DESCRIPTOR), block = descriptor + BLOCK;
     put_int(descriptor, 720, tid);
@@ -259,6 +279,14 @@ static uintptr_t make_descriptor(int tid, unsigned key, uintptr_t value) {
         block = allot(512);
         put_word(descriptor, BLOCKS + (int)(key / 32) * 8, block);
     }
+    descriptors[tid - TID] = descriptor;
+    put_word(descriptor, 0, descriptor);
+    uintptr_t dtv = allot(64) + 16, variables = made_variables[tid - TID] = allot(128);
+    put_word(descriptor, 8, dtv);
+    put_word(dtv - 16, 0, 2);        /* modules */
+    put_word(dtv, 16, (uint64_t)-1); /* the first one has no variables yet */
+    put_word(dtv, 32, variables);
+    put_word(variables, 24, value);           /* 3.15's slot */
     put_word(block, (int)(key % 32) * 16, 1); /* in use */
     put_word(block, (int)(key % 32) * 16 + 8, value);
     return descriptor;
@@ -337,6 +365,7 @@ static void make_world(const struct version *version) {
             put_int(made_gil, 0, 1);
         }
     }
+    memset(descriptors, 0, sizeof descriptors);
     made_code = make_code(version, code_type, "name");
     for (int i = INTERPRETERS - 1; i >= 0; i--) {
         uintptr_t interpreter = made_interpreters[i] = allot(8192);
@@ -356,6 +385,7 @@ static void make_world(const struct version *version) {
         put_word(interpreter, layout->interp_states, made_states[i][0]);
     }
     put_word(head, 0, made_interpreters[0]);
+    put_word(made_variables[1], 8, made_states[0][1]); /* attached */
     if (current) {
         put_word(current, 0, made_states[0][1]);
     }
@@ -500,6 +530,35 @@ static void reads_every_layout(void) {
     CHECK(count >= 16);
 }
 
+#ifdef __x86_64__
+/* Returns the thread that has the attached state, as it is found in the world as it is now. */
+static pid_t attacher(void) {
+    struct interpreter_cpython cpython;
+    struct interpreter_picture picture;
+    CHECK(find(&cpython) && interpreter_read(&cpython, &picture));
+    pid_t tid = picture.states[1].attached_tid;
+    CHECK(picture.states[1].tid == TID + 1);
+    interpreter_release(&picture);
+    return tid;
+}
+
+static void finds_the_thread_that_has_a_state_attached(void) {
+    FOR_EACH_VERSION(version) {
+        bool is_local = version->minor >= 12 && !version->is_free_threaded;
+        make_world(version);
+        CHECK(attacher() == (is_local ? TID + 1 : 0));
+        put_word(made_variables[1], 8, 0);
+        CHECK(attacher() == 0);
+        put_word(made_variables[4], 8, made_states[0][1]); /* on another thread than made it */
+        CHECK(attacher() == (is_local ? TID + 4 : 0));
+        put_word(made_variables[2], 8, made_states[0][1]); /* two have it: one of the variables is something else */
+        CHECK(attacher() == 0);
+        put_word(made_variables[5], 8, made_states[1][2]); /* where threads keep what is not attached */
+        CHECK(attacher() == 0);
+    }
+}
+#endif
+
 static bool is_printable(const char *text) {
     for (; *text; text++) {
         if ((*text < ' ' || *text > 126) && *text != '\n') {
@@ -629,6 +688,7 @@ int main(void) {
     RUN(believes_code_rather_than_the_table);
     RUN(finds_the_whole_version);
     RUN(finds_hidden_variables);
+    RUN(finds_the_thread_that_has_a_state_attached);
 #endif
     RUN(survives_damage);
     RUN(survives_an_end_at_any_time);
