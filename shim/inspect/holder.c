@@ -10,9 +10,9 @@
 static void find_without_state(const struct interpreter_picture *picture, const struct interpreter_gil *gil,
                                struct holder *holder) {
     const struct interpreter_state *last = gil->last_holder ? interpreter_state_at(picture, gil->last_holder) : NULL;
-    bool is_known = gil->lock == GIL_HELD && last && last->tid;
+    bool is_known = gil->lock == GIL_HELD && last && interpreter_thread_of(last);
     holder->kind = is_known ? HOLDER_THREAD : gil->lock == GIL_UNKNOWN ? HOLDER_UNSEEN : HOLDER_NONE;
-    holder->tid = is_known ? last->tid : 0;
+    holder->tid = is_known ? interpreter_thread_of(last) : 0;
 }
 
 /* Returns the thread whose journal says that it has this state attached (NULL: that it holds the GIL without a state), or
@@ -44,6 +44,6 @@ void holder_find(pid_t waiter, bool may_copy, struct holder *holder) {
         return;
     }
     const struct interpreter_state *state = interpreter_state_at(picture, gil->holder);
-    holder->tid = holder->tid ? holder->tid : state ? state->tid : 0;
+    holder->tid = holder->tid ? holder->tid : state ? interpreter_thread_of(state) : 0;
     holder->kind = holder->tid ? HOLDER_THREAD : HOLDER_UNKNOWN;
 }

@@ -131,6 +131,11 @@ bool interpreter_look_again(const struct interpreter_cpython *cpython, struct in
 /* Returns the state at `address`, or NULL if the picture has none there. */
 const struct interpreter_state *interpreter_state_at(const struct interpreter_picture *picture, uintptr_t address);
 
+/* Returns the thread that has an attached state, as far as it is known; of another state, the thread that made it. 0: not known. */
+static inline pid_t interpreter_thread_of(const struct interpreter_state *state) {
+    return state->attached_tid ? state->attached_tid : state->tid;
+}
+
 enum interpreter_wait {
     WAIT_ELSEWHERE,
     WAIT_FOR_GIL,   /* it waits until it gets the GIL */
