@@ -137,7 +137,7 @@ ctypes.PyDLL(None).usleep(100000000)"
     says begun
     look_at "$pid"
     is_status 1
-    has_line "==$pid== gilshim: no stall: *: thread $pid * held the GIL all the time, in 0.3 s; nobody waits for it"
+    has_line "==$pid== gilshim: no stall: *: thread $pid * had the GIL at each look, in 0.3 s; nobody waits for it"
     has_line '*it is in *nanosleep*'
     has_line '*File "<string>", line 3 in <module>'
 }

@@ -246,7 +246,7 @@ static void add_gil(struct text *text, const struct watched_python *python, size
             text_add(text, "the GIL was taken and released");
         } else {
             add_thread(text, holder->tid);
-            text_add(text, " held the GIL all the time");
+            text_add(text, " had the GIL at each look");
         }
         text_add(text, ", in ");
         add_seconds(text, watched);

@@ -71,6 +71,13 @@ static int compare(const void *one, const void *other) {
 
 /* ---- a GIL that does not move ------------------------------------------------------------------------------------ */
 
+/* 2.7 does not count how often its GIL changes hands, and lets a thread that runs Python code take it back at once, before
+ * those that it has woken. */
+static bool may_have_moved(const struct interpreter_gil *gil, const struct picture *picture) {
+    return !gil->has_switches && picture->kind == PICTURE_PLAIN && picture->has_holder_look &&
+           picture->holding.look.call < 0 && !picture->holding.culprit;
+}
+
 static bool explain_one(const struct watched_python *python, size_t gil) {
     static struct waiter waiters[WAITERS + REST + PICTURE_EXTRA];
     static struct picture picture;
@@ -87,6 +94,9 @@ static bool explain_one(const struct watched_python *python, size_t gil) {
     }
     qsort(waiters, kept, sizeof *waiters, compare);
     wait_graph_take(&picture, waiters, kept, waited, known - kept);
+    if (may_have_moved(&python->gils[gil].now, &picture)) {
+        return false;
+    }
     stall_report(&picture, ticks_monotonic(), false);
     describe_stall(&picture);
     return true;
