@@ -13,11 +13,7 @@ static bool is_in(const struct elf_object *object, const void *address) {
 /* The shim's wrappers stand in between in a process that has it. */
 static bool is_shim(const void *address) {
     struct elf_object found;
-    const char *slash = NULL;
-    if (address && elf_find_by_address((const char *)address - 1, &found)) {
-        slash = strrchr(found.name, '/');
-    }
-    return slash && strncmp(slash + 1, "libgilshim.", strlen("libgilshim.")) == 0;
+    return address && elf_find_by_address((const char *)address - 1, &found) && real_is_self(&found);
 }
 
 static bool find_call(const void *address, uint16_t *call) {

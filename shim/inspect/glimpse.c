@@ -1,13 +1,13 @@
-/* Names for the target's addresses, as system/glimpse.h, symbol_file.h and thunks.h have them. */
+/* Names for the target's addresses, as system/glimpse.h, symbol_file.h and redirected.h have them. */
 #include "system/glimpse.h"
 
 #include <string.h>
 
 #include "inspect/objects.h"
 #include "system/elf.h"
+#include "system/redirected.h"
 #include "system/symbol_file.h"
 #include "system/text.h"
-#include "system/thunks.h"
 
 bool glimpse_take(struct glimpse *glimpse, const void *address) {
     const struct target_object *object = objects_at((uintptr_t)address);
@@ -60,7 +60,8 @@ bool symbol_file_at(const struct glimpse *glimpse, const void *address, unsigned
            symtab_at(&object->file, (uintptr_t)address - object->elf.bias, type, name, capacity, offset);
 }
 
-/* There are no thunks in front of functions here. */
-uintptr_t thunk_behind(uintptr_t address) {
+/* Symbols are the file's, in which nothing was redirected. */
+uintptr_t redirected_behind(const ElfW(Sym) *symbol, uintptr_t address) {
+    (void)symbol;
     return address;
 }

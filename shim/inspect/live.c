@@ -62,7 +62,8 @@ static bool read_status(pid_t tid, const char *field, char *value, size_t capaci
 static size_t read_memory(uintptr_t address, void *to, size_t size) {
     struct iovec local = {to, size}, remote = {(void *)address, size};
     ssize_t count = live.memory < 0 ? process_vm_readv(live.reader, &local, 1, &remote, 1, 0) : -1;
-    if (count < 0 && (errno == ENOSYS || errno == EPERM || live.memory >= 0)) { /* a kernel or a sandbox without the call */
+    if (count < 0 &&
+        (errno == ENOSYS || errno == EPERM || live.memory >= 0)) { /* a kernel or a sandbox without the call */
         live.memory = live.memory < 0 ? open_file("mem", O_RDONLY) : live.memory;
         count = live.memory < 0 ? -1 : pread(live.memory, to, size, (off_t)address);
     }

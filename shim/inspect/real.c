@@ -1,6 +1,9 @@
 /* What cpython/real.h and process/options.h declare. Of `real` only addresses are set, the target's, and nothing of it is
  * called. */
 #include "cpython/real.h"
+
+#include <string.h>
+
 #include "process/options.h"
 
 struct real real;
@@ -11,3 +14,9 @@ const char *const real_api_names[REAL_API_COUNT] = {
 #include "api.def"
 #undef API
 };
+
+/* The shim in the target, if it has one. */
+bool real_is_self(const struct elf_object *object) {
+    const char *slash = strrchr(object->name, '/');
+    return strcmp(slash ? slash + 1 : object->name, "libgilshim.so") == 0;
+}
