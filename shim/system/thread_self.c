@@ -57,7 +57,7 @@ static bool is_readable(uintptr_t word) {
     return syscall(SYS_rt_sigprocmask, no_operation, word, NULL, (size_t)8) != 0 && errno != EFAULT;
 }
 
-__attribute__((no_sanitize("address", "undefined"))) static bool read_probed(const void *from, void *to, size_t size) {
+__attribute__((no_sanitize("address", "thread", "undefined"))) static bool read_probed(const void *from, void *to, size_t size) {
     enum { PAGE = 4096 }; /* the size of a page, or of a part of one */
     uintptr_t start = (uintptr_t)from & ~(uintptr_t)7;
     uintptr_t last = ((uintptr_t)from + size - 1) & ~(uintptr_t)7;
@@ -66,7 +66,7 @@ __attribute__((no_sanitize("address", "undefined"))) static bool read_probed(con
             return false;
         }
     }
-    /* Does not use memcpy, which AddressSanitizer would watch: the memory may belong to anybody. */
+    /* Does not use memcpy, which the sanitizers would watch: the memory may belong to anybody. */
     for (size_t i = 0; i < size; i++) {
         ((volatile unsigned char *)to)[i] = ((const volatile unsigned char *)from)[i];
     }
@@ -88,7 +88,7 @@ bool thread_read_memory(const void *from, void *to, size_t size) {
     return is_read;
 }
 
-__attribute__((no_sanitize("address", "undefined"))) static char byte_at(uintptr_t at) {
+__attribute__((no_sanitize("address", "thread", "undefined"))) static char byte_at(uintptr_t at) {
     return *(const volatile char *)at;
 }
 
