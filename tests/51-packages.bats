@@ -55,6 +55,7 @@ a_package() {
     library=usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)/gilshim/libgilshim.so
     [ "$(dpkg-deb --fsys-tarfile "$package" | tar -tv | awk '!/^d/ { print $1, $2, $6 }' | sort -k 3)" = "-rwxr-xr-x root/root ./usr/bin/run-with-shim.sh
 -rw-r--r-- root/root ./$library
+-rwxr-xr-x root/root ./usr/libexec/gilshim/gilshim-inspect
 -rw-r--r-- root/root ./usr/share/bash-completion/completions/run-with-shim.sh
 -rw-r--r-- root/root ./usr/share/doc/gilshim/README.md.gz
 -rw-r--r-- root/root ./usr/share/doc/gilshim/changelog.Debian.gz
