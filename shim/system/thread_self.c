@@ -57,7 +57,8 @@ static bool is_readable(uintptr_t word) {
     return syscall(SYS_rt_sigprocmask, no_operation, word, NULL, (size_t)8) != 0 && errno != EFAULT;
 }
 
-__attribute__((no_sanitize("address", "thread", "undefined"))) static bool read_probed(const void *from, void *to, size_t size) {
+__attribute__((no_sanitize("address", "thread", "undefined"))) static bool read_probed(const void *from, void *to,
+                                                                                       size_t size) {
     enum { PAGE = 4096 }; /* the size of a page, or of a part of one */
     uintptr_t start = (uintptr_t)from & ~(uintptr_t)7;
     uintptr_t last = ((uintptr_t)from + size - 1) & ~(uintptr_t)7;
