@@ -140,7 +140,7 @@ dies_of() {
 # Python ends so since 3.8, where nobody catches the exception.
 @test "an uncaught KeyboardInterrupt: all of it, and closed; and the summary" {
     use_python shared || use_python static
-    command=("$PYTHON" -S -c 'import os, signal; os.kill(os.getpid(), signal.SIGINT)')
+    command=("$PYTHON" -S -c 'import os, signal; os.kill(os.getpid(), signal.SIGINT); [None for _ in range(10 ** 7)]') # time to notice
     OPTIONS=summary=1 traced
     if python_before 3.8; then is_status 1; else is_status 130; fi
     has_line '*gilshim: summary'
