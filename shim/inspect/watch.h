@@ -19,6 +19,9 @@ struct watched_gil {
     unsigned long changes;      /* how often it went to another state, as far as that is known */
     unsigned long looks;
     unsigned long free_looks; /* how often it was found free */
+    pid_t holder;             /* at the beginning; 0: not known */
+    uint64_t holder_cpu;      /* ns of CPU time that it had used by then ... */
+    uint64_t holder_used;     /* ... and used meanwhile */
 };
 
 struct watched_python {
