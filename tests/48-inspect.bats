@@ -197,6 +197,17 @@ ctypes.CDLL(None).pthread_exit(None)"
     has_line '*gilshim: stall: deadlock between libengine.so and libstore.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) and has the mutex that thread *, which holds the GIL, waits for (in libstore.so!store_lock+0x*)'
 }
 
+@test "a file that is cut while it is read: 125, and no crash" {
+    use_python static || use_python shared
+    cp "$ROOT"/build/fixtures/lib{engine,store}.so .
+    hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$PWD" lock_order
+    explains '*has the mutex *'
+    # shellcheck disable=SC2016 # the inner shell expands it
+    limited 30 sh -c '"$0" -s 2 "$1" & sleep 1; : >libengine.so; : >libstore.so; wait $!' "$ROOT/build/gilshim-inspect" "$pid"
+    is_status 125
+    has_line 'gilshim-inspect: gave up: *'
+}
+
 @test "Ctrl-C in between leaves the process as it was" {
     use_python static || use_python shared
     hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" lock_order

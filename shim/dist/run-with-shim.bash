@@ -22,7 +22,7 @@ _run_with_shim() {
     m) mapfile -t COMPREPLY < <(compgen -W 'repair observe strict off' -- "$word") ;;
     c) mapfile -t COMPREPLY < <(compgen -W 'calls locks all' -- "$word") ;;
     s) ;;
-    p) mapfile -t COMPREPLY < <(cd /proc && compgen -G "$word[0-9]*") ;;
+    p) mapfile -t COMPREPLY < <(cd /proc && compgen -G "${word:-[0-9]}*") ;;
     ?) _run_with_shim_files "$word" ;;
     *)
         if [[ $word == -* ]]; then

@@ -71,11 +71,15 @@ static int compare(const void *one, const void *other) {
 
 /* ---- a GIL that does not move ------------------------------------------------------------------------------------ */
 
-/* 2.7 does not count how often its GIL changes hands, and lets a thread that runs Python code take it back at once, before
- * those that it has woken. */
-static bool may_have_moved(const struct interpreter_gil *gil, const struct picture *picture) {
-    return !gil->has_switches && picture->kind == PICTURE_PLAIN && picture->has_holder_look &&
-           picture->holding.look.call < 0 && !picture->holding.culprit;
+/* Returns true if the holder only seems to keep the GIL. 2.7 does not count how often the GIL changes hands, and lets a
+ * thread that runs Python code take it back at once, before those that it has woken. And on a machine that is too busy,
+ * the holder may get no processor on which it could let go. */
+static bool may_have_moved(const struct watched_gil *gil, const struct picture *picture) {
+    enum { ENOUGH_NS = 20000000 /* several times the 5 ms after which Python code lets go */ };
+    bool runs = picture->kind == PICTURE_PLAIN && picture->has_holder_look && picture->holding.look.call < 0 &&
+                !picture->holding.look.is_hidden;
+    bool has_starved = gil->holder == picture->holder.tid && gil->holder_used < ENOUGH_NS;
+    return runs && (has_starved || (!gil->now.has_switches && !picture->holding.culprit));
 }
 
 static bool explain_one(const struct watched_python *python, size_t gil) {
@@ -94,7 +98,7 @@ static bool explain_one(const struct watched_python *python, size_t gil) {
     }
     qsort(waiters, kept, sizeof *waiters, compare);
     wait_graph_take(&picture, waiters, kept, waited, known - kept);
-    if (may_have_moved(&python->gils[gil].now, &picture)) {
+    if (may_have_moved(&python->gils[gil], &picture)) {
         return false;
     }
     stall_report(&picture, ticks_monotonic(), false);

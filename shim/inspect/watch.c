@@ -188,6 +188,21 @@ static void look_at_threads(void) {
     }
 }
 
+/* Notes how much CPU time the holders use. */
+static void note_holders(bool is_end) {
+    for (size_t i = 0; i < python_count; i++) {
+        for (size_t j = 0; j < pythons[i].gil_count; j++) {
+            struct watched_gil *gil = &pythons[i].gils[j];
+            const struct interpreter_state *state =
+                !is_end && gil->now.holder ? interpreter_state_at(&pythons[i].picture, gil->now.holder) : NULL;
+            gil->holder = state ? state->tid : gil->holder;
+            uint64_t time = gil->holder ? thread_cpu_time(gil->holder) : 0;
+            gil->holder_cpu = is_end ? gil->holder_cpu : time;
+            gil->holder_used = is_end && time > gil->holder_cpu ? time - gil->holder_cpu : 0;
+        }
+    }
+}
+
 static int compare(const void *one, const void *other) {
     const struct suspect *a = one, *b = other;
     return a->since < b->since ? -1 : a->since > b->since;
@@ -199,6 +214,7 @@ void watch_run(uint64_t duration) {
         return;
     }
     begun = ticks_monotonic();
+    note_holders(false);
     do {
         look_at_threads();
         for (size_t i = 0; i < python_count; i++) {
@@ -211,6 +227,7 @@ void watch_run(uint64_t duration) {
     } while (ticks_monotonic() - begun < duration || rounds < LOOKS_AT_LEAST);
     look_at_threads();
     ended = ticks_monotonic();
+    note_holders(true);
     qsort(suspects, suspect_count, sizeof *suspects, compare);
     for (size_t i = 0; i < python_count; i++) {
         if (pythons[i].has_picture) {

@@ -15,10 +15,13 @@ enum { WATCH_GILS = 64 /* of each CPython */ };
 /* A GIL of the target's. */
 struct watched_gil {
     struct interpreter_gil now; /* as it was seen last */
-    bool has_moved;             /* it was seen to change, or to be free */
     unsigned long changes;      /* how often it went to another state, as far as that is known */
     unsigned long looks;
     unsigned long free_looks; /* how often it was found free */
+    bool has_moved;           /* it was seen to change, or to be free */
+    pid_t holder;             /* at the beginning; 0: not known */
+    uint64_t holder_cpu;      /* ns of CPU time that it had used by then ... */
+    uint64_t holder_used;     /* ... and used meanwhile */
 };
 
 struct watched_python {
