@@ -23,6 +23,15 @@ endif
 CFLAGS  ?= -O2 -g
 BUILD   := build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 version := $(shell sed -n 's/^\#define GILSHIM_VERSION "\(.*\)"$$/\1/p' shim/version.h)
+# The commit, 12 digits of it, and its time in seconds; empty if they are not known. A tarball of `make dist` states them;
+# a checkout is asked, but not a repository that this folder only happens to be in.
+commit := $(shell sed -n 's/^\#define GILSHIM_COMMIT "\([0-9a-f]\{12\}\).*"$$/\1/p' shim/version.h)
+commit_time := $(shell sed -n 's/^\#define GILSHIM_COMMIT_TIME "\([0-9]*\)"$$/\1/p' shim/version.h)
+ifeq ($(commit),)
+commit := $(shell { if [ "$$(git rev-parse --is-inside-work-tree --show-cdup)" = true ]; then git rev-parse --short=12 HEAD; \
+	git --no-optional-locks status --porcelain --untracked-files=no | sed -n '1s/.*/-changed/p'; fi | tr -d '\n'; } 2>/dev/null)
+commit_time := $(if $(commit),$(shell git log -1 --format=%ct))
+endif
 
 ifndef V
 Q := @
@@ -38,6 +47,12 @@ shim_ldflags := -shared -Wl,-soname,libgilshim.so -Wl,-Bsymbolic-functions -Wl,-
 # A sanitizer's runtime is preloaded (clang's comes from another place), so a library built with one has undefined symbols.
 ifneq ($(SANITIZE),)
 shim_ldflags := $(filter-out -Wl$(comma)-z$(comma)defs,$(shim_ldflags))
+endif
+
+# With OLD_GLIBC=1 the library runs with glibc 2.28, whatever the version here.
+ifneq ($(OLD_GLIBC),)
+shim_cflags += -include shim/dist/old_glibc.h
+old_libraries = -Wl,--no-as-needed $(shell $(CC) -print-file-name=libdl.so.2) $(shell $(CC) -print-file-name=libpthread.so.0) -Wl,--as-needed
 endif
 
 # The link order: code that every process runs at start-up, code that may run at any time, and the rest. The kernel maps the
@@ -59,7 +74,7 @@ running := $(addprefix shim/, \
 sources := $(starting) $(running) $(filter-out $(starting) $(running) shim/inspect/%,$(wildcard shim/*/*.c shim/*/*.S))
 objects := $(patsubst %,$(BUILD)/%.o,$(sources))
 first_objects := $(patsubst %,$(BUILD)/%.o,$(starting))
-libraries := -ldl -lpthread -lc
+libraries = $(old_libraries) -ldl -lpthread -lc
 library := $(BUILD)/libgilshim.so
 
 # gilshim-inspect, which looks at another process: its own files, and these of the library's, which know nothing about whose
@@ -93,6 +108,13 @@ $(BUILD)/%.S.o: %.S $(BUILD)/.flags
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(shim_cppflags) $(CPPFLAGS) -MMD -MP -MF $@.d -c -o $@ $<
+
+# The one file that states the commit. It is compiled again when that changes.
+$(BUILD)/shim/start/check.c.o: shim_cppflags += -DGILSHIM_BUILT_FROM='"$(if $(commit),commit $(commit); )"'
+$(BUILD)/shim/start/check.c.o: $(BUILD)/.commit
+$(BUILD)/.commit: always
+	$(Q)mkdir -p $(@D)
+	$(Q)echo '$(commit)' | cmp -s - $@ || echo '$(commit)' >$@
 
 # Code that runs in every call may use only this much of a host's stack. Reports use another stack (shim/system/aside.h).
 ifeq ($(SANITIZE),)

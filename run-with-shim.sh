@@ -540,6 +540,13 @@ suppress_by() {
 # Prints the name that the library gives to the FILE $1.
 with_pid() { case $1 in *%p* | stderr | stdout) printf '%s\n' "$1" ;; *) printf '%s.%%p\n' "$1" ;; esac; }
 
+# The library states its own version, its commit, and what built it, in its text.
+show_version() {
+    printf 'run-with-shim.sh (gilshim) %s\n' "${version:-unknown}"
+    find_library || return 0
+    printf '%s: %s\n' "$library" "$(LC_ALL=C grep -ao 'version [0-9.]* ([^()]*, glibc [0-9.]*)' -- "$library" 2>/dev/null || echo 'version unknown')"
+}
+
 # Says that the options in $given have no effect with $1 (a word of the command line), except for those in $2, $3, ...
 say_useless() {
     reason=$1
@@ -581,7 +588,7 @@ while [ $# -gt 0 ]; do
     case $1 in -[cdjmoqstSv]) given="$given $1" ;; esac
     case $1 in
     -h | --help) usage && exit 0 ;;
-    --version) printf 'run-with-shim.sh (gilshim) %s\n' "${version:-unknown}" && exit 0 ;;
+    --version) show_version && exit 0 ;;
     --check) checking=1 ;;
     --options) listing=1 ;;
     -c)
