@@ -16,11 +16,15 @@ DATADIR ?= $(PREFIX)/share
 DOCDIR  ?= $(DATADIR)/doc/gilshim
 MANDIR  ?= $(DATADIR)/man
 COMPDIR ?= $(DATADIR)/bash-completion/completions
+ZSHDIR  ?= $(DATADIR)/zsh/site-functions
+FISHDIR ?= $(DATADIR)/fish/vendor_completions.d
 INSTALL ?= install
 ifneq (,$(filter default undefined,$(origin CC)))
 CC      := gcc
 endif
 CFLAGS  ?= -O2 -g
+WHEEL_CFLAGS ?= -O2
+PYTHON3 ?= python3
 BUILD   := build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 version := $(shell sed -n 's/^\#define GILSHIM_VERSION "\(.*\)"$$/\1/p' shim/version.h)
 # The commit, 12 digits of it, and its time in seconds; empty if they are not known. A tarball of `make dist` states them;
@@ -85,7 +89,7 @@ inspect_shared := $(addprefix shim/, \
 inspect_objects := $(patsubst %,$(BUILD)/%.o,$(wildcard shim/inspect/*.c) $(inspect_shared))
 inspect := $(BUILD)/gilshim-inspect
 
-.PHONY: all demo check lint format bench install uninstall clean dist deb help
+.PHONY: all demo check lint format bench install uninstall clean dist wheel deb help
 all: $(library) $(inspect)	## build the library and gilshim-inspect (default)
 
 $(library): $(objects) Makefile
@@ -219,6 +223,7 @@ $(BUILD)/gilshim.1: shim/dist/gilshim.1 always
 # The files that uninstall removes. (Names can't contain blanks, as always with make.)
 installed := $(LIBDIR)/libgilshim.so $(LIBEXECDIR)/gilshim/gilshim-inspect $(BINDIR)/run-with-shim.sh $(DOCDIR)/README.md \
 	$(MANDIR)/man1/gilshim.1 $(MANDIR)/man1/run-with-shim.sh.1 $(COMPDIR)/run-with-shim.sh \
+	$(ZSHDIR)/_gilshim $(FISHDIR)/run-with-shim.sh.fish \
 	$(DATADIR)/gilshim/gilshim.supp
 
 install: $(library) $(inspect) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1	## into DESTDIR and PREFIX
@@ -230,6 +235,8 @@ install: $(library) $(inspect) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1	## i
 	$(Q)$(INSTALL) -m 644 $(BUILD)/gilshim.1 '$(DESTDIR)$(MANDIR)/man1/gilshim.1'
 	$(Q)ln -sf gilshim.1 '$(DESTDIR)$(MANDIR)/man1/run-with-shim.sh.1'
 	$(Q)$(INSTALL) -m 644 shim/dist/run-with-shim.bash '$(DESTDIR)$(COMPDIR)/run-with-shim.sh'
+	$(Q)$(INSTALL) -m 644 shim/dist/run-with-shim.zsh '$(DESTDIR)$(ZSHDIR)/_gilshim'
+	$(Q)$(INSTALL) -m 644 shim/dist/run-with-shim.fish '$(DESTDIR)$(FISHDIR)/run-with-shim.sh.fish'
 	$(Q)$(INSTALL) -m 644 shim/dist/gilshim.supp '$(DESTDIR)$(DATADIR)/gilshim/gilshim.supp'
 
 uninstall:		## removes what install put there
@@ -239,12 +246,21 @@ uninstall:		## removes what install put there
 	done
 
 tarball := $(BUILD)/gilshim-$(version).tar.gz
-# The tarball has the same bytes for the same commit, independent of user, time and machine.
-dist:			## build/gilshim-VERSION.tar.gz of the committed sources, the same bytes each time
+# The tarball has the same bytes for the same commit, independent of user, time and machine. With PKG-INFO it is what Python
+# calls an sdist, which pip can build.
+dist:			## build/gilshim-VERSION.tar.gz of the committed sources, the same bytes each time; pip takes it
 	$(Q)mkdir -p $(BUILD)
 	$(call say,PACK,$(tarball))
-	$(Q)git -c tar.umask=0022 archive --format=tar --prefix=gilshim-$(version)/ HEAD >$(tarball).tar
+	$(Q)git show HEAD:shim/dist/python/PKG-INFO.in | sed 's/@VERSION@/$(version)/' >$(BUILD)/PKG-INFO && git show HEAD:README.md >>$(BUILD)/PKG-INFO
+	$(Q)git -c tar.umask=0022 archive --format=tar --prefix=gilshim-$(version)/ --add-file=$(BUILD)/PKG-INFO HEAD >$(tarball).tar
 	$(Q)gzip -9n <$(tarball).tar >$(tarball).new && mv $(tarball).new $(tarball) && rm $(tarball).tar
+
+# The library in a wheel is built for old C libraries, without debug information (which would name this folder).
+machine = $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+wheel:			## build/wheel/gilshim-VERSION-py3-none-manylinux_2_28_ARCH.whl (CC=aarch64-linux-gnu-gcc for another ARCH)
+	$(Q)$(MAKE) OLD_GLIBC=1 CC='$(CC)' CFLAGS='$(WHEEL_CFLAGS)' BUILD=$(BUILD)/wheel/$(machine) all
+	$(call say,WHEEL,$(BUILD)/wheel)
+	$(Q)$(PYTHON3) -B shim/dist/python/wheel.py --library $(BUILD)/wheel/$(machine)/libgilshim.so --policy manylinux_2_28 --folder $(BUILD)/wheel
 
 # Built from the tarball, as a distribution would do it, with shim/dist/debian added as debian/.
 deb: dist		## build/deb/gilshim_VERSION_ARCH.deb of the committed sources (needs dpkg-dev and debhelper)
@@ -268,4 +284,4 @@ help:			## this list
 	@printf "  pybind11-tests  pybind11's own tests with and without the shim; fetches and builds them\n"
 	@printf "  matrix\tthe tests with the interpreters of other Debians, in roots made by debootstrap (tests/matrix/run -h)\n" | expand -t 14
 	@printf '  stacks\tApache with mod_wsgi, PyGObject and others from Debian, where they are installed\n' | expand -t 14
-	@echo 'Variables: PREFIX LIBDIR LIBEXECDIR BINDIR DATADIR DOCDIR MANDIR COMPDIR DESTDIR CC CFLAGS CPPFLAGS LDFLAGS V=1 WERROR=1 SANITIZE=address,undefined'
+	@echo 'Variables: PREFIX LIBDIR LIBEXECDIR BINDIR DATADIR DOCDIR MANDIR COMPDIR ZSHDIR FISHDIR DESTDIR CC CFLAGS CPPFLAGS LDFLAGS V=1 WERROR=1 SANITIZE=address,undefined'

@@ -59,10 +59,12 @@ a_package() {
 -rw-r--r-- root/root ./usr/share/doc/gilshim/README.md.gz
 -rw-r--r-- root/root ./usr/share/doc/gilshim/changelog.Debian.gz
 -rw-r--r-- root/root ./usr/share/doc/gilshim/copyright
+-rw-r--r-- root/root ./usr/share/fish/vendor_completions.d/run-with-shim.sh.fish
 -rw-r--r-- root/root ./usr/share/gilshim/gilshim.supp
 -rw-r--r-- root/root ./usr/share/lintian/overrides/gilshim
 -rw-r--r-- root/root ./usr/share/man/man1/gilshim.1.gz
-lrwxrwxrwx root/root ./usr/share/man/man1/run-with-shim.sh.1.gz" ]
+lrwxrwxrwx root/root ./usr/share/man/man1/run-with-shim.sh.1.gz
+-rw-r--r-- root/root ./usr/share/zsh/vendor-completions/_gilshim" ]
     # It needs a libc, and nothing else; no script is run at installation.
     limited 30 dpkg-deb -f "$package" Depends
     [[ $output =~ ^libc6\ \(\>=\ [0-9.]+\)$ ]]
