@@ -89,7 +89,7 @@ inspect_shared := $(addprefix shim/, \
 inspect_objects := $(patsubst %,$(BUILD)/%.o,$(wildcard shim/inspect/*.c) $(inspect_shared))
 inspect := $(BUILD)/gilshim-inspect
 
-.PHONY: all demo check lint format bench install uninstall clean dist wheel deb help
+.PHONY: all demo check lint format bench install uninstall clean dist wheel deb rpm help
 all: $(library) $(inspect)	## build the library and gilshim-inspect (default)
 
 $(library): $(objects) Makefile
@@ -271,6 +271,17 @@ deb: dist		## build/deb/gilshim_VERSION_ARCH.deb of the committed sources (needs
 	$(call say,DEB,$(BUILD)/deb)
 	$(Q)cd $(BUILD)/deb/gilshim-$(version) && unset MAKEFLAGS MFLAGS MAKELEVEL && dpkg-buildpackage --build=binary --no-sign >../build.log 2>&1 || { tail -n 40 ../build.log; exit 1; }
 	$(Q)ls $(BUILD)/deb/*.deb
+
+# On a system without rpm's database, as Debian, RPMBUILD='rpmbuild --nodeps'.
+RPMBUILD ?= rpmbuild
+rpm: dist		## build/rpm/gilshim-VERSION-1.ARCH.rpm of the committed sources (needs rpmbuild)
+	$(Q)rm -rf $(BUILD)/rpm && mkdir -p $(BUILD)/rpm/work
+	$(Q)git show HEAD:shim/dist/gilshim.spec >$(BUILD)/rpm/gilshim.spec
+	$(call say,RPM,$(BUILD)/rpm)
+	$(Q)unset MAKEFLAGS MFLAGS MAKELEVEL && $(RPMBUILD) -bb --define '_topdir $(abspath $(BUILD))/rpm/work' --define '_sourcedir $(abspath $(BUILD))' \
+		--define '_rpmdir $(abspath $(BUILD))/rpm' --define '_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm' \
+		$(BUILD)/rpm/gilshim.spec >$(BUILD)/rpm/build.log 2>&1 || { tail -n 40 $(BUILD)/rpm/build.log; exit 1; }
+	$(Q)ls $(BUILD)/rpm/*.rpm
 
 clean:			## removes everything built
 	$(Q)rm -rf build build-*
