@@ -145,9 +145,9 @@ an_rpm() {
 lrwxrwxrwx root /usr/share/man/man1/run-with-shim.sh.1
 -rw-r--r-- root /usr/share/zsh/site-functions/_gilshim" ]
     # It needs a libc and a shell, no script is run at installation, and nothing is to be linked to the library.
-    [ -z "$(rpm -qp --requires "$rpm" | grep -v -e '^libc\.so' -e '^ld-linux' -e '^rpmlib(' -e '^rtld(' -e '^/bin/sh$')" ]
+    run ! grep -v <(rpm -qp --requires "$rpm") -e '^libc\.so' -e '^ld-linux' -e '^rpmlib(' -e '^rtld(' -e '^/bin/sh$'
     [ -z "$(rpm -qp --scripts "$rpm")" ]
-    [ -z "$(rpm -qp --provides "$rpm" | grep -v '^gilshim[ (]')" ]
+    run ! grep -v '^gilshim[ (]' <(rpm -qp --provides "$rpm")
 }
 
 @test "make rpm: rpmlint has nothing to say" {
@@ -174,18 +174,28 @@ lrwxrwxrwx root /usr/share/man/man1/run-with-shim.sh.1
 
 # ---- others
 
-# makepkg does not run as root.
-as_user() { if [ "$(id -u)" = 0 ]; then chmod 755 "$BATS_TEST_TMPDIR" && chown -R nobody "$BATS_TEST_TMPDIR" && setpriv --reuid=nobody --clear-groups --inh-caps=-all "$@"; else "$@"; fi; }
-export -f as_user
+# makepkg does not run as root, and others can't enter the tests' folder.
+made_by_makepkg() {
+    local place
+    place=$(mktemp -d)
+    cp "$BUILD/gilshim-$(version).tar.gz" "$ROOT/shim/dist/PKGBUILD" "$place"
+    local as_user=()
+    if [ "$(id -u)" = 0 ]; then
+        chown -R nobody "$place"
+        as_user=(setpriv --reuid=nobody --clear-groups --inh-caps=-all)
+    fi
+    # There is no pacman to ask.
+    cd "$place" && limited 300 env HOME="$place" PACMAN=true "${as_user[@]}" makepkg --nodeps
+    cd "$BATS_TEST_TMPDIR" && mkdir -p unpacked
+    tar -xzf "$place/gilshim-$(version)-1-$(uname -m).pkg.tar.gz" -C unpacked || status=1
+    rm -rf "$place"
+}
 
 @test "PKGBUILD: makepkg builds it, and the wrapper finds its library" {
     require "needs makepkg and fakeroot" sh -c 'command -v makepkg && command -v fakeroot && command -v bsdtar'
     made dist
-    cp "$BUILD/gilshim-$(version).tar.gz" "$ROOT/shim/dist/PKGBUILD" .
-    # There is no pacman to ask.
-    limited 300 env HOME="$PWD" PACMAN=true bash -c 'as_user makepkg --nodeps'
+    made_by_makepkg
     is_status 0
-    mkdir unpacked && tar -xzf "gilshim-$(version)-1-$(uname -m).pkg.tar.gz" -C unpacked
     [ "$(cd unpacked/usr && find . ! -type d | sort | tr '\n' ' ')" = "./bin/run-with-shim.sh ./lib/gilshim/libgilshim.so \
 ./share/bash-completion/completions/run-with-shim.sh ./share/doc/gilshim/README.md ./share/fish/vendor_completions.d/run-with-shim.sh.fish \
 ./share/gilshim/gilshim.supp ./share/licenses/gilshim/LICENSE ./share/man/man1/gilshim.1.gz ./share/man/man1/run-with-shim.sh.1.gz \
