@@ -55,7 +55,7 @@ endif
 
 # With OLD_GLIBC=1 the library runs with glibc 2.28, whatever the version here.
 ifneq ($(OLD_GLIBC),)
-shim_cflags += -include shim/dist/old_glibc.h
+shim_cflags += -include shim/old_glibc.h
 old_libraries = -Wl,--no-as-needed $(shell $(CC) -print-file-name=libdl.so.2) $(shell $(CC) -print-file-name=libpthread.so.0) -Wl,--as-needed
 endif
 
