@@ -158,7 +158,7 @@ check: $(library)	## every test on every interpreter of this machine (CHECK='-p 
 
 c_files := $(wildcard shim/*.h shim/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 cxx_files := $(wildcard tests/*/*.cpp tests/*/*.hpp tests/*/*/*.cpp tests/*/*/*.hpp)
-shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/demo/run tests/demo/build tests/noharm/run tests/matrix/run tests/matrix/fresh tests/fuzz/run tests/fixtures/readme/extract tests/*.bash tests/*/*.sh tests/stacks/*/*.bash shim/dist/*.bash)
+shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/demo/run tests/demo/build tests/noharm/run tests/matrix/run tests/matrix/fresh tests/fuzz/run tests/fixtures/readme/extract tests/*.bash tests/*/*.sh tests/stacks/*/*.bash shim/dist/*.bash shim/dist/python/*.sh)
 bats_files := $(wildcard tests/*.bats tests/*/*.bats)
 shim_c := $(filter shim/%.c,$(c_files))
 processors := $(shell nproc 2>/dev/null || echo 1)
