@@ -57,6 +57,7 @@ endif
 ifneq ($(OLD_GLIBC),)
 shim_cflags += -include shim/old_glibc.h
 old_libraries = -Wl,--no-as-needed $(shell $(CC) -print-file-name=libdl.so.2) $(shell $(CC) -print-file-name=libpthread.so.0) -Wl,--as-needed
+old_start := -Wl,--wrap=__libc_start_main
 endif
 
 # The link order: code that every process runs at start-up, code that may run at any time, and the rest. The kernel maps the
@@ -100,7 +101,7 @@ $(library): $(objects) Makefile
 
 $(inspect): $(inspect_objects) Makefile
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pie -Wl,-z,now -Wl,-z,relro $(shim_cflags) $(CFLAGS) $(LDFLAGS) -o $@.new $(inspect_objects)
+	$(Q)$(CC) -pie -Wl,-z,now -Wl,-z,relro $(shim_cflags) $(CFLAGS) $(LDFLAGS) $(old_start) -o $@.new $(inspect_objects) $(old_libraries)
 	$(Q)mv $@.new $@
 
 $(BUILD)/%.c.o: %.c $(BUILD)/.flags
@@ -260,7 +261,7 @@ machine = $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 wheel:			## build/wheel/gilshim-VERSION-py3-none-manylinux_2_28_ARCH.whl (CC=aarch64-linux-gnu-gcc for another ARCH)
 	$(Q)$(MAKE) OLD_GLIBC=1 CC='$(CC)' CFLAGS='$(WHEEL_CFLAGS)' BUILD=$(BUILD)/wheel/$(machine) all
 	$(call say,WHEEL,$(BUILD)/wheel)
-	$(Q)$(PYTHON3) -B shim/dist/python/wheel.py --library $(BUILD)/wheel/$(machine)/libgilshim.so --policy manylinux_2_28 --folder $(BUILD)/wheel
+	$(Q)$(PYTHON3) -B shim/dist/python/wheel.py --build $(BUILD)/wheel/$(machine) --policy manylinux_2_28 --folder $(BUILD)/wheel
 
 # Built from the tarball, as a distribution would do it, with shim/dist/debian added as debian/.
 deb: dist		## build/deb/gilshim_VERSION_ARCH.deb of the committed sources (needs dpkg-dev and debhelper)

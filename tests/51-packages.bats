@@ -56,6 +56,7 @@ a_package() {
     library=usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)/gilshim/libgilshim.so
     [ "$(dpkg-deb --fsys-tarfile "$package" | tar -tv | awk '!/^d/ { print $1, $2, $6 }' | sort -k 3)" = "-rwxr-xr-x root/root ./usr/bin/run-with-shim.sh
 -rw-r--r-- root/root ./$library
+-rwxr-xr-x root/root ./usr/libexec/gilshim/gilshim-inspect
 -rw-r--r-- root/root ./usr/share/bash-completion/completions/run-with-shim.sh
 -rw-r--r-- root/root ./usr/share/doc/gilshim/README.md.gz
 -rw-r--r-- root/root ./usr/share/doc/gilshim/changelog.Debian.gz
@@ -135,6 +136,7 @@ an_rpm() {
     an_rpm
     [ "$(rpm -qlvp "$rpm" | awk '!/^d/ { print $1, $3, $9 }' | sed 's|/licenses/gilshim-[0-9.]*/|/licenses/gilshim/|' | sort -k 3)" = "-rwxr-xr-x root /usr/bin/run-with-shim.sh
 -rw-r--r-- root /usr/lib64/gilshim/libgilshim.so
+-rwxr-xr-x root /usr/libexec/gilshim/gilshim-inspect
 -rw-r--r-- root /usr/share/bash-completion/completions/run-with-shim.sh
 -rw-r--r-- root /usr/share/doc/gilshim/NEWS
 -rw-r--r-- root /usr/share/doc/gilshim/README.md
@@ -196,7 +198,7 @@ made_by_makepkg() {
     made dist
     made_by_makepkg
     is_status 0
-    [ "$(cd unpacked/usr && find . ! -type d | sort | tr '\n' ' ')" = "./bin/run-with-shim.sh ./lib/gilshim/libgilshim.so \
+    [ "$(cd unpacked/usr && find . ! -type d | sort | tr '\n' ' ')" = "./bin/run-with-shim.sh ./lib/gilshim/gilshim-inspect ./lib/gilshim/libgilshim.so \
 ./share/bash-completion/completions/run-with-shim.sh ./share/doc/gilshim/README.md ./share/fish/vendor_completions.d/run-with-shim.sh.fish \
 ./share/gilshim/gilshim.supp ./share/licenses/gilshim/LICENSE ./share/man/man1/gilshim.1.gz ./share/man/man1/run-with-shim.sh.1.gz \
 ./share/zsh/site-functions/_gilshim " ]

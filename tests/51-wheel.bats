@@ -32,7 +32,7 @@ files_in() { (cd "$1" && find . ! -type d | sort); }
         "$data"/data/share/fish/vendor_completions.d/{gilshim,run-with-shim.sh}.fish "$data"/data/share/gilshim/gilshim.supp \
         "$data"/data/share/man/man1/{gilshim,run-with-shim.sh}.1 "$data"/data/share/zsh/site-functions/_gilshim \
         "$data"/scripts/{gilshim,run-with-shim.sh} "$info"/{LICENSE,METADATA,RECORD,WHEEL} \
-        ./gilshim/{__init__.py,__main__.py,libgilshim.so,run-with-shim.sh} | sort)" ]
+        ./gilshim/{__init__.py,__main__.py,gilshim-inspect,libgilshim.so,run-with-shim.sh} | sort)" ]
     cmp in/gilshim/libgilshim.so "$BUILD/wheel/$(uname -m)/libgilshim.so"
     cmp "in/$info/LICENSE" "$ROOT/LICENSE"
     grep -qx "Version: $(version)" "in/$info/METADATA"
@@ -76,6 +76,7 @@ keeps_its_tag() {
 
 @test "make wheel: the library needs no newer glibc than the tag says, though an ordinary one here may" {
     keeps_its_tag "$BUILD/wheel/$(uname -m)/libgilshim.so"
+    keeps_its_tag "$BUILD/wheel/$(uname -m)/gilshim-inspect"
     # On glibc before 2.34 the functions are in these.
     readelf -Wd "$BUILD/wheel/$(uname -m)/libgilshim.so" | grep -q 'NEEDED.*libdl.so.2'
     readelf -Wd "$BUILD/wheel/$(uname -m)/libgilshim.so" | grep -q 'NEEDED.*libpthread.so.0'
@@ -84,13 +85,13 @@ keeps_its_tag() {
 @test "a library that needs a newer glibc than the tag says is not packed" {
     # A function of glibc 2.34 under its own name.
     echo 'int close_range(unsigned, unsigned, int); int f(void) { return close_range(1, 2, 3); }' >new.c
-    gcc -shared -fPIC -o new.so new.c
-    is_at_most "$(needs_glibc new.so)" 2.28 && told "the test's own library is no example"
-    limited 30 python3 "$ROOT/shim/dist/python/wheel.py" --library new.so --policy manylinux_2_28 --folder .
+    mkdir built && gcc -shared -fPIC -o built/gilshim-inspect new.c && cp "$BUILD/wheel/$(uname -m)/libgilshim.so" built/
+    is_at_most "$(needs_glibc built/gilshim-inspect)" 2.28 && told "the test's own library is no example"
+    limited 30 python3 "$ROOT/shim/dist/python/wheel.py" --build built --policy manylinux_2_28 --folder .
     is_status 1
-    has_line "wheel.py: the library needs glibc $(needs_glibc new.so), which manylinux_2_28 does not allow"
+    has_line "wheel.py: what was built needs glibc $(needs_glibc built/gilshim-inspect), which manylinux_2_28 does not allow"
     [ -z "$(find . -name '*.whl*')" ]
-    limited 30 python3 "$ROOT/shim/dist/python/wheel.py" --library new.so --policy manylinux_2_34 --folder .
+    limited 30 python3 "$ROOT/shim/dist/python/wheel.py" --build built --policy manylinux_2_34 --folder .
     is_status 0
 }
 
@@ -118,6 +119,7 @@ has_cross_compiler() { command -v aarch64-linux-gnu-gcc; }
     unpacked "$BUILD/wheel/gilshim-$(version)-py3-none-manylinux_2_28_aarch64.whl" in
     readelf -h in/gilshim/libgilshim.so | grep -q AArch64
     keeps_its_tag in/gilshim/libgilshim.so
+    keeps_its_tag in/gilshim/gilshim-inspect
     grep -qx "Tag: py3-none-manylinux_2_28_aarch64" in/gilshim-*.dist-info/WHEEL
 }
 
@@ -160,6 +162,8 @@ APP
     has_line "$library $(version)"
     limited 30 venv/bin/gilshim --version
     has_line "run-with-shim.sh (gilshim) $(version)"
+    limited 30 venv/bin/python -m gilshim --pid $$
+    has_line "gilshim-inspect: process $$: there is no CPython in it *"
     limited 60 venv/bin/python -m gilshim --check
     is_status 0
     has_line 'gilshim: interpreter: CPython *'
@@ -250,6 +254,10 @@ ASK
     [ "$output" = "--check -- PYTHON script" ]
     ask -v -- -X dev script -- x
     [ "$output" = "-v -- PYTHON -X dev script -- x" ]
+    ask -vp 12
+    [ "$output" = "-vp 12" ]
+    ask --pid 12 -j
+    [ "$output" = "--pid 12 -j" ]
     ask -v --options
     [ "$output" = "-v --options" ]
 }

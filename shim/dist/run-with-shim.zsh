@@ -12,6 +12,7 @@ _arguments -s -S -A '-*' : \
     '-c+[check for GIL errors]:what:((calls\:"calls of the API without the GIL" locks\:"locks that can deadlock with the GIL" all\:both))' \
     '-S+[leave out what matches the suppressions]:file:_files' \
     '-d[run COMMAND under gdb]' \
+    '(-p --pid)'{-p+,--pid}'[say why this process hangs]:process:_pids' \
     "--check[say whether the shim can serve COMMAND]" \
     '(- : *)--options[list what can be set in GILSHIM_OPTIONS]' \
     '(- : *)'{-h,--help}'[show the options]' \

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 
-WITH_VALUE = "cmostS"  # the wrapper's options that a value follows
+WITH_VALUE = "cmopstS"  # the wrapper's options that a value follows
 
 
 def command(words, python):
@@ -24,6 +24,8 @@ def command(words, python):
             continue
         # -vs5, -vs 5: a value is the rest of the word, or the next one.
         valued = [at for at, letter in enumerate(word) if letter in WITH_VALUE]
+        if valued and word[valued[0]] == "p":  # a process that runs already
+            return words
         if valued and valued[0] == len(word) - 1:
             i += 1
     return words[:i] + ["--"] + python + words[i:]

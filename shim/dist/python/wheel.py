@@ -13,6 +13,7 @@ import re
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -73,12 +74,12 @@ def glibc_needed(elf):
 
 
 def tag_of(elf, policy):
-    """Returns the wheel's tag for the library, for example py3-none-manylinux_2_28_x86_64. Ends if it does not keep the policy."""
+    """Returns the wheel's tag for this ELF file, for example py3-none-manylinux_2_28_x86_64. Ends if it does not keep the policy."""
     platform = "%s_%s" % (policy, PROCESSORS[struct.unpack_from("<H", elf, 18)[0]])
     match = re.match(r"manylinux_(\d+)_(\d+)$", policy)
     needed = glibc_needed(elf)
     if match and needed > (int(match.group(1)), int(match.group(2))):
-        sys.exit("wheel.py: the library needs glibc %d.%d, which %s does not allow" % (needed + (policy,)))
+        sys.exit("wheel.py: what was built needs glibc %d.%d, which %s does not allow" % (needed + (policy,)))
     return "py3-none-" + platform
 
 
@@ -97,13 +98,14 @@ def filled_in(text, libdir, datadir):
     return text
 
 
-def files(library):
+def files(built):
     """Yields (name in the wheel, content, whether it can be executed) of everything but the folder of metadata."""
     data = "gilshim-%s.data/" % stated("GILSHIM_VERSION")
     in_package = lambda name: filled_in(read("shim", "dist", "python", name), b"", b"")
     yield "gilshim/__init__.py", in_package("__init__.py"), False
     yield "gilshim/__main__.py", in_package("__main__.py"), False
-    yield "gilshim/libgilshim.so", library, False
+    yield "gilshim/libgilshim.so", built["libgilshim.so"], False
+    yield "gilshim/gilshim-inspect", built["gilshim-inspect"], True
     # It looks beside itself first; nowhere else is a library of this version.
     yield "gilshim/run-with-shim.sh", filled_in(read("run-with-shim.sh"), b"/dev/null", b""), True
     for name in "gilshim", "run-with-shim.sh":
@@ -132,21 +134,27 @@ def info_folder():
 
 def source_time():
     """Returns the time that files in the wheel have, in seconds: SOURCE_DATE_EPOCH, or that of the commit, or 1980."""
-    time = os.environ.get("SOURCE_DATE_EPOCH") or stated("GILSHIM_COMMIT_TIME")
-    if not time.isdigit():
+    seconds = os.environ.get("SOURCE_DATE_EPOCH") or stated("GILSHIM_COMMIT_TIME")
+    if not seconds.isdigit():
         found = subprocess.run(["git", "-C", ROOT, "log", "-1", "--format=%ct"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-        time = found.stdout.decode().strip() or 0
-    return max(int(time), 315532800)  # zip files know nothing earlier
+        seconds = found.stdout.decode().strip() or 0
+    return max(int(seconds), 315532800)  # zip files know nothing earlier
 
 
-def pack(library_path, policy, folder):
-    """Writes the wheel into the folder. Returns its name."""
-    import time
+def read_built(build):
+    """Returns the content of the files that make has built in this folder, by name."""
+    built = {}
+    for name in "libgilshim.so", "gilshim-inspect":
+        with open(os.path.join(build, name), "rb") as file:
+            built[name] = file.read()
+    return built
 
-    with open(library_path, "rb") as file:
-        library = file.read()
-    tag = tag_of(library, policy)
-    members = list(files(library)) + [(info_folder() + "/" + name, content, False) for name, content in metadata_files(tag)]
+
+def pack(build, policy, folder):
+    """Writes the wheel of what was built in BUILD into the folder. Returns its name."""
+    built = read_built(build)
+    tag, = {tag_of(elf, policy) for elf in built.values()}
+    members = list(files(built)) + [(info_folder() + "/" + name, content, False) for name, content in metadata_files(tag)]
     record = ""
     for name, content, _ in members:
         digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
@@ -178,18 +186,17 @@ def make(*arguments):
     subprocess.check_call(["make", "-C", ROOT] + list(arguments), env=environment, stdout=sys.stderr)
 
 
-def local_library():
-    make("BUILD=build/pip", "build/pip/libgilshim.so")
-    return os.path.join(ROOT, "build", "pip", "libgilshim.so")
+def local_build():
+    make("BUILD=build/pip", "all")
+    return os.path.join(ROOT, "build", "pip")
 
 
 def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
-    return pack(local_library(), "linux", wheel_directory)
+    return pack(local_build(), "linux", wheel_directory)
 
 
 def prepare_metadata_for_build_wheel(metadata_directory, config_settings=None):
-    with open(local_library(), "rb") as file:
-        tag = tag_of(file.read(), "linux")
+    tag = tag_of(read_built(local_build())["libgilshim.so"], "linux")
     folder = os.path.join(metadata_directory, info_folder())
     os.mkdir(folder)
     for name, content in metadata_files(tag):
@@ -206,12 +213,12 @@ def build_sdist(sdist_directory, config_settings=None):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Packs a library that is built already into a wheel.")
-    parser.add_argument("--library", required=True)
-    parser.add_argument("--policy", default="linux", help="linux, or manylinux_2_28: the oldest glibc that the library may need")
+    parser = argparse.ArgumentParser(description="Packs what make has built into a wheel.")
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--policy", default="linux", help="linux, or manylinux_2_28: the oldest glibc that is to do")
     parser.add_argument("--folder", required=True)
     arguments = parser.parse_args()
-    print(os.path.join(arguments.folder, pack(arguments.library, arguments.policy, arguments.folder)))
+    print(os.path.join(arguments.folder, pack(arguments.build, arguments.policy, arguments.folder)))
 
 
 if __name__ == "__main__":
