@@ -42,6 +42,7 @@ shows_threads() {
     [ "$(count 'state attached')" -gt 20 ]
     [ "$(count 'waits for the GIL')" -gt 0 ]
     [ "$(count_lines 'thread_name *')" -ge 1 ]
+    has_line "process_name ${PYTHON##*/} 1"
 }
 
 @test "threads that share the GIL: holds, waits, states, names" {
