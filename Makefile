@@ -247,13 +247,14 @@ uninstall:		## removes what install put there
 	done
 
 tarball := $(BUILD)/gilshim-$(version).tar.gz
-# The tarball has the same bytes for the same commit, independent of user, time and machine. With PKG-INFO it is what Python
-# calls an sdist, which pip can build.
+# The tarball has the same bytes for the same commit, independent of user, time and machine. With PKG-INFO and
+# pyproject.toml it is what Python calls an sdist, which pip can build.
 dist:			## build/gilshim-VERSION.tar.gz of the committed sources, the same bytes each time; pip takes it
 	$(Q)mkdir -p $(BUILD)
 	$(call say,PACK,$(tarball))
 	$(Q)git show HEAD:shim/dist/python/PKG-INFO.in | sed 's/@VERSION@/$(version)/' >$(BUILD)/PKG-INFO && git show HEAD:README.md >>$(BUILD)/PKG-INFO
-	$(Q)git -c tar.umask=0022 archive --format=tar --prefix=gilshim-$(version)/ --add-file=$(BUILD)/PKG-INFO HEAD >$(tarball).tar
+	$(Q)git show HEAD:shim/dist/python/pyproject.toml >$(BUILD)/pyproject.toml
+	$(Q)git -c tar.umask=0022 archive --format=tar --prefix=gilshim-$(version)/ --add-file=$(BUILD)/PKG-INFO --add-file=$(BUILD)/pyproject.toml HEAD >$(tarball).tar
 	$(Q)gzip -9n <$(tarball).tar >$(tarball).new && mv $(tarball).new $(tarball) && rm $(tarball).tar
 
 # The library in a wheel is built for old C libraries, without debug information (which would name this folder).

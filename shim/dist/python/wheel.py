@@ -1,7 +1,7 @@
 """Packs gilshim for pip, with nothing but Python's standard library.
 
 `make wheel` runs this file to pack a library that runs with old C libraries, under a manylinux tag. pip imports it as the
-build backend (PEP 517) of a checkout or of the tarball of `make dist`, and gets a library for this machine only.
+build backend (PEP 517) of the tarball of `make dist`, and gets a library for this machine only.
 The same commit, compiler and zlib give the same bytes.
 """
 
