@@ -90,8 +90,10 @@ def filled_in(text, libdir, datadir):
     """Returns a file of the tree as `make install` would install it."""
     for old, new in (
         (b"'@LIBDIR@'", b"'" + libdir + b"'"),
+        (b"'@LIBEXECDIR@'", b"'" + libdir + b"'"),
         (b"@VERSION@", stated("GILSHIM_VERSION").encode()),
         (b"/usr/local/lib/libgilshim", libdir + b"/libgilshim"),
+        (b"/usr/local/libexec/gilshim", libdir),
         (b"/usr/local/share/gilshim", datadir + b"/gilshim"),
     ):
         text = text.replace(old, new)
