@@ -28,3 +28,16 @@ unsigned stacks_patience(void) {
 uint64_t loader_changes(void) {
     return 1;
 }
+
+bool loader_is_code(const void *address) {
+    struct elf_object object;
+    bool is_code = false;
+    if (elf_find_by_address(address, &object)) {
+        for (size_t i = 0; i < object.segment_count; i++) {
+            const ElfW(Phdr) *segment = &object.segments[i];
+            is_code |= segment->p_type == PT_LOAD && (segment->p_flags & PF_X) &&
+                       (uintptr_t)address - object.bias - segment->p_vaddr < segment->p_memsz;
+        }
+    }
+    return is_code;
+}
