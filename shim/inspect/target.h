@@ -48,6 +48,10 @@ void target_use(const struct target_source *source, pid_t pid);
 pid_t target_pid(void);
 const struct target_source *target_source(void);
 
+/* Returns the time that it is in the target, in ns of CLOCK_MONOTONIC: the present, or in a core file the time of the last
+ * event of the shim's journal. */
+uint64_t target_now(void);
+
 /* Copies memory. Returns false unless all of it could be read. */
 bool target_read(uintptr_t address, void *to, size_t size);
 
