@@ -70,7 +70,8 @@ bool thread_has_same_privileges(pid_t one, pid_t other) {
         "\nUid:",    "\nGid:",    "\nGroups:",     "\nCapInh:",  "\nCapPrm:",         "\nCapEff:",
         "\nCapBnd:", "\nCapAmb:", "\nNoNewPrivs:", "\nSeccomp:", "\nSeccomp_filters:"};
     char first[4096], second[4096];
-    if (!thread_read_file(one, "status", first, sizeof first) || !thread_read_file(other, "status", second, sizeof second)) {
+    if (!thread_read_file(one, "status", first, sizeof first) ||
+        !thread_read_file(other, "status", second, sizeof second)) {
         return false;
     }
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
