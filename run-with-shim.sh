@@ -34,11 +34,11 @@ The exit status is COMMAND's.
               holds the GIL and who waits for it. The process is only read from outside.
               -s: watch it for so long (0.3). Exit status 0: it is said, 1: it does not
               hang at the GIL, 125: it can't be looked at
-  --core CORE [EXE]
+  --core CORE
               say the same of a process that has left a core file: why it hung, or of what
               it has died and whether the thread had the GIL. EXE: its program, if that is
-              not where it was. --root DIR: program and libraries are below DIR. Exit
-              status as for --pid
+              not where it was. Exit status as for --pid
+  --root DIR  with --core: its program and libraries are below DIR
   --check     don't run COMMAND, but say whether the shim can serve it, how, and with
               which repairs; exit status 0: it can, 1: it can't, 3: that can't be known
               before COMMAND runs
