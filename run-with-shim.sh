@@ -11,6 +11,7 @@ usage() {
     cat <<'USAGE'
 Usage: run-with-shim.sh [OPTIONS] [--] COMMAND [ARGUMENT...]
        run-with-shim.sh --pid PID [-j] [-s SECONDS]
+       run-with-shim.sh --core CORE [-j] [--root DIR] [EXE]
 
 Runs COMMAND with libgilshim.so preloaded, so that native Python modules that
 mix CPython's GIL APIs neither deadlock nor die. It prints a summary on stderr
@@ -39,6 +40,12 @@ at exit. The exit status is COMMAND's.
               read from outside. -s: watch it for so long (0.3). Exit status
               0: it is said, 1: it does not hang at the GIL, 125: it can't be
               looked at
+  --core CORE
+              say the same of a process that has left a core file: why it hung,
+              or of what it has died and whether the thread had the GIL. EXE:
+              its program, if that is not where it was. Exit status as for
+              --pid
+  --root DIR  with --core: its program and libraries are below DIR
   --check     don't run COMMAND, but say whether the shim can serve it, how,
               and with which repairs; exit status 0: it can, 1: it can't,
               3: that can't be known before COMMAND runs
@@ -87,10 +94,10 @@ find_library() {
     return 1
 }
 
-# Replaces the wrapper by the program that looks at the process $1.
+# Replaces the wrapper by the program that looks at the process $1, or at the core file of "--core FILE".
 look_at() {
     for place in "$here" "$here/build" "$here/../libexec/gilshim" "$libexecdir/gilshim"; do
-        [ ! -f "$place/gilshim-inspect" ] || exec "$place/gilshim-inspect" ${json:+-j} ${seconds:+-s "$seconds"} "$1"
+        [ ! -f "$place/gilshim-inspect" ] || exec "$place/gilshim-inspect" ${json:+-j} ${seconds:+-s "$seconds"} ${1+"$@"}
     done
     say "no gilshim-inspect beside $self, in $here/build or in $here/../libexec/gilshim: build it with make"
     exit 125
@@ -565,7 +572,7 @@ say_useless() {
     [ -z "$useless" ] || say "$useless: no effect with $reason"
 }
 
-mode='' verbosity='' checking='' debugging='' listing='' given='' log='' trace='' pid='' json='' seconds=''
+mode='' verbosity='' checking='' debugging='' listing='' given='' log='' trace='' pid='' core='' root='' json='' seconds=''
 while [ $# -gt 0 ]; do
     # -vj means -v -j; -oFILE means -o FILE.
     case $1 in
@@ -582,10 +589,12 @@ while [ $# -gt 0 ]; do
         set -- "$letter" "$value" "$@"
         ;;
     esac
-    case $1 in -[cmopstS] | --pid)
+    case $1 in -[cmopstS] | --pid | --core | --root)
         [ $# -ge 2 ] || case $1 in
         -c) wrong_usage '-c needs one of calls, locks and all' ;;
         -m) wrong_usage '-m needs a mode' ;;
+        --core) wrong_usage "--core needs the name of a core file" ;;
+        --root) wrong_usage "--root needs the name of a folder" ;;
         -p | --pid) wrong_usage "$1 needs the number of a process" ;;
         -s) wrong_usage '-s needs a number of seconds, e.g. 5 or 0.5' ;;
         *) wrong_usage "$1 needs the name of a file" ;;
@@ -603,6 +612,12 @@ while [ $# -gt 0 ]; do
         calls | locks | all) add_option "check=$2" ;;
         *) wrong_usage "-c $2: what can be checked is calls, locks and all" ;;
         esac
+        shift
+        ;;
+    --core)
+        [ -n "$2" ] || wrong_usage "--core needs the name of a core file"
+        [ -z "$core" ] || wrong_usage "--core: one core file at a time"
+        core=$2
         shift
         ;;
     -d) debugging=1 ;;
@@ -631,6 +646,10 @@ while [ $# -gt 0 ]; do
         shift
         ;;
     -q) verbosity=0 ;;
+    --root)
+        root=$2
+        shift
+        ;;
     -s)
         case $2 in
         '' | *[!0-9.]* | *.*.* | .* | *. | *.????* | 0[0-9]* | ????????*) number='' ;;
@@ -664,6 +683,17 @@ if [ -n "$listing" ]; then
     say_useless --options
     find_library || exit 125
     LD_PRELOAD=$library GILSHIM_OPTIONS=check=1:help=1 exec /bin/sh -c :
+fi
+[ -n "$core" ] || [ -z "$root" ] || wrong_usage "--root is for --core"
+if [ -n "$core" ]; then
+    [ -z "$pid" ] || wrong_usage "--core and --pid: one of them at a time"
+    [ $# -le 1 ] || wrong_usage "--core: one program at a time"
+    say_useless --core -j
+    # A name that begins with a dash is a file, too.
+    case $core in -*) core=./$core ;; esac
+    case ${1:-} in -*) set -- "./$1" ;; esac
+    seconds=''
+    look_at ${root:+--root "$root"} --core "$core" ${1+"$@"}
 fi
 if [ -n "$pid" ]; then
     [ $# -eq 0 ] || wrong_usage "--pid looks at a process that runs already: there is no command to run"

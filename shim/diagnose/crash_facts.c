@@ -1,74 +1,10 @@
 #include "diagnose/crash_facts.h"
 
-#include <string.h>
 #include <unistd.h>
 
 #include "cpython/interp.h"
 #include "cpython/real.h"
 #include "system/ticks.h"
-
-/* ---- whether the state was deleted ------------------------------------------------------------------------------- */
-
-enum { EVENTS_READ = 128 };
-
-/* Calls `look` with the last events of all threads that are about `state`. */
-static void visit_events(const void *state, void (*look)(const struct journal_event *event, pid_t tid, void *argument),
-                         void *argument) {
-    for (unsigned index = 0; index < journal_count(); index++) {
-        struct journal_event events[EVENTS_READ];
-        struct journal_thread thread;
-        unsigned torn;
-        unsigned count =
-            journal_read_thread(index, &thread) ? journal_read_events(index, events, EVENTS_READ, &torn) : 0;
-        for (unsigned i = 0; i < count; i++) {
-            bool is_of_ours = events[i].kind == JOURNAL_REPAIR || events[i].kind == JOURNAL_MISUSE;
-            if (events[i].state == state && !is_of_ours) {
-                look(&events[i], thread.tid, argument);
-            }
-        }
-    }
-}
-
-struct deletion {
-    bool is_found, has_next;
-    struct journal_event event, next; /* the last deletion of the state, and what came after it */
-    pid_t tid;
-};
-
-static void look_for_deletion(const struct journal_event *event, pid_t tid, void *argument) {
-    struct deletion *deletion = argument;
-    if (event->kind == JOURNAL_DELETE && (!deletion->is_found || event->time > deletion->event.time)) {
-        deletion->is_found = true;
-        deletion->event = *event;
-        deletion->tid = tid;
-    }
-}
-
-static void look_for_next(const struct journal_event *event, pid_t tid, void *argument) {
-    struct deletion *deletion = argument;
-    (void)tid;
-    if (event->kind != JOURNAL_DELETE && event->time > deletion->event.time &&
-        (!deletion->has_next || event->time < deletion->next.time)) {
-        deletion->has_next = true;
-        deletion->next = *event;
-    }
-}
-
-/* A new state may have come to the address of a deleted one. Then the next event is that it was made, or, if CPython
- * made it unseen, that it was detached; the deleted one can only be attached. */
-static bool was_deleted(struct crash *crash) {
-    struct deletion deletion = {.is_found = false};
-    visit_events(crash->state, look_for_deletion, &deletion);
-    if (!deletion.is_found) {
-        return false;
-    }
-    visit_events(crash->state, look_for_next, &deletion);
-    crash->deleted = deletion.event;
-    crash->deleter = deletion.tid;
-    return !deletion.has_next || deletion.next.kind == JOURNAL_ATTACH || deletion.next.kind == JOURNAL_SWAP;
-}
-
-/* ---- what it looks like ------------------------------------------------------------------------------------------ */
 
 static const char *ending_of_python(void) {
     if (interp_has_ended() || (interp_is_over && !interp_is_initialized())) {
@@ -80,40 +16,6 @@ static const char *ending_of_python(void) {
     return interp_may_have_ended() ? "Python has been finalized" : "Python is not initialized, or not any more";
 }
 
-static enum crash_class class_of(struct crash *crash) {
-    bool was_sent =
-        crash->info.si_code == SI_USER || crash->info.si_code == SI_TKILL || crash->info.si_code == SI_QUEUE;
-    if (was_sent && crash->info.si_pid != getpid()) {
-        return CRASH_SENT;
-    }
-    if (!real_is_served() || real_is_ambiguous) {
-        return CRASH_UNKNOWN;
-    }
-    bool is_in_call = crash->stack.is_in_cpython;
-    crash->ending = ending_of_python();
-    if (crash->state && was_deleted(crash)) {
-        return CRASH_DELETED;
-    }
-    if (crash->ending && is_in_call && (crash->gil != CURRENT_THREAD_HAS_GIL || !interp_is_initialized())) {
-        return CRASH_FINALIZED;
-    }
-    switch (crash->gil) {
-    case CURRENT_THREAD_HAS_GIL: return CRASH_WITH_GIL;
-    case CURRENT_THREAD_HAS_NO_GIL: return is_in_call ? CRASH_NO_STATE : CRASH_OUTSIDE;
-    default: return CRASH_UNKNOWN;
-    }
-}
-
-/* A thread that has run to the end of its stack faults close to its stack pointer. A function with large arrays touches
- * the farther end first. */
-static bool has_run_out(const struct crash *crash) {
-    enum { NEAR = 256 * 1024, ABOVE = 4096 };
-    uintptr_t address = (uintptr_t)crash->info.si_addr;
-    return crash->info.si_signo == SIGSEGV && crash->info.si_code > 0 && crash->info.si_code != SI_KERNEL &&
-           address != (uintptr_t)crash->stack.frames[0] - 1 && crash->stack.stack &&
-           address >= crash->stack.stack - NEAR && address < crash->stack.stack + ABOVE;
-}
-
 void crash_find_facts(int number, const siginfo_t *info, struct crash *crash) {
     PyThreadState *attached;
     struct journal_now now = journal_now();
@@ -122,7 +24,6 @@ void crash_find_facts(int number, const siginfo_t *info, struct crash *crash) {
     crash->number = number;
     crash->info = crash->stack.has_origin ? crash->stack.origin : *info;
     crash->now = ticks_now();
-    crash->is_overflow = has_run_out(crash);
     crash->gil = current_thread_find_gil(&attached);
     crash->state = attached;
     if (!attached && now.phase == JOURNAL_WAITS && now.state) {
@@ -130,5 +31,8 @@ void crash_find_facts(int number, const siginfo_t *info, struct crash *crash) {
         crash->is_attaching = true;
     }
     crash->has_event = index >= 0 && journal_read_events((unsigned)index, &crash->event, 1, &torn) == 1;
-    crash->class = class_of(crash);
+    bool is_known = real_is_served() && !real_is_ambiguous;
+    crash->ending = is_known ? ending_of_python() : NULL;
+    const struct crash_process facts = {getpid(), is_known, is_known && interp_is_initialized()};
+    crash_judge(crash, &facts);
 }

@@ -31,6 +31,8 @@ struct crash {
     enum current_thread_gil gil;
     const PyThreadState *state; /* attached, or (if `is_attaching`) to be attached by the call that has crashed */
     bool is_attaching;
+    bool is_state_gone; /* the state is in no list of CPython's (known only from outside, without a journal) */
+    bool is_unwatched;  /* it happened without the shim: nothing was noted */
     enum crash_class class;
     const char *ending;           /* CRASH_FINALIZED: what has become of Python */
     struct journal_event deleted; /* CRASH_DELETED: the event, and whose */
@@ -42,6 +44,16 @@ struct crash {
 
 /* Fills `crash` from what the handler was given, except for `stack`, which is read. Async-signal-safe. */
 void crash_find_facts(int number, const siginfo_t *info, struct crash *crash);
+
+/* The process in which it happened. */
+struct crash_process {
+    pid_t pid;
+    bool is_known;       /* its CPython is */
+    bool is_initialized; /* ... and this is so; `ending` of the crash says what has become of it otherwise */
+};
+
+/* Sets `class` and `is_overflow`, and with them what was deleted, from all other fields. Async-signal-safe. */
+void crash_judge(struct crash *crash, const struct crash_process *process);
 
 /* Adds the first line after the kind: "libfoo.so: SIGSEGV at 0x10 ...". */
 void crash_add_line(struct text *text, const struct crash *crash, pid_t tid, const char *thread_name);

@@ -197,15 +197,12 @@ static void guess_rest(const struct cfi_frame *frame, struct crash_stack *stack)
 /* How many frames are looked at for a culprit: a recursion may be long. */
 enum { FRAMES_MAX = 600 };
 
-void crash_stack_take(const siginfo_t *info, const void *context, struct crash_stack *stack) {
-    struct cfi_frame frame;
+void crash_stack_walk(const siginfo_t *info, const struct cfi_frame *registers, struct crash_stack *stack) {
+    struct cfi_frame frame = *registers;
     siginfo_t fault;
     uintptr_t saved, function;
     bool may_restart = info->si_code <= 0;
     memset(stack, 0, sizeof *stack);
-    if (!take_registers(context, &frame)) {
-        return;
-    }
     stack->stack = frame.values[CFI_STACK];
     for (unsigned i = 0; i < FRAMES_MAX && (stack->count < CRASH_FRAMES || !stack->culprit); i++) {
         if (may_restart && find_fault(&frame, info->si_signo, &fault, &saved) &&
@@ -230,5 +227,13 @@ void crash_stack_take(const siginfo_t *info, const void *context, struct crash_s
             }
             return;
         }
+    }
+}
+
+void crash_stack_take(const siginfo_t *info, const void *context, struct crash_stack *stack) {
+    struct cfi_frame frame;
+    memset(stack, 0, sizeof *stack);
+    if (take_registers(context, &frame)) {
+        crash_stack_walk(info, &frame, stack);
     }
 }

@@ -26,3 +26,7 @@ struct crash_stack {
  * handler of a fault, the stack begins where that fault was. Reads only memory that is there, except for the tables of loaded
  * objects. Takes some KiB of stack. Async-signal-safe; asks for locks as cfi.h does (loader_avoid_locks). */
 void crash_stack_take(const siginfo_t *info, const void *context, struct crash_stack *stack);
+
+/* The same, from registers. */
+struct cfi_frame;
+void crash_stack_walk(const siginfo_t *info, const struct cfi_frame *registers, struct crash_stack *stack);

@@ -1,8 +1,3 @@
-#include <string.h>
-#include <unistd.h>
-
-#include "cpython/interp.h"
-#include "cpython/real.h"
 #include "diagnose/crash_facts.h"
 #include "diagnose/report_detail.h"
 #include "system/symbol.h"
@@ -15,6 +10,9 @@ static const char *name_of(int number) {
     case SIGILL: return "SIGILL";
     case SIGFPE: return "SIGFPE";
     case SIGABRT: return "SIGABRT";
+    case SIGSYS: return "SIGSYS";
+    case SIGTRAP: return "SIGTRAP";
+    case SIGQUIT: return "SIGQUIT";
     default: return "a signal";
     }
 }
@@ -109,6 +107,10 @@ static void add_class(struct text *text, const struct crash *crash) {
         break;
     case CRASH_DELETED:
         text_add(text, crash->is_attaching ? "the state that it was attaching" : "the attached state");
+        if (!crash->deleted.time) {
+            text_add(text, " is in no list of CPython's: it was deleted");
+            break;
+        }
         text_add(text, " is one that was deleted at ");
         symbol_add(text, crash->deleted.caller);
         text_add(text, " (");
@@ -147,12 +149,11 @@ void crash_add_line(struct text *text, const struct crash *crash, pid_t tid, con
         text_add(text, crash->gil == CURRENT_THREAD_HAS_GIL ? "has the GIL; " : "does not have the GIL; ");
     }
     add_class(text, crash);
-    text_add(text, "; ");
     if (crash->has_event) {
-        text_add(text, "its last GIL event: ");
+        text_add(text, "; its last GIL event: ");
         add_event(text, &crash->event, crash->now);
-    } else {
-        text_add(text, "no GIL event of it was seen");
+    } else if (!crash->is_unwatched) {
+        text_add(text, "; no GIL event of it was seen");
     }
 }
 
@@ -203,6 +204,6 @@ const char *crash_advice(const struct crash *crash) {
                    ? "look for a recursion in the native stack, or give the thread a larger stack"
                    : "another thread without the GIL may have damaged memory before; else it is an ordinary "
                      "error of the library named above";
-    default: return report_advice(REPORT_crash);
+    default: return crash->is_unwatched ? "the stacks tell what it was doing" : report_advice(REPORT_crash);
     }
 }

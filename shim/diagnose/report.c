@@ -21,42 +21,6 @@
 
 __thread struct report_call report_call __attribute__((tls_model("initial-exec")));
 
-static const struct {
-    const char *name, *what;
-} kinds[] = {
-#define REPAIR(name, what) [REPAIR_##name] = {#name, what},
-#include "repairs.def"
-#undef REPAIR
-#define REPORT(name, what) [REPORT_##name] = {#name, what},
-#include "reports.def"
-#undef REPORT
-};
-
-static const struct {
-    const char *name, *advice;
-} advices[] = {
-#define ADVICE(name, advice) {#name, advice},
-#include "reports.def"
-#undef ADVICE
-};
-
-const char *report_name(enum report_kind kind) {
-    return kinds[kind].name;
-}
-
-const char *report_what(enum report_kind kind) {
-    return kinds[kind].what;
-}
-
-const char *report_advice(enum report_kind kind) {
-    for (size_t i = 0; i < sizeof advices / sizeof advices[0]; i++) {
-        if (strcmp(advices[i].name, kinds[kind].name) == 0) {
-            return advices[i].advice;
-        }
-    }
-    return "";
-}
-
 void (*report_abort)(void);
 
 static unsigned counted;

@@ -12,10 +12,6 @@
 
 /* ---- pieces --------------------------------------------------------------------------------------------------------- */
 
-const char *report_call_name(uint16_t call) {
-    return call < REAL_API_COUNT ? real_api_names[call] : "";
-}
-
 void report_name_of(const struct journal_thread *thread, char name[32]) {
     memset(name, 0, sizeof thread->python_name);
     if (thread->python_name[0]) {
@@ -24,15 +20,6 @@ void report_name_of(const struct journal_thread *thread, char name[32]) {
         memcpy(name, thread->name, sizeof thread->name);
     } else {
         thread_read_name(thread->tid, name);
-    }
-}
-
-void report_add_thread(struct text *text, pid_t tid, const char *name) {
-    text_add_decimal(text, (uint64_t)tid);
-    if (name[0]) {
-        text_add(text, " \"");
-        text_add(text, name);
-        text_add(text, "\"");
     }
 }
 

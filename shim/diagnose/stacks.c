@@ -204,6 +204,7 @@ static bool find_caller(struct cfi_frame *frame, uintptr_t function, bool *is_su
 static void walk(const struct thread_look *look, struct stack *stack) {
     struct cfi_frame frame = {.pc = look->pc, .known = 1ull << CFI_STACK};
     frame.values[CFI_STACK] = look->stack;
+    stacks_registers_of(look->tid, &frame);
     stack->frames[stack->count++] = (void *)frame.pc;
     stack->source = STACK_TAKEN;
     while (stack->count < STACK_FRAMES) {

@@ -46,6 +46,10 @@ void *stacks_function_of(void *address);
 /* Returns an address above all frames of the thread, or 0 if it is not known. For stacks.c. */
 uintptr_t stacks_top_of(pid_t tid);
 
+/* Fills in all registers of the thread. Returns false if no more than stack pointer and pc are known of it. For stacks.c. */
+struct cfi_frame;
+bool stacks_registers_of(pid_t tid, struct cfi_frame *frame);
+
 /* Returns how often, every 0.2 ms, a thread that runs is looked at again: it may enter a system call, and then its whole
  * stack can be told. For stacks.c. */
 unsigned stacks_patience(void);

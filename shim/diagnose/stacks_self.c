@@ -20,6 +20,12 @@ uintptr_t stacks_top_of(pid_t tid) {
     return index >= 0 && journal_read_thread((unsigned)index, &thread) ? thread.pthread : 0;
 }
 
+bool stacks_registers_of(pid_t tid, struct cfi_frame *frame) {
+    (void)tid;
+    (void)frame;
+    return false;
+}
+
 static void *(*find_function)(void *);
 
 static bool find_unwinder(const struct elf_object *object, void *unused) {

@@ -65,7 +65,9 @@ static void add_waiter(struct json *json, const struct picture *picture, size_t 
     const void *place = wait_graph_place_of_waiter(picture, index);
     json_number(json, "tid", (uint64_t)waiter->tid);
     json_string(json, "thread", waiter->python_name[0] ? waiter->python_name : waiter->name);
-    json_seconds(json, "waited", now > waiter->since ? now - waiter->since : 0);
+    if (!waiter->is_timeless) {
+        json_seconds(json, "waited", now > waiter->since ? now - waiter->since : 0);
+    }
     json_string(json, "call", waiter->call < REAL_API_COUNT ? real_api_names[waiter->call] : NULL);
     json_bool(json, "in_cpython_loop", waiter->is_unseen);
     add_library(json, place);

@@ -192,9 +192,11 @@ static void add_plain(struct text *text, const struct picture *picture, uint64_t
         text_add(text, " has the GIL: ");
     }
     add_waiter(text, waiter);
-    text_add(text, " has waited for the GIL for ");
-    text_add(text, waiter->is_older ? "at least " : "");
-    add_seconds(text, now - waiter->since);
+    text_add(text, waiter->is_timeless ? " waits for the GIL" : " has waited for the GIL for ");
+    if (!waiter->is_timeless) {
+        text_add(text, waiter->is_older ? "at least " : "");
+        add_seconds(text, now - waiter->since);
+    }
     text_add(text, " ");
     add_waiting_call(text, picture, 0);
     text_add(text, "; ");
@@ -246,8 +248,10 @@ static void tell_waiter(const struct picture *picture, size_t index, uint64_t no
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "  waits: ");
     add_waiter(&text, waiter);
-    text_add(&text, waiter->is_unseen || waiter->is_older ? ", for at least " : " for ");
-    add_seconds(&text, now - waiter->since);
+    if (!waiter->is_timeless) {
+        text_add(&text, waiter->is_unseen || waiter->is_older ? ", for at least " : " for ");
+        add_seconds(&text, now - waiter->since);
+    }
     text_add(&text, " ");
     add_waiting_call(&text, picture, index);
     if (waiter->state) {

@@ -18,6 +18,7 @@ struct waiter {
     pid_t tid;
     bool is_unseen;       /* it waits in CPython's own loop, not in a call that the shim saw */
     bool is_older;        /* it may have waited since before `since` */
+    bool is_timeless;     /* `since` is not known: from a core file */
     uint16_t call;        /* seen: the API function, as an index into real_api_names */
     const void *caller;   /* seen: return address in the module that called it */
     const void *state;    /* seen: the state that it is to attach; NULL: not known */

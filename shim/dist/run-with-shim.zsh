@@ -13,6 +13,8 @@ _arguments -s -S -A '-*' : \
     '-S+[leave out what matches the suppressions]:file:_files' \
     '-d[run COMMAND under gdb]' \
     '(-p --pid)'{-p+,--pid}'[say why this process hangs]:process:_pids' \
+    '--core[say why the process hung or died that left this core file]:core:_files' \
+    '--root[where the program and libraries of the core file are]:folder:_files -/' \
     "--check[say whether the shim can serve COMMAND]" \
     '(- : *)--options[list what can be set in GILSHIM_OPTIONS]' \
     '(- : *)'{-h,--help}'[show the options]' \

@@ -75,7 +75,7 @@ static void add_state(struct text *text, const struct interpreter_state *state, 
 }
 
 /* "states: thread 12 has 2 thread states: 0x1 (attached), 0x2 (the one that PyGILState_Ensure uses)" */
-static void describe_states(const struct interpreter_picture *picture, const struct interpreter_gil *gil) {
+static void tell_states(const struct interpreter_picture *picture, const struct interpreter_gil *gil) {
     enum { TOLD = 5 };
     unsigned told = 0;
     for (size_t i = 0; i < picture->state_count; i++) {
@@ -141,7 +141,7 @@ static void add_suspects(struct text *text, const struct picture *picture) {
 static void describe_event(const struct journal_thread *thread, const struct journal_event *event) {
     char buffer[1200];
     struct text text = text_start(buffer, sizeof buffer);
-    uint64_t now = ticks_monotonic(), then = ticks_to_ns(event->time);
+    uint64_t now = target_now(), then = ticks_to_ns(event->time);
     text_add(&text, "  journal: ");
     add_thread(&text, thread->tid);
     text_add(&text, ", ");
@@ -177,6 +177,29 @@ static void describe_journal(const struct picture *picture) {
     }
 }
 
+void describe_add_thread(struct text *text, pid_t tid) {
+    add_thread(text, tid);
+}
+
+void describe_add_interpreter(struct text *text, const struct watched_python *python) {
+    add_cpython(text, &python->cpython);
+    text_add(text, ", ");
+    add_count(text, target_threads(NULL, 0), " thread, ", " threads, ");
+    if (python->has_picture) {
+        add_count(text, python->picture.state_count, " thread state", " thread states");
+        text_add(text, python->picture.finalizing ? ", finalizing" : "");
+    } else {
+        text_add(text, python->cpython.reason ? "its interpreter can't be read: " : "not initialized, or ended");
+        text_add(text, python->cpython.reason ? python->cpython.reason : "");
+    }
+}
+
+void describe_states(const struct watched_python *python) {
+    if (python->has_picture && python->gil_count) {
+        tell_states(&python->picture, &python->gils[0].now);
+    }
+}
+
 void describe_stall(const struct picture *picture) {
     const struct watched_python *python = choice_python();
     char buffer[1800];
@@ -186,11 +209,7 @@ void describe_stall(const struct picture *picture) {
     }
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "  interpreter: ");
-    add_cpython(&text, &python->cpython);
-    text_add(&text, ", ");
-    add_count(&text, target_threads(NULL, 0), " thread, ", " threads, ");
-    add_count(&text, python->picture.state_count, " thread state", " thread states");
-    text_add(&text, python->picture.finalizing ? ", finalizing" : "");
+    describe_add_interpreter(&text, python);
     log_line(text_end(&text));
     uint64_t still = picture->holder.kind == HOLDER_THREAD ? threads_still_for(picture->holder.tid) : 0;
     if (still > 20000000u) {
@@ -200,7 +219,7 @@ void describe_stall(const struct picture *picture) {
         text_add(&text, " s");
         log_line(text_end(&text));
     }
-    describe_states(&python->picture, &choice_gil()->now);
+    tell_states(&python->picture, &choice_gil()->now);
     const void *place;
     uint16_t call;
     if (picture->kind == PICTURE_SELF && !wait_graph_attached_at(picture, &place, &call)) {
@@ -243,18 +262,25 @@ static void add_gil(struct text *text, const struct watched_python *python, size
         } else if (gil->free_looks > gil->looks / 2) {
             text_add(text, "the GIL was free");
         } else if (gil->has_moved || !holder) {
-            text_add(text, "the GIL was taken and released");
+            text_add(text, target_source()->is_core ? "a thread that can't be told had the GIL"
+                                                    : "the GIL was taken and released");
         } else {
             add_thread(text, holder->tid);
-            text_add(text, " had the GIL at each look");
+            text_add(text, target_source()->is_core ? " had the GIL" : " had the GIL at each look");
         }
-        text_add(text, ", in ");
-        add_seconds(text, watched);
-        text_add(text, " s");
+        if (!target_source()->is_core) {
+            text_add(text, ", in ");
+            add_seconds(text, watched);
+            text_add(text, " s");
+        }
     }
     text_add(text, "; ");
     if (!total) {
         text_add(text, "nobody waits for it");
+        return;
+    }
+    if (target_source()->is_core) {
+        add_count(text, total, " thread waits for it", " threads wait for it");
         return;
     }
     add_count(text, total, " thread waits for it, for ", " threads wait for it, the longest for ");
@@ -286,7 +312,5 @@ void describe_nothing(const struct watched_python *python) {
         add_gil(&text, python, i, watched);
     }
     log_line(text_end(&text));
-    if (python->has_picture && python->gil_count) {
-        describe_states(&python->picture, &python->gils[0].now);
-    }
+    describe_states(python);
 }

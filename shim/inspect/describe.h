@@ -16,6 +16,15 @@ bool describe_stop(void);
 /* Says in one line what was seen of a CPython of which nothing is to be explained. */
 void describe_nothing(const struct watched_python *python);
 
+/* Adds a thread: thread 12 "worker". */
+void describe_add_thread(struct text *text, pid_t tid);
+
+/* Adds which CPython it is, and how many threads and states there are. */
+void describe_add_interpreter(struct text *text, const struct watched_python *python);
+
+/* Tells, in lines of text, of threads with more than one thread state. */
+void describe_states(const struct watched_python *python);
+
 enum { SUSPECTS = 6, SUSPECT_NAME = 256 };
 
 /* For a thread that waits for itself: finds the libraries that its stack goes through, the innermost first. One of them

@@ -78,6 +78,14 @@ void describe_json_stall(const struct picture *picture) {
     log_text(&text);
 }
 
+void describe_json_python(const struct watched_python *python) {
+    struct json json = log_json(buffer, sizeof buffer, "process");
+    add_process(&json, python);
+    add_states(&json, python, python->has_picture && python->gil_count ? python->gils[0].now.holder : 0);
+    struct text text = json_end(&json);
+    log_text(&text);
+}
+
 static void add_gil(struct json *json, const struct watched_python *python, size_t index) {
     static const char *const locks[] = {
         [GIL_UNKNOWN] = "unknown", [GIL_NONE] = "none", [GIL_FREE] = "free", [GIL_HELD] = "held"};

@@ -57,6 +57,7 @@ static void complete(struct waiter *waiter) {
     if (take_from_journal(waiter)) {
         return;
     }
+    waiter->is_timeless = target_source()->is_core;
     if (thread_look(waiter->tid, &look)) {
         stacks_take(&look, &stack);
         waiter->is_unseen = !entry_find(&stack, &choice_python()->cpython.object->elf, &waiter->call, &waiter->caller);
@@ -101,7 +102,7 @@ static bool explain_one(const struct watched_python *python, size_t gil) {
     if (may_have_moved(&python->gils[gil], &picture)) {
         return false;
     }
-    stall_report(&picture, ticks_monotonic(), false);
+    stall_report(&picture, target_now(), false);
     describe_stall(&picture);
     return true;
 }
@@ -113,7 +114,7 @@ static void tell_only_holder(const struct watched_python *python, size_t gil) {
     if (python->gils[gil].now.lock == GIL_HELD && !python->gils[gil].has_moved && options.log_format == LOG_TEXT) {
         choice_make(python, gil);
         wait_graph_take(&picture, none, 0, 0, 0);
-        stall_report_holder(&picture, ticks_monotonic());
+        stall_report_holder(&picture, target_now());
     }
 }
 

@@ -1,5 +1,5 @@
-/* gilshim-inspect PID: says who holds the GIL of a process and who waits for it, as the stall watch does, from outside.
- * run-with-shim.sh --pid starts it. */
+/* gilshim-inspect PID, or --core CORE: says who holds the GIL of a process and who waits for it, as the stall watch does, from
+ * outside, or of what it has died. run-with-shim.sh --pid and --core start it. */
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -14,6 +14,7 @@
 #include "inspect/live.h"
 #include "inspect/objects.h"
 #include "inspect/output.h"
+#include "inspect/post_mortem.h"
 #include "inspect/watch.h"
 #include "process/options.h"
 #include "system/ticks.h"
@@ -32,18 +33,23 @@ enum {
 #define PREFIX "gilshim-inspect: "
 
 static const char usage[] = "Usage: gilshim-inspect [-j] [-s SECONDS] PID\n"
+                            "       gilshim-inspect [-j] [--root DIR] --core CORE [EXE]\n"
                             "\n"
                             "Says which threads of the process wait for Python's GIL, which one holds it, what it\n"
                             "sleeps in, and whether that is a deadlock. The process is read from outside: it is not\n"
-                            "stopped, and nothing in it changes.\n"
+                            "stopped, and nothing in it changes. With --core, the same of a core file; of a crash,\n"
+                            "whether the thread had the GIL.\n"
                             "\n"
                             "  -j          JSON, one object a line\n"
                             "  -s SECONDS  watch for this long (default 0.3)\n"
+                            "  --core CORE [EXE]\n"
+                            "              explain a core file; EXE: the program, if it is not where it was\n"
+                            "  --root DIR  look for the program and its libraries below DIR\n"
                             "  -h, --help\n"
                             "  --version\n"
                             "\n"
-                            "Exit status 0: a stall was explained; 1: there is none; 2: wrong usage; 125: the process\n"
-                            "could not be looked at.\n";
+                            "Exit status 0: a stall or a crash was explained; 1: there is none; 2: wrong usage;\n"
+                            "125: the process or core file could not be looked at.\n";
 
 /* ---- a limit on everything --------------------------------------------------------------------------------------- */
 
@@ -54,14 +60,14 @@ static void say(const char *words) {
 
 static void out_of_time(int number) {
     (void)number;
-    say(PREFIX "gave up: it takes too long to read this process\n");
+    say(PREFIX "gave up: it takes too long to read this\n");
     _exit(STATUS_FAILED);
 }
 
 /* A file that is mapped here was cut, or the target has what no program should have. */
 static void cannot_go_on(int number) {
     (void)number;
-    say(PREFIX "gave up: what was read of this process can't be understood (or a file of it was just changed)\n");
+    say(PREFIX "gave up: what was read can't be understood (or a file of it was just changed)\n");
     _exit(STATUS_FAILED);
 }
 
@@ -79,6 +85,12 @@ static void set_limits(double watched) {
     sigaction(SIGBUS, &action, NULL);
     setitimer(ITIMER_REAL, &limit, NULL);
 }
+
+struct arguments {
+    double seconds;
+    pid_t pid;
+    const char *core, *program, *root;
+};
 
 /* ---- arguments --------------------------------------------------------------------------------------------------- */
 
@@ -108,19 +120,6 @@ static int fail(const char *reason) {
     return STATUS_FAILED;
 }
 
-/* Names that are this program's own in the shared files are the target's: what its main program is called. */
-static void take_program_name(void) {
-    static char name[NAME_MAX + 1];
-    const struct target_object *libc = objects_named("libc.so.6"), *executable = objects_executable();
-    uintptr_t place, string;
-    if (!libc || !target_symbol(libc, "program_invocation_short_name", &place, NULL) ||
-        !target_read(place, &string, sizeof string) || !target_read_string(string, name, sizeof name) || !name[0]) {
-        const char *slash = executable ? strrchr(executable->path, '/') : NULL;
-        snprintf(name, sizeof name, "%s", slash ? slash + 1 : "?");
-    }
-    program_invocation_short_name = name;
-}
-
 /* Once more if libraries came or went meanwhile: then their names are not known. A process that hangs opens none. */
 static size_t watch(double seconds, struct watched_python **pythons) {
     uint64_t begun = ticks_monotonic();
@@ -129,13 +128,30 @@ static size_t watch(double seconds, struct watched_python **pythons) {
     while (is_first || (ticks_monotonic() - begun < AGAIN_S * 1000000000ull && objects_have_changed())) {
         is_first = false;
         objects_find();
-        take_program_name();
+        objects_take_program_name();
         count = watch_start(pythons);
         if (count) {
             watch_run((uint64_t)(seconds * 1e9));
         }
     }
     return count;
+}
+
+static int end(bool is_explained) {
+    static char reason[64];
+    if (output_failure()) {
+        snprintf(reason, sizeof reason, "can't write: %s", strerror(output_failure()));
+        return fail(reason);
+    }
+    return is_explained ? STATUS_EXPLAINED : STATUS_NOTHING;
+}
+
+static int inspect_core(const struct arguments *given) {
+    static char reason[4096];
+    bool is_explained = false;
+    return post_mortem(given->core, given->program, given->root, &is_explained, reason, sizeof reason)
+               ? end(is_explained)
+               : fail(reason);
 }
 
 static int inspect(pid_t pid, double seconds) {
@@ -152,41 +168,78 @@ static int inspect(pid_t pid, double seconds) {
         return fail(reason);
     }
     journal_take();
-    bool is_explained = explain(pythons, count);
-    if (output_failure()) {
-        snprintf(reason, sizeof reason, "can't write: %s", strerror(output_failure()));
-        return fail(reason);
+    return end(explain(pythons, count));
+}
+
+/* Takes the option at argv[*at], with its argument. Returns 0, or the exit status of wrong usage. */
+static int take_option(char **argv, int *at, struct arguments *given) {
+    const char *word = argv[*at], *next = argv[*at + 1];
+    if (strcmp(word, "-j") == 0) {
+        options.log_format = LOG_JSON;
+        return 0;
     }
-    return is_explained ? STATUS_EXPLAINED : STATUS_NOTHING;
+    if (strcmp(word, "-s") == 0) {
+        (*at)++;
+        return next && read_seconds(next, &given->seconds)
+                   ? 0
+                   : wrong_usage("-s needs a number of seconds, e.g. 5 or 0.5", "");
+    }
+    const char **file = strcmp(word, "--core") == 0 ? &given->core : strcmp(word, "--root") == 0 ? &given->root : NULL;
+    if (!file) {
+        return wrong_usage("unknown option ", word);
+    }
+    if (*file || !next) {
+        return wrong_usage(next ? "only once: " : "the name of a file is missing after ", word);
+    }
+    *file = next;
+    (*at)++;
+    return 0;
+}
+
+static int take_arguments(char **argv, struct arguments *given) {
+    const char *words[2] = {NULL, NULL};
+    int count = 0, status = 0;
+    for (int i = 1; argv[i] && !status; i++) {
+        bool is_option = argv[i][0] == '-' && argv[i][1];
+        if (is_option) {
+            status = take_option(argv, &i, given);
+        } else if (count < 2) {
+            words[count++] = argv[i];
+        }
+    }
+    if (status) {
+        return status;
+    }
+    if (given->core) {
+        given->program = words[0];
+        return count > 1 ? wrong_usage("one program at a time: ", words[1]) : 0;
+    }
+    if (given->root) {
+        return wrong_usage("--root is for --core", "");
+    }
+    if (count != 1) {
+        return count ? wrong_usage("one process at a time: ", words[1]) : wrong_usage("no process given", "");
+    }
+    return read_pid(words[0], &given->pid) ? 0 : wrong_usage("no number of a process: ", words[0]);
 }
 
 int main(int argc, char **argv) {
-    double seconds = 0.3;
-    pid_t pid = 0;
+    struct arguments given = {.seconds = 0.3};
     for (int i = 1; i < argc; i++) {
-        const char *word = argv[i];
-        if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0) {
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
             fputs(usage, stdout);
             return 0;
         }
-        if (strcmp(word, "--version") == 0) {
+        if (strcmp(argv[i], "--version") == 0) {
             puts("gilshim-inspect (gilshim) " GILSHIM_VERSION);
             return 0;
         }
-        if (strcmp(word, "-j") == 0) {
-            options.log_format = LOG_JSON;
-        } else if (strcmp(word, "-s") == 0) {
-            if (!argv[i + 1] || !read_seconds(argv[++i], &seconds)) {
-                return wrong_usage("-s needs a number of seconds, e.g. 5 or 0.5", "");
-            }
-        } else if (pid || !read_pid(word, &pid)) {
-            return wrong_usage(pid ? "one process at a time: " : "no number of a process: ", word);
-        }
     }
-    if (!pid) {
-        return wrong_usage("no process given", "");
+    int status = take_arguments(argv, &given);
+    if (status) {
+        return status;
     }
     ticks_start();
-    set_limits(seconds);
-    return inspect(pid, seconds);
+    set_limits(given.core ? 60 : given.seconds); /* a core file may be on a slow disk */
+    return given.core ? inspect_core(&given) : inspect(given.pid, given.seconds);
 }

@@ -5,6 +5,7 @@
 
 #include "inspect/objects.h"
 #include "journal/journal_store.h"
+#include "system/ticks.h"
 
 enum { RINGS_MAX = 64 << 20, RING_MAX = 65536, TRIES = 20 };
 
@@ -90,4 +91,24 @@ bool journal_take(void) {
     }
     free(theirs);
     return is_ours;
+}
+
+uint64_t journal_latest(void) {
+    uint64_t latest = 0;
+    for (unsigned i = 0; i < journal_count(); i++) {
+        struct journal_event event;
+        struct journal_thread thread;
+        unsigned torn;
+        if (journal_read_thread(i, &thread) && thread.now.since > latest) {
+            latest = thread.now.since;
+        }
+        if (journal_read_events(i, &event, 1, &torn) == 1 && event.time > latest) {
+            latest = event.time;
+        }
+    }
+    return latest;
+}
+
+uint64_t target_now(void) {
+    return target_source()->is_core ? ticks_to_ns(journal_latest()) : ticks_monotonic();
 }

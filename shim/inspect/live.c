@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -159,7 +160,44 @@ static int open_mapped(const struct target_mapping *mapping) {
     return fd;
 }
 
-static const struct target_source source = {read_memory, list_threads, visit_mappings, open_mapped};
+static size_t read_thread_file(pid_t tid, const char *name, char *buffer, size_t capacity) {
+    char path[96];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/%s", (int)live.pid, (int)tid, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    size_t length = 0;
+    ssize_t count = 1;
+    while (fd >= 0 && length < capacity - 1 && (count = read(fd, buffer + length, capacity - 1 - length)) > 0) {
+        length += (size_t)count;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    buffer[length] = '\0';
+    return length;
+}
+
+/* The list of robust mutexes is in the descriptor, and the kernel tells where it is. */
+static uintptr_t find_descriptor(pid_t tid) {
+    void *list = NULL;
+    size_t size = 0;
+    return syscall(SYS_get_robust_list, tid, &list, &size) == 0 ? (uintptr_t)list : 0;
+}
+
+static bool no_registers(pid_t tid, struct cfi_frame *frame) {
+    (void)tid;
+    (void)frame;
+    return false;
+}
+
+static const struct target_source source = {
+    .read = read_memory,
+    .threads = list_threads,
+    .mappings = visit_mappings,
+    .open = open_mapped,
+    .thread_file = read_thread_file,
+    .descriptor = find_descriptor,
+    .registers = no_registers,
+};
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
 

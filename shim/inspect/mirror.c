@@ -79,8 +79,8 @@ static void take_bias_off(const struct target_object *object, char *mirror) {
     for (size_t i = 0; i < object->elf.segment_count; i++) {
         const ElfW(Phdr) *segment = &object->elf.segments[i];
         uintptr_t place = object->elf.bias + segment->p_vaddr;
-        if (segment->p_type != PT_DYNAMIC || place < object->start || segment->p_memsz > object->end - place ||
-            place % _Alignof(ElfW(Dyn)) != 0) {
+        if (segment->p_type != PT_DYNAMIC || place < object->start || place >= object->end ||
+            segment->p_memsz > object->end - place || place % _Alignof(ElfW(Dyn)) != 0) {
             continue;
         }
         ElfW(Dyn) *entry = (ElfW(Dyn) *)(void *)(mirror + (place - object->start));

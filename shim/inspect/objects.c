@@ -1,5 +1,8 @@
 #include "inspect/objects.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,10 +91,13 @@ static bool read_headers(struct target_object *object, const struct target_mappi
         return false;
     }
     uintptr_t low = UINTPTR_MAX, high = 0;
+    bool is_sound = true; /* in ascending order, as ld.so wants them */
     for (size_t i = 0; i < header.e_phnum; i++) {
         uintptr_t end = segments[i].p_vaddr + segments[i].p_memsz;
+        is_sound &= segments[i].p_type != PT_LOAD || segments[i].p_filesz <= segments[i].p_memsz;
         if (segments[i].p_type == PT_LOAD && segments[i].p_memsz) {
             low = low == UINTPTR_MAX ? segments[i].p_vaddr & -(uintptr_t)4096 : low;
+            is_sound &= segments[i].p_vaddr >= low && end > segments[i].p_vaddr;
             high = end > high ? end : high;
         }
     }
@@ -101,7 +107,7 @@ static bool read_headers(struct target_object *object, const struct target_mappi
     object->elf.segments = segments;
     object->elf.segment_count = header.e_phnum;
     object->elf.name = object->path = file->name;
-    if (low >= high || object->end < object->start || !has_code_mapped(object, file)) {
+    if (!is_sound || low >= high || object->end < object->start || !has_code_mapped(object, file)) {
         free(segments);
         return false;
     }
@@ -281,6 +287,19 @@ bool target_symbol(const struct target_object *object, const char *name, uintptr
         *size = symbol->st_size;
     }
     return true;
+}
+
+/* Names that are this program's own in the shared files are the target's: what its main program is called. */
+void objects_take_program_name(void) {
+    static char name[NAME_MAX + 1];
+    const struct target_object *libc = objects_named("libc.so.6"), *executable = objects_executable();
+    uintptr_t place, string;
+    if (!libc || !target_symbol(libc, "program_invocation_short_name", &place, NULL) ||
+        !target_read(place, &string, sizeof string) || !target_read_string(string, name, sizeof name) || !name[0]) {
+        const char *slash = executable ? strrchr(executable->path, '/') : NULL;
+        snprintf(name, sizeof name, "%s", slash ? slash + 1 : "?");
+    }
+    program_invocation_short_name = name;
 }
 
 /* ---- system/elf.h ------------------------------------------------------------------------------------------------ */

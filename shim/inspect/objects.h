@@ -20,3 +20,7 @@ const struct target_object *objects_named(const char *name);
 
 /* Returns the executable, or NULL if it is not known. */
 const struct target_object *objects_executable(void);
+
+/* Gives names that are this program's own in the files that are shared with the library the target's values: what its main
+ * program is called. */
+void objects_take_program_name(void);

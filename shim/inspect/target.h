@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "system/cfi.h"
 #include "system/elf.h"
 #include "system/symtab.h"
 
@@ -32,6 +33,13 @@ struct target_source {
     /* Opens the file that is mapped there, for reading. Returns -1 if that can't be done. It may be another file of that
      * name by now. */
     int (*open)(const struct target_mapping *mapping);
+    /* As thread_read_file: what the kernel says of a thread in /proc/PID/task/TID/NAME. */
+    size_t (*thread_file)(pid_t tid, const char *name, char *buffer, size_t capacity);
+    /* As threads_descriptor. */
+    uintptr_t (*descriptor)(pid_t tid);
+    /* Fills in the registers of a thread, all that are known. Returns false if none is: the process is running. */
+    bool (*registers)(pid_t tid, struct cfi_frame *frame);
+    bool is_core; /* nothing in it moves */
 };
 
 /* Makes the source the target's. `pid` is what reports call the process. */
@@ -39,6 +47,10 @@ void target_use(const struct target_source *source, pid_t pid);
 
 pid_t target_pid(void);
 const struct target_source *target_source(void);
+
+/* Returns the time that it is in the target, in ns of CLOCK_MONOTONIC: the present, or in a core file the time of the last
+ * event of the shim's journal. */
+uint64_t target_now(void);
 
 /* Copies memory. Returns false unless all of it could be read. */
 bool target_read(uintptr_t address, void *to, size_t size);

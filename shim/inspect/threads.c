@@ -16,98 +16,68 @@ enum { THREADS_MAX = 65536 };
 
 /* ---- files in /proc ---------------------------------------------------------------------------------------------- */
 
-const char *thread_folder(void) {
-    static char folder[48];
-    if (!folder[0]) {
-        snprintf(folder, sizeof folder, "/proc/%d/task", (int)target_pid());
-    }
-    return folder;
-}
-
-static FILE *open_lines(pid_t tid, const char *name) {
-    char path[96];
-    snprintf(path, sizeof path, "%s/%d/%s", thread_folder(), (int)tid, name);
-    return fopen(path, "re");
+size_t thread_read_file(pid_t tid, const char *name, char *buffer, size_t capacity) {
+    return target_source()->thread_file(tid, name, buffer, capacity);
 }
 
 uint64_t thread_cpu_time(pid_t tid) {
     char line[128];
-    FILE *file = open_lines(tid, "schedstat");
-    uint64_t time = file && fgets(line, sizeof line, file) ? strtoull(line, NULL, 10) : 0;
-    if (file) {
-        fclose(file);
-    }
-    return time;
+    return thread_read_file(tid, "schedstat", line, sizeof line) ? strtoull(line, NULL, 10) : 0;
 }
 
 /* Reads "se.exec_start : 12345.678901" (ms): when the thread was last put on or taken off a processor. */
-static uint64_t exec_start(FILE *file) {
-    char line[256];
-    uint64_t found = 0;
-    while (file && !found && fgets(line, sizeof line, file)) {
-        const char *colon = strchr(line, ':');
-        if (colon && strncmp(line, "se.exec_start", strlen("se.exec_start")) == 0) {
-            char *point;
-            found = strtoull(colon + 1, &point, 10) * 1000000u;
-            found += *point == '.' ? strtoull(point + 1, NULL, 10) : 0; /* six digits */
-        }
+static uint64_t exec_start(const char *sched) {
+    const char *line = strstr(sched, "\nse.exec_start"), *colon = line ? strchr(line, ':') : NULL;
+    char *point;
+    if (!colon) {
+        return 0;
     }
-    if (file) {
-        fclose(file);
-    }
-    return found;
+    uint64_t milliseconds = strtoull(colon + 1, &point, 10);
+    return milliseconds * 1000000u + (*point == '.' ? strtoull(point + 1, NULL, 10) : 0); /* six digits */
 }
 
 uint64_t threads_still_for(pid_t tid) {
-    uint64_t then = exec_start(open_lines(tid, "sched"));
-    uint64_t now = exec_start(fopen("/proc/thread-self/sched", "re")); /* this thread runs: the present */
+    char text[4096];
+    uint64_t then = thread_read_file(tid, "sched", text, sizeof text) ? exec_start(text) : 0, now = 0;
+    FILE *file = then ? fopen("/proc/thread-self/sched", "re") : NULL; /* this thread runs: the present */
+    if (file) {
+        text[fread(text, 1, sizeof text - 1, file)] = '\0';
+        now = exec_start(text);
+        fclose(file);
+    }
     return then && now > then ? now - then : 0;
 }
 
 uintptr_t threads_start_of_stack(void) {
     char line[1024];
-    FILE *file = open_lines(target_pid(), "stat");
-    const char *at = file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
-    if (file) {
-        fclose(file);
-    }
+    const char *at = thread_read_file(target_pid(), "stat", line, sizeof line) ? strrchr(line, ')') : NULL;
     for (int field = 2; at && field < 28; field++) { /* see proc(5): startstack is the 28th */
         at = strchr(at + 1, ' ');
     }
     return at ? strtoull(at, NULL, 10) : 0;
 }
 
-/* The list of robust mutexes is in the descriptor, and the kernel tells where it is. */
 uintptr_t threads_descriptor(pid_t tid) {
-    void *list = NULL;
-    size_t size = 0;
-    return syscall(SYS_get_robust_list, tid, &list, &size) == 0 ? (uintptr_t)list : 0;
+    return target_source()->descriptor(tid);
 }
 
 /* ---- numbers of threads ------------------------------------------------------------------------------------------ */
 
 bool thread_exists(pid_t tid) {
-    char path[96];
-    snprintf(path, sizeof path, "%s/%d", thread_folder(), (int)tid);
-    return tid > 0 && access(path, F_OK) == 0;
+    char name[16];
+    return tid > 0 && thread_read_file(tid, "comm", name, sizeof name);
 }
 
 /* Returns what the thread calls itself: the last number of the line NSpid, which has one for each namespace. */
 static pid_t own_id(pid_t tid) {
-    char line[512];
-    pid_t id = tid;
-    FILE *file = open_lines(tid, "status");
-    while (file && fgets(line, sizeof line, file)) {
-        if (strncmp(line, "NSpid:", 6) == 0) {
-            const char *last = strrchr(line, '\t');
-            id = last ? (pid_t)strtol(last, NULL, 10) : tid;
-            break;
-        }
+    char text[4096];
+    char *line = thread_read_file(tid, "status", text, sizeof text) ? strstr(text, "\nNSpid:") : NULL;
+    if (!line) {
+        return tid;
     }
-    if (file) {
-        fclose(file);
-    }
-    return id;
+    line[1 + strcspn(line + 1, "\n")] = '\0';
+    const char *last = strrchr(line, '\t');
+    return last ? (pid_t)strtol(last, NULL, 10) : tid;
 }
 
 static struct {

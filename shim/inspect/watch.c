@@ -222,7 +222,7 @@ void watch_run(uint64_t duration) {
                 look_at_gil(&pythons[i].cpython, &pythons[i].gils[j]);
             }
         }
-        struct timespec pause = {0, PERIOD_NS};
+        struct timespec pause = {0, target_source()->is_core ? 0 : PERIOD_NS};
         nanosleep(&pause, NULL);
     } while (ticks_monotonic() - begun < duration || rounds < LOOKS_AT_LEAST);
     look_at_threads();

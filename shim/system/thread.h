@@ -56,8 +56,9 @@ bool thread_exists(pid_t tid);
  * numbers differ if the process is in a pid namespace of its own. */
 pid_t thread_with_own_id(pid_t id);
 
-/* Returns the folder with a folder for each thread: "/proc/self/task". */
-const char *thread_folder(void);
+/* Reads a small file of the thread's folder in /proc ("status", "syscall", "comm") into a string, cut to `capacity` - 1
+ * characters. Returns its length, or 0 if it can't be read. In gilshim-inspect it may come from a core file. */
+size_t thread_read_file(pid_t tid, const char *name, char *buffer, size_t capacity);
 
 /* glibc's descriptor of a thread, what pthread_self() points to: its size at most, and what it is aligned to at least. */
 enum { THREAD_DESCRIPTOR_BYTES = 4096, THREAD_DESCRIPTOR_ALIGNMENT = 64 };

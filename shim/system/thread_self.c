@@ -1,8 +1,10 @@
 /* The threads and the memory of this process. gilshim-inspect has another implementation, for those of another process
  * (inspect/threads.c). */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -10,10 +12,70 @@
 
 #include "system/thread.h"
 
+static const char folder[] = "/proc/self/task";
+
 /* ---- its threads ------------------------------------------------------------------------------------------------ */
 
-const char *thread_folder(void) {
-    return "/proc/self/task";
+/* Opens a file of the thread's folder in /proc. */
+static int open_file(pid_t tid, const char *name, int mode) {
+    char path[64];
+    struct text text = text_start(path, sizeof path);
+    text_add(&text, folder);
+    text_add(&text, "/");
+    text_add_decimal(&text, (uint64_t)tid);
+    text_add(&text, "/");
+    text_add(&text, name);
+    return open(text_end(&text), mode | O_CLOEXEC);
+}
+
+size_t thread_read_file(pid_t tid, const char *name, char *buffer, size_t capacity) {
+    int fd = open_file(tid, name, O_RDONLY);
+    if (fd < 0) {
+        buffer[0] = '\0';
+        return 0;
+    }
+    size_t length = 0;
+    ssize_t count;
+    while (length < capacity - 1 && (count = read(fd, buffer + length, capacity - 1 - length)) > 0) {
+        length += (size_t)count;
+    }
+    close(fd);
+    buffer[length] = '\0';
+    return length;
+}
+
+size_t thread_list(pid_t *tids, size_t capacity) {
+    char buffer[4096] __attribute__((aligned(8)));
+    size_t count = 0;
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    long size;
+    if (fd < 0) {
+        return 0;
+    }
+    while ((size = syscall(SYS_getdents64, fd, buffer, sizeof buffer)) > 0) {
+        for (long at = 0; at < size;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(const void *)(buffer + at);
+            at += entry->d_reclen;
+            if (entry->d_name[0] < '1' || entry->d_name[0] > '9') {
+                continue;
+            }
+            if (count < capacity) {
+                tids[count] = (pid_t)strtol(entry->d_name, NULL, 10);
+            }
+            count++;
+        }
+    }
+    close(fd);
+    return count;
+}
+
+void thread_take_name(const char *name) {
+    int fd = open_file((pid_t)syscall(SYS_gettid), "comm", O_WRONLY);
+    if (fd >= 0) {
+        ssize_t unused = write(fd, name, strlen(name));
+        (void)unused;
+        close(fd);
+    }
 }
 
 /* Uses the kernel's clock id of a thread (linux/include/linux/posix-timers.h), which pthread_getcpuclockid makes,
