@@ -50,7 +50,8 @@ libc_real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, vo
 int libc_first_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
                               void *argument) {
     static create_function *target;
-    return find_create(&target, RTLD_DEFAULT)(thread, attributes, start, argument);
+    void *where = libc_real_dlsym(RTLD_DEFAULT, "__tsan_init") ? RTLD_DEFAULT : RTLD_NEXT;
+    return find_create(&target, where)(thread, attributes, start, argument);
 }
 
 void libc_real_pthread_exit(void *value) {

@@ -14,8 +14,9 @@ const char *start_before_dlsym(void *handle, const char *name);
 int libc_real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
                              void *argument);
 
-/* Calls the pthread_create that a call by name reaches: ours, or one in a library that comes before ours.
- * ThreadSanitizer's runtime is such a library, and it crashes in code on a thread that it has not seen created. */
+/* Calls the pthread_create that ThreadSanitizer's runtime has in front of ours, if it is there: it crashes in code on a
+ * thread that it has not seen created. Otherwise calls the real one: AddressSanitizer's (from gcc 14 on) holds a lock of
+ * its own while it calls ours, and would wait for it; it gets on with threads that it has not seen created. */
 int libc_first_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *),
                               void *argument);
 
