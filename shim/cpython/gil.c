@@ -7,7 +7,10 @@
 #include "cpython/layout.h"
 #include "cpython/real.h"
 
-enum { INTERPRETERS_MAX = 256 };
+enum {
+    INTERPRETERS_MAX = 256,
+    INTERPRETER_SIZE = 1 << 20, /* or less: 200 to 500 KiB, with what it has in it */
+};
 
 static struct interpreter {
     uintptr_t address;
@@ -21,8 +24,8 @@ static bool are_several;
 
 /* Where this CPython has what. It is learnt once, and again if another libpython is bound. */
 static struct layout layout;
-static const void *learnt_of; /* the _PyRuntime */
-static bool is_known;
+static uintptr_t learnt_of; /* the _PyRuntime */
+static bool is_known, is_learning;
 
 static bool read_at(uintptr_t address, int32_t offset, void *to, size_t size) {
     return offset >= 0 && thread_read_memory((const void *)(address + (uintptr_t)offset), to, size);
@@ -54,15 +57,54 @@ static bool is_plausible(void) {
            read_at(first.gil, layout.gil_locked, &locked, sizeof locked) && (locked == 0 || locked == 1);
 }
 
+/* Returns false also while another thread learns it. */
 static bool learn(void) {
     int major, minor;
-    if (learnt_of != real._PyRuntime) {
-        uintptr_t runtime = (uintptr_t)real._PyRuntime;
-        learnt_of = real._PyRuntime;
-        is_known = interp_version(&major, &minor) && layout_find(major, minor, false, false, &layout) &&
-                   (minor < 13 || layout_read_offsets(runtime, minor, false, &layout)) && is_plausible();
+    uintptr_t runtime = (uintptr_t)real._PyRuntime;
+    if (__atomic_load_n(&learnt_of, __ATOMIC_ACQUIRE) == runtime) {
+        return is_known;
     }
+    if (__atomic_exchange_n(&is_learning, true, __ATOMIC_ACQUIRE)) {
+        return false;
+    }
+    is_known = interp_version(&major, &minor) && layout_find(major, minor, false, false, &layout) &&
+               (minor < 13 || layout_read_offsets(runtime, minor, false, &layout)) && is_plausible();
+    __atomic_store_n(&learnt_of, runtime, __ATOMIC_RELEASE);
+    __atomic_store_n(&is_learning, false, __ATOMIC_RELEASE);
     return is_known;
+}
+
+void gil_forked(void) {
+    is_learning = false;
+}
+
+/* Returns true if there may be several GILs, and they can be told. */
+static bool can_be_several(void) {
+    return real._PyRuntime && real.PyInterpreterState_Head && !interp_is_free_threaded && !interp_has_one_gil() &&
+           learn();
+}
+
+/* An interpreter without a GIL of its own has the main one's. */
+int64_t gil_now_of_interpreter(const void *address) {
+    struct interpreter interpreter;
+    uintptr_t main_gil = 0;
+    if (!address || !can_be_several() || !read_interpreter((uintptr_t)address, &interpreter)) {
+        return GIL_NOT_TOLD;
+    }
+    if (interpreter.has_own_gil) {
+        bool is_inside = interpreter.gil - (uintptr_t)address < INTERPRETER_SIZE;
+        return is_inside ? interpreter.id : GIL_NOT_TOLD;
+    }
+    bool is_main =
+        read_at((uintptr_t)interp_main(), layout.interp_gil, &main_gil, sizeof main_gil) && interpreter.gil == main_gil;
+    return is_main ? 0 : GIL_NOT_TOLD;
+}
+
+int64_t gil_now_of_state(const void *state) {
+    uintptr_t address = 0;
+    bool is_read =
+        state && can_be_several() && read_at((uintptr_t)state, layout.state_interp, &address, sizeof address);
+    return is_read ? gil_now_of_interpreter((const void *)address) : GIL_NOT_TOLD;
 }
 
 /* ---- looking ----------------------------------------------------------------------------------------------------- */
@@ -83,8 +125,7 @@ void gil_look(void) {
     uintptr_t address = 0;
     count = 0;
     are_several = false;
-    if (!real._PyRuntime || !real.PyInterpreterState_Head || interp_has_one_gil() || interp_is_free_threaded ||
-        !learn() || !read_at((uintptr_t)real._PyRuntime, layout.runtime_head, &address, sizeof address)) {
+    if (!can_be_several() || !read_at((uintptr_t)real._PyRuntime, layout.runtime_head, &address, sizeof address)) {
         return;
     }
     /* One that is being made or ended meanwhile may end the list too early. */

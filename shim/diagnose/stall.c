@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "cpython/gil.h"
 #include "cpython/interp.h"
 #include "cpython/real.h"
 #include "diagnose/report.h"
@@ -202,6 +203,7 @@ static void watch(void) {
 
 static void after_fork_in_child(void) {
     background_forked();
+    gil_forked();
     memset(stalls, 0, sizeof stalls);
     stall_is_due = true;
 }
