@@ -6,6 +6,7 @@
 #include "cpython/gil.h"
 #include "cpython/interp.h"
 #include "cpython/real.h"
+#include "system/thread.h"
 
 enum { KEPT = 256 };
 static struct kept {
@@ -14,11 +15,15 @@ static struct kept {
     unsigned round;
 } table[KEPT];
 static unsigned current_round;
-static bool may_ask; /* CPython is there */
+static bool may_ask; /* CPython is there, and has several interpreters */
 
+/* An interpreter is so large that its memory goes back to the system when it ends, maybe while it is read. */
 void timeline_gils_forget(void) {
     current_round++;
-    may_ask = real_is_served() && interp_is_there();
+    may_ask = real_is_served() && interp_is_there() && !interp_has_one_gil();
+    if (may_ask) {
+        thread_reads_by_file();
+    }
 }
 
 /* Interpreters are so large that malloc puts each on pages of its own, most of them at the same offset. */
@@ -29,17 +34,17 @@ static struct kept *place_of(const void *interpreter) {
 
 int64_t timeline_gils_of(const void *interpreter) {
     struct kept *kept = place_of(interpreter);
-    if (!interpreter || !may_ask) {
+    if (!interpreter) {
         return GIL_NOT_TOLD;
     }
-    if (kept->interpreter == interpreter && kept->round == current_round) {
-        return kept->gil;
+    if (kept->interpreter != interpreter) {
+        *kept = (struct kept){.interpreter = interpreter, .gil = GIL_NOT_TOLD};
     }
-    int64_t gil = gil_now_of_interpreter(interpreter);
-    if (kept->interpreter != interpreter || gil != GIL_NOT_TOLD) {
-        *kept = (struct kept){interpreter, gil, current_round};
+    if (may_ask && kept->round != current_round) {
+        int64_t gil = gil_now_of_interpreter(interpreter);
+        kept->gil = gil == GIL_NOT_TOLD ? kept->gil : gil;
+        kept->round = current_round;
     }
-    kept->round = current_round;
     return kept->gil;
 }
 
