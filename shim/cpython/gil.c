@@ -85,18 +85,18 @@ static bool can_be_several(void) {
 }
 
 /* An interpreter without a GIL of its own has the main one's. */
-int64_t gil_now_of_interpreter(const void *address) {
-    struct interpreter interpreter;
+int64_t gil_now_of_interpreter(const void *interpreter) {
+    struct interpreter found;
     uintptr_t main_gil = 0;
-    if (!address || !can_be_several() || !read_interpreter((uintptr_t)address, &interpreter)) {
+    if (!interpreter || !can_be_several() || !read_interpreter((uintptr_t)interpreter, &found)) {
         return GIL_NOT_TOLD;
     }
-    if (interpreter.has_own_gil) {
-        bool is_inside = interpreter.gil - (uintptr_t)address < INTERPRETER_SIZE;
-        return is_inside ? interpreter.id : GIL_NOT_TOLD;
+    if (found.has_own_gil) {
+        bool is_inside = found.gil - (uintptr_t)interpreter < INTERPRETER_SIZE;
+        return is_inside ? found.id : GIL_NOT_TOLD;
     }
     bool is_main =
-        read_at((uintptr_t)interp_main(), layout.interp_gil, &main_gil, sizeof main_gil) && interpreter.gil == main_gil;
+        read_at((uintptr_t)interp_main(), layout.interp_gil, &main_gil, sizeof main_gil) && found.gil == main_gil;
     return is_main ? 0 : GIL_NOT_TOLD;
 }
 
@@ -182,7 +182,7 @@ bool gil_read_holder(int64_t gil, PyThreadState **state) {
     *state = NULL;
     for (int i = 0; owner && i < LOOKS; i++) {
         if (!read_at(owner->gil, layout.gil_locked, &locked, sizeof locked) ||
-            !read_at(owner->gil, layout.gil_holder, state, sizeof *state)) {
+            !read_at(owner->gil, layout.gil_holder, state, sizeof(PyThreadState *))) {
             return false;
         }
         if (locked == 1 && *state) {

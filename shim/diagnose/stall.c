@@ -27,17 +27,17 @@ static const uint64_t longest_period = 250000000;
 
 /* A stall lasts from the first thread that has waited too long until there is none. There is one for each GIL. */
 struct stall {
-    bool is_told;
-    bool is_part; /* of another GIL's, which was told: the deadlock is across both */
-    bool is_seen; /* at this look somebody has waited too long */
     int64_t gil;
     struct waiter first;
     uint64_t next; /* when it is to be told again */
     /* What was told last. If it is told again unchanged, one line is enough. */
-    enum wait_graph_kind kind;
-    struct holder holder;
     uintptr_t stack;
     uintptr_t pc;
+    struct holder holder;
+    enum wait_graph_kind kind;
+    bool is_told;
+    bool is_part; /* of another GIL's, which was told: the deadlock is across both */
+    bool is_seen; /* at this look somebody has waited too long */
 };
 
 enum { STALLS = 32 /* at a time; of more GILs than that, none is told */ };

@@ -22,10 +22,10 @@ bool gil_are_several(void) {
     return choice_python()->picture.gil_count > 1;
 }
 
-int64_t gil_of_state(const void *address) {
+int64_t gil_of_state(const void *state) {
     const struct interpreter_picture *picture = &choice_python()->picture;
-    const struct interpreter_state *state = address ? interpreter_state_at(picture, (uintptr_t)address) : NULL;
-    return state ? gil_id(picture, picture->interpreters[state->interpreter].gil) : GIL_NOT_TOLD;
+    const struct interpreter_state *found = state ? interpreter_state_at(picture, (uintptr_t)state) : NULL;
+    return found ? gil_id(picture, picture->interpreters[found->interpreter].gil) : GIL_NOT_TOLD;
 }
 
 int64_t gil_of_wait(const struct thread_look *look) {
