@@ -23,6 +23,15 @@ has_several() {
     case $output in *libeast.so*) told "the innocent thread's library is in the report" ;; esac
 }
 
+@test "several GILs: threads of Python alone" {
+    has_several || return 0
+    stalls gils_unseen 'gilshim: *File "<string>"\|not available: this interpreter is stripped'
+    first_line "*stall: *thread * has waited for the GIL of interpreter 1 for * s (in the interpreter's eval loop*); thread * holds it (*"
+    has_line '*  holds: thread *, the GIL of interpreter 1, *'
+    has_line '*    it is running'
+    has_python_stack '*File "<string>", line 8 in <module>'
+}
+
 @test "several GILs: a deadlock across two of them, by joins" {
     has_several || return 0
     stalls gils_joined 'gilshim:   advice:'
