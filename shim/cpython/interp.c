@@ -222,6 +222,21 @@ void interp_forget(void) {
     __atomic_store_n(&main_interp, NULL, __ATOMIC_RELAXED);
 }
 
+bool interp_version(int *major, int *minor) {
+    const char *at = version;
+    if (!version[0]) {
+        learn_version();
+    }
+    for (*major = 0; *at >= '0' && *at <= '9'; at++) {
+        *major = *major * 10 + (*at - '0');
+    }
+    bool has_minor = *at == '.';
+    for (*minor = 0, at += has_minor; *at >= '0' && *at <= '9'; at++) {
+        *minor = *minor * 10 + (*at - '0');
+    }
+    return has_minor;
+}
+
 void interp_describe(struct text *text) {
     static const char *const ways[] = {
         [REAL_UNBOUND] = "not bound", [REAL_SHARED] = "shared",   [REAL_STATIC] = "static",

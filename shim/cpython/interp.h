@@ -106,5 +106,8 @@ void interp_forget(void);
 /* Returns the main interpreter, or NULL before there is one. */
 PyInterpreterState *interp_main(void);
 
+/* Sets the version, 3.12 as 3 and 12. Returns false if CPython doesn't say it. */
+bool interp_version(int *major, int *minor);
+
 /* Adds "CPython 3.11.2 release (static, /usr/bin/python3.11)". */
 void interp_describe(struct text *text);

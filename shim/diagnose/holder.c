@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cpython/current.h"
+#include "cpython/gil.h"
 #include "cpython/interp.h"
 #include "cpython/real.h"
 #include "journal/journal.h"
@@ -161,8 +162,42 @@ static void find_by_states(pid_t waiter, struct holder *holder) {
     }
 }
 
-void holder_find(pid_t waiter, bool may_copy, struct holder *holder) {
+/* Returns the thread that has the state attached now, of those whose thread-local can be read. */
+static pid_t thread_with(const PyThreadState *state) {
+    struct journal_thread thread;
+    for (unsigned i = 0; i < journal_count(); i++) {
+        if (journal_read_thread(i, &thread) && !thread.has_ended && !is_swapping(&thread) &&
+            attached_by(thread.pthread) == state && thread_exists(thread.tid)) {
+            return thread.tid;
+        }
+    }
+    return 0;
+}
+
+/* Of several GILs. The last resort is the thread that made the state, which has it most likely. Returns false if it can't be told
+ * with which state that GIL is held. */
+static bool find_by_gil(int64_t gil, struct holder *holder) {
+    PyThreadState *state;
+    if (!gil_read_holder(gil, &state)) {
+        return false;
+    }
+    holder->state = state;
+    holder->kind = state ? HOLDER_UNKNOWN : HOLDER_NONE;
+    if (state) {
+        current_learn_aside();
+        holder->tid = attacher_of(state);
+        holder->tid = holder->tid ? holder->tid : thread_with(state);
+        holder->tid = holder->tid ? holder->tid : holder_tid_of(creator_of(state));
+        holder->kind = holder->tid ? HOLDER_THREAD : HOLDER_UNKNOWN;
+    }
+    return true;
+}
+
+void holder_find(pid_t waiter, bool may_copy, int64_t gil, struct holder *holder) {
     memset(holder, 0, sizeof *holder);
+    if (find_by_gil(gil, holder)) {
+        return;
+    }
     if (!interp_slot_follows) {
         find_by_global(holder);
         return;

@@ -1,8 +1,8 @@
-/* Finds the thread that holds the GIL, from outside and without taking the GIL.
+/* Finds the thread that holds a GIL, from outside and without taking the GIL.
  *
  * Up to 3.11 the attached state is one global, so only its thread has to be found. From 3.12 on each thread has its own
  * attached state, in a thread-local of CPython whose place current.c knows. Threads that never called the shim are
- * found by the states that they made. */
+ * found by the states that they made. If there are several GILs, CPython is asked which state holds this one. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,9 +24,9 @@ struct holder {
     PyThreadState *state;
 };
 
-/* Looks once for the holder. `waiter`: prefer a holder other than this thread. `may_copy`: threads that the shim has
+/* Looks once for the holder. `gil`: of which GIL, as gil.h calls it; GIL_NOT_TOLD: of any. `waiter`: prefer a holder other than this thread. `may_copy`: threads that the shim has
  * not seen may be searched in a copy of the process, up to a time limit (3.12+). For the watch thread. */
-void holder_find(pid_t waiter, bool may_copy, struct holder *holder);
+void holder_find(pid_t waiter, bool may_copy, int64_t gil, struct holder *holder);
 
 /* Returns true if the thread with this pthread_self() made `state`, which may be gone. Async-signal-safe. */
 bool holder_made(uintptr_t pthread, const PyThreadState *state);

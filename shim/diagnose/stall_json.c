@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "cpython/gil.h"
 #include "cpython/pystack.h"
 #include "cpython/real.h"
 #include "process/log.h"
@@ -19,6 +20,13 @@ static void add_library(struct json *json, const void *address) {
     struct text text = text_start(buffer, sizeof buffer);
     symbol_add_library(&text, address);
     json_string(json, "library", address ? text_end(&text) : "CPython");
+}
+
+/* The interpreter that it was made for; nothing if there is one GIL only. */
+static void add_gil(struct json *json, int64_t gil) {
+    if (gil != GIL_NOT_TOLD) {
+        json_number(json, "gil", (uint64_t)gil);
+    }
 }
 
 static void add_call(struct json *json, const struct thread_look *look) {
@@ -64,6 +72,7 @@ static void add_waiter(struct json *json, const struct picture *picture, size_t 
     const struct waiter *waiter = &picture->waiters[index];
     const void *place = wait_graph_place_of_waiter(picture, index);
     json_number(json, "tid", (uint64_t)waiter->tid);
+    add_gil(json, waiter->gil);
     json_string(json, "thread", waiter->python_name[0] ? waiter->python_name : waiter->name);
     if (!waiter->is_timeless) {
         json_seconds(json, "waited", now > waiter->since ? now - waiter->since : 0);
@@ -82,6 +91,7 @@ static void add_holder(struct json *json, const struct picture *picture, bool is
                 picture->has_record && picture->record.python_name[0] ? picture->record.python_name
                                                                       : holding->look.name);
     json_hex(json, "tstate", (uintptr_t)picture->holder.state);
+    add_gil(json, picture->gil);
     add_library(json, place);
     add_place(json, "place", place);
     add_call(json, &holding->look);
@@ -94,11 +104,26 @@ static void add_holder(struct json *json, const struct picture *picture, bool is
     }
 }
 
+static void add_steps(struct json *json, const struct picture *picture) {
+    static const char *const ways[] = {
+        [BLOCKED_ITSELF] = "itself", [BLOCKED_BY_MUTEX] = "mutex", [BLOCKED_BY_JOIN] = "join"};
+    for (size_t i = 0; i < picture->step_count && json_open(json, NULL, '{'); i++) {
+        const struct step *step = &picture->steps[i];
+        add_gil(json, step->gil);
+        json_number(json, "holder_tid", (uint64_t)step->holder.tid);
+        add_place(json, "holder_place", step->place);
+        json_string(json, "holder_waits_by", ways[step->by]);
+        json_number(json, "waiter_tid", (uint64_t)step->waiter.tid);
+        add_place(json, "waiter_place", step->waiters_place);
+        json_close(json, '}');
+    }
+}
+
 void stall_json(const struct picture *picture, uint64_t now, bool is_repeated) {
     static const char *const kinds[] = {
-        [PICTURE_PLAIN] = "no circle",         [PICTURE_SELF] = "itself",    [PICTURE_LOCK_ORDER] = "lock order",
-        [PICTURE_GUARD] = "C++ static",        [PICTURE_ONCE] = "call once", [PICTURE_JOIN] = "join",
-        [PICTURE_INSIDE] = "inside a library",
+        [PICTURE_PLAIN] = "no circle",         [PICTURE_SELF] = "itself",        [PICTURE_LOCK_ORDER] = "lock order",
+        [PICTURE_GUARD] = "C++ static",        [PICTURE_ONCE] = "call once",     [PICTURE_JOIN] = "join",
+        [PICTURE_INSIDE] = "inside a library", [PICTURE_ACROSS] = "across GILs",
     };
     static const char *const holders[] = {
         [HOLDER_NONE] = "none", [HOLDER_THREAD] = "known", [HOLDER_UNKNOWN] = "unknown", [HOLDER_UNSEEN] = "unseen"};
@@ -116,6 +141,10 @@ void stall_json(const struct picture *picture, uint64_t now, bool is_repeated) {
     if (picture->holder.kind == HOLDER_THREAD && json_open(&json, "holder", '{')) {
         add_holder(&json, picture, is_repeated);
         json_close(&json, '}');
+    }
+    if (picture->step_count && json_open(&json, "circle", '[')) {
+        add_steps(&json, picture);
+        json_close(&json, ']');
     }
     struct text text = json_end(&json);
     log_text(&text);

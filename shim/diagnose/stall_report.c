@@ -2,66 +2,26 @@
 
 #include <string.h>
 
+#include "cpython/gil.h"
 #include "cpython/interp.h"
 #include "cpython/pystack.h"
 #include "cpython/real.h"
 #include "diagnose/report.h"
+#include "diagnose/stall_across.h"
 #include "diagnose/stall_json.h"
+#include "diagnose/stall_words.h"
 #include "system/symbol.h"
 #include "system/ticks.h"
 
 /* ---- pieces ----------------------------------------------------------------------------------------------------- */
 
-static void add_seconds(struct text *text, uint64_t nanoseconds) {
-    text_add_decimal(text, nanoseconds / 1000000000u);
-    text_add(text, ".");
-    text_add_decimal(text, nanoseconds / 100000000u % 10);
-    text_add(text, " s");
-}
-
-static void add_thread(struct text *text, pid_t tid, const char *python_name, const char *name) {
-    text_add(text, "thread ");
-    text_add_decimal(text, (uint64_t)tid);
-    const char *known = python_name[0] ? python_name : name;
-    if (known[0]) {
-        text_add(text, " \"");
-        text_add(text, known);
-        text_add(text, "\"");
-    }
-}
-
-static void add_waiter(struct text *text, const struct waiter *waiter) {
-    add_thread(text, waiter->tid, waiter->python_name, waiter->name);
-}
-
 static void add_holder(struct text *text, const struct picture *picture) {
     const char *name = picture->has_record ? picture->record.python_name : "";
-    add_thread(text, picture->holder.tid, name, picture->holding.look.name);
+    stall_add_thread(text, picture->holder.tid, name, picture->holding.look.name);
 }
 
-static const char *call_name(uint16_t call) {
-    return call < REAL_API_COUNT ? real_api_names[call] : "a call";
-}
-
-static void add_library(struct text *text, const void *place) {
-    if (place) {
-        symbol_add_library(text, place);
-    } else {
-        text_add(text, "CPython");
-    }
-}
-
-/* "(PyGILState_Ensure, called by libfoo.so!bar+0x12)" */
 static void add_waiting_call(struct text *text, const struct picture *picture, size_t index) {
-    const struct waiter *waiter = &picture->waiters[index];
-    const void *place = wait_graph_place_of_waiter(picture, index);
-    text_add(text, "(");
-    text_add(text, waiter->is_unseen ? "in the interpreter's eval loop" : call_name(waiter->call));
-    if (place) {
-        text_add(text, waiter->is_unseen ? ", below " : ", called by ");
-        symbol_add(text, place);
-    }
-    text_add(text, ")");
+    stall_add_call(text, &picture->waiters[index], wait_graph_place_of_waiter(picture, index));
 }
 
 static void add_place_of_holder(struct text *text, const struct picture *picture, const char *before) {
@@ -89,7 +49,7 @@ static void add_without_state(struct text *text, const struct picture *picture) 
     text_add(text, " without a thread state");
     if (picture->has_record && picture->record.now.phase == JOURNAL_HOLDS) {
         text_add(text, " (since ");
-        text_add(text, call_name(picture->record.now.call));
+        text_add(text, stall_call_name(picture->record.now.call));
         text_add(text, " by ");
         symbol_add(text, picture->record.now.caller);
         text_add(text, ")");
@@ -98,31 +58,6 @@ static void add_without_state(struct text *text, const struct picture *picture) 
 
 /* ---- the first line --------------------------------------------------------------------------------------------- */
 
-/* Adds "between liba.so and libb.so" or "in liba.so"; if they met in a third library, also ", inside libc.so". */
-static void add_libraries(struct text *text, const void *one, const void *other, const void *inside) {
-    char buffers[3][400];
-    const char *names[3];
-    const void *const places[3] = {one, other, inside ? inside : other};
-    for (size_t i = 0; i < 3; i++) {
-        struct text name = text_start(buffers[i], sizeof buffers[i]);
-        add_library(&name, places[i]);
-        names[i] = text_end(&name);
-    }
-    if (strcmp(names[0], names[1]) == 0) {
-        text_add(text, "in ");
-        text_add(text, names[0]);
-    } else {
-        text_add(text, "between ");
-        text_add(text, names[0]);
-        text_add(text, " and ");
-        text_add(text, names[1]);
-    }
-    if (strcmp(names[2], names[0]) != 0 && strcmp(names[2], names[1]) != 0) {
-        text_add(text, ", inside ");
-        text_add(text, names[2]);
-    }
-}
-
 /* Adds the libraries from which the two threads came. If they met in a library that is neither's own, it is the
  * third. */
 static void add_both(struct text *text, const struct picture *picture) {
@@ -130,31 +65,37 @@ static void add_both(struct text *text, const struct picture *picture) {
     const void *holder = wait_graph_place_of_holder(picture);
     const void *caller = wait_graph_caller_of_holder(picture);
     bool has_third = picture->kind == PICTURE_INSIDE || picture->kind == PICTURE_ONCE || picture->kind == PICTURE_GUARD;
-    add_libraries(text, waiter, has_third && caller ? caller : holder, holder);
+    stall_add_libraries(text, waiter, has_third && caller ? caller : holder, holder);
 }
 
 static void add_circle(struct text *text, const struct picture *picture) {
+    if (picture->kind == PICTURE_ACROSS) {
+        stall_add_across(text, picture);
+        return;
+    }
     size_t partner = (size_t)picture->partner;
     text_add(text, "stall: deadlock ");
     const void *attached_at;
     uint16_t attached_by;
     if (picture->kind == PICTURE_SELF && wait_graph_attached_at(picture, &attached_at, &attached_by)) {
         text_add(text, "of a thread with itself, in ");
-        add_library(text, attached_at);
+        stall_add_library(text, attached_at);
         text_add(text, ", which attached a state (");
-        text_add(text, call_name(attached_by));
+        text_add(text, stall_call_name(attached_by));
         text_add(text, " at ");
         symbol_add(text, attached_at);
         text_add(text, ")");
     } else if (picture->kind == PICTURE_SELF) {
         text_add(text, "of a thread with itself, in ");
-        add_library(text, wait_graph_place_of_waiter(picture, partner));
+        stall_add_library(text, wait_graph_place_of_waiter(picture, partner));
     } else {
         add_both(text, picture);
     }
     text_add(text, ": ");
-    add_waiter(text, &picture->waiters[partner]);
-    text_add(text, " waits for the GIL ");
+    stall_add_waiter(text, &picture->waiters[partner]);
+    text_add(text, " waits for ");
+    stall_add_gil(text, picture->gil);
+    text_add(text, " ");
     add_waiting_call(text, picture, partner);
     switch (picture->kind) {
     case PICTURE_SELF:
@@ -168,6 +109,7 @@ static void add_circle(struct text *text, const struct picture *picture) {
     case PICTURE_INSIDE: text_add(text, " inside the library in whose lock"); break;
     case PICTURE_ONCE: text_add(text, " inside the pthread_once (std::call_once) that"); break;
     case PICTURE_JOIN: text_add(text, " and"); break;
+    case PICTURE_ACROSS:
     case PICTURE_PLAIN: break;
     }
     text_add(text, " ");
@@ -188,14 +130,18 @@ static void add_plain(struct text *text, const struct picture *picture, uint64_t
     const struct waiter *waiter = &picture->waiters[0];
     text_add(text, "stall: ");
     if (picture->holder.kind == HOLDER_THREAD && wait_graph_place_of_holder(picture)) {
-        add_library(text, wait_graph_place_of_holder(picture));
-        text_add(text, " has the GIL: ");
+        stall_add_library(text, wait_graph_place_of_holder(picture));
+        text_add(text, " has ");
+        stall_add_gil(text, picture->gil);
+        text_add(text, ": ");
     }
-    add_waiter(text, waiter);
-    text_add(text, waiter->is_timeless ? " waits for the GIL" : " has waited for the GIL for ");
+    stall_add_waiter(text, waiter);
+    text_add(text, waiter->is_timeless ? " waits for " : " has waited for ");
+    stall_add_gil(text, picture->gil);
     if (!waiter->is_timeless) {
+        text_add(text, " for ");
         text_add(text, waiter->is_older ? "at least " : "");
-        add_seconds(text, now - waiter->since);
+        stall_add_seconds(text, now - waiter->since);
     }
     text_add(text, " ");
     add_waiting_call(text, picture, 0);
@@ -247,10 +193,14 @@ static void tell_waiter(const struct picture *picture, size_t index, uint64_t no
     char buffer[1600];
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "  waits: ");
-    add_waiter(&text, waiter);
+    stall_add_waiter(&text, waiter);
     if (!waiter->is_timeless) {
         text_add(&text, waiter->is_unseen || waiter->is_older ? ", for at least " : " for ");
-        add_seconds(&text, now - waiter->since);
+        stall_add_seconds(&text, now - waiter->since);
+    }
+    if (waiter->gil != GIL_NOT_TOLD) {
+        text_add(&text, ", for ");
+        stall_add_gil(&text, waiter->gil);
     }
     text_add(&text, " ");
     add_waiting_call(&text, picture, index);
@@ -298,6 +248,10 @@ static void tell_holder(const struct picture *picture, uint64_t now) {
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "  holds: ");
     add_holder(&text, picture);
+    if (picture->gil != GIL_NOT_TOLD) {
+        text_add(&text, ", ");
+        stall_add_gil(&text, picture->gil);
+    }
     if (picture->holder.state) {
         text_add(&text, ", state ");
         text_add_hex(&text, (uintptr_t)picture->holder.state);
@@ -310,13 +264,13 @@ static void tell_holder(const struct picture *picture, uint64_t now) {
         text_add(&text, record->phase != JOURNAL_HOLDS ? ", it is in "
                         : picture->holder.state        ? ", attached by "
                                                        : ", taken off by ");
-        text_add(&text, call_name(record->call));
+        text_add(&text, stall_call_name(record->call));
         if (record->caller) {
             text_add(&text, " from ");
             symbol_add(&text, record->caller);
         }
         text_add(&text, " ");
-        add_seconds(&text, now > since ? now - since : 0);
+        stall_add_seconds(&text, now > since ? now - since : 0);
         text_add(&text, " ago");
     } else {
         text_add(&text, ", attached by the interpreter, time unknown");
@@ -386,6 +340,10 @@ static const char *advice_for(const struct picture *picture) {
                "(Py_BEGIN_ALLOW_THREADS) "
                "before calling the library, or do not call Python from inside of it (h5py issue 2128, PyO3 issue 973)";
     case PICTURE_JOIN: return "release the GIL (Py_BEGIN_ALLOW_THREADS) around the join";
+    case PICTURE_ACROSS:
+        return "a thread that has one interpreter's GIL must not wait for another's, nor for a thread that does: "
+               "release the "
+               "GIL (Py_BEGIN_ALLOW_THREADS) first; PyThreadState_Swap goes from one to the other";
     case PICTURE_PLAIN:
         return picture->has_holder_look && picture->holding.look.call >= 0
                    ? "the holder sleeps with the GIL held: it should release it (Py_BEGIN_ALLOW_THREADS) around the "
@@ -420,7 +378,7 @@ void stall_report(const struct picture *picture, uint64_t now, bool is_repeated)
     }
     if (is_repeated) {
         text_add(&text, "; nothing has moved for ");
-        add_seconds(&text, now - picture->waiters[0].since);
+        stall_add_seconds(&text, now - picture->waiters[0].since);
         report_line(text_end(&text));
         return;
     }
@@ -438,6 +396,7 @@ void stall_report(const struct picture *picture, uint64_t now, bool is_repeated)
         report_line(text_end(&text));
     }
     stall_report_holder(picture, now);
+    stall_tell_across(picture);
     const void *waiters_state = picture->partner >= 0 ? picture->waiters[picture->partner].state : NULL;
     if (waiters_state && waiters_state != picture->holder.state) {
         tell_python_stack((PyThreadState *)waiters_state, "the waiting thread");
@@ -455,9 +414,9 @@ void stall_report_end(const struct waiter *waiter, uint64_t lasted) {
     char buffer[300];
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "stall: over after ");
-    add_seconds(&text, lasted);
+    stall_add_seconds(&text, lasted);
     text_add(&text, ": ");
-    add_waiter(&text, waiter);
+    stall_add_waiter(&text, waiter);
     text_add(&text, " waits no longer");
     report_line(text_end(&text));
 }

@@ -4,6 +4,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cpython/gil.h"
+#include "cpython/real.h"
 #include "system/ticks.h"
 
 /* ---- seen waits ------------------------------------------------------------------------------------------------- */
@@ -21,6 +23,17 @@ static void insert(struct waiter *waiters, size_t capacity, size_t *count, const
     }
 }
 
+/* Returns the GIL of the state that the thread is to attach. If that is not known, it is the one that the thread is seen waiting
+ * for, since such a wait is interrupted every few milliseconds; PyGILState_Ensure makes states of the main interpreter. */
+static int64_t gil_of_waiter(const struct journal_thread *thread) {
+    struct thread_look look;
+    int64_t gil = gil_of_state(thread->now.state);
+    for (int i = 0; i < 3 && gil == GIL_NOT_TOLD && gil_are_several() && thread_look_at_call(thread->tid, &look); i++) {
+        gil = gil_of_wait(&look);
+    }
+    return gil == GIL_NOT_TOLD && gil_are_several() && thread->now.call == REAL_INDEX_PyGILState_Ensure ? 0 : gil;
+}
+
 static void describe(struct waiter *waiter, const struct journal_thread *thread) {
     memset(waiter, 0, sizeof *waiter);
     waiter->tid = thread->tid;
@@ -30,6 +43,7 @@ static void describe(struct waiter *waiter, const struct journal_thread *thread)
     waiter->since = ticks_to_ns(thread->now.since);
     memcpy(waiter->python_name, thread->python_name, sizeof waiter->python_name);
     memcpy(waiter->name, thread->name, sizeof waiter->name);
+    waiter->gil = gil_of_waiter(thread);
 }
 
 static void look_at_journal(struct waiter *waiters, size_t capacity, size_t *count, uint64_t limit, uint64_t now) {
@@ -57,6 +71,7 @@ static struct suspect {
     unsigned round;
     uint64_t since;
     uint64_t cpu_time;
+    int64_t gil;
 } suspects[SUSPECTS_MAX];
 static size_t suspect_count;
 
@@ -82,10 +97,12 @@ static void suspect_thread(pid_t tid, unsigned round, uint64_t now) {
         return; /* not carried over to this round, so forgotten */
     }
     uint64_t cpu_time = thread_cpu_time(tid);
+    int64_t gil = look.call >= 0 || !suspect ? gil_of_wait(&look) : suspect->gil;
     if (!suspect && suspect_count < SUSPECTS_MAX) {
         suspect = &suspects[suspect_count++];
-        *suspect = (struct suspect){.tid = tid, .since = now, .cpu_time = cpu_time};
-    } else if (suspect && has_worked(suspect, cpu_time, now)) {
+        *suspect = (struct suspect){.tid = tid, .since = now, .cpu_time = cpu_time, .gil = gil};
+    } else if (suspect && (suspect->gil != gil || has_worked(suspect, cpu_time, now))) {
+        suspect->gil = gil;
         suspect->since = now;
         suspect->looks = 0;
         suspect->cpu_time = cpu_time;
@@ -150,6 +167,7 @@ static void add_suspects(struct waiter *waiters, size_t capacity, size_t *count,
         waiter.is_unseen = true;
         waiter.caller = waiter.state = NULL;
         waiter.since = suspect->since;
+        waiter.gil = suspect->gil;
         insert(waiters, capacity, count, &waiter);
     }
 }
@@ -158,6 +176,7 @@ static void add_suspects(struct waiter *waiters, size_t capacity, size_t *count,
 
 size_t stall_watch_look(struct waiter *waiters, size_t capacity, uint64_t limit, uint64_t now) {
     size_t count = 0;
+    gil_look();
     look_at_journal(waiters, capacity, &count, limit, now);
     look_at_threads(now);
     add_suspects(waiters, capacity, &count, limit, LOOKS_AT_LEAST, now);

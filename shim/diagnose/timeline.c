@@ -7,9 +7,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cpython/gil.h"
 #include "cpython/real.h"
 #include "diagnose/report.h"
 #include "diagnose/timeline_file.h"
+#include "diagnose/timeline_gils.h"
 #include "diagnose/timeline_track.h"
 #include "journal/journal.h"
 #include "process/background.h"
@@ -100,6 +102,7 @@ static unsigned drain_thread(unsigned index, struct timeline_track *track) {
 static unsigned drain(void) {
     unsigned fullest = 0;
     unsigned count = journal_count();
+    timeline_gils_forget();
     for (unsigned i = 0; i < count && i < TRACKS_MAX; i++) {
         unsigned filled = drain_thread(i, &tracks[i]);
         fullest = filled > fullest ? filled : fullest;
@@ -260,6 +263,7 @@ static void after_fork_in_child(void) {
         written = dropped = 0;
         file = CLOSED;
         background_forked();
+        gil_forked();
         timeline_is_due = true;
     }
 }

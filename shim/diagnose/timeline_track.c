@@ -3,8 +3,10 @@
 #include <errno.h> /* program_invocation_short_name */
 #include <string.h>
 
+#include "cpython/gil.h"
 #include "cpython/real.h"
 #include "diagnose/timeline_file.h"
+#include "diagnose/timeline_gils.h"
 #include "process/options.h"
 #include "system/loader.h"
 #include "system/symbol.h"
@@ -72,8 +74,8 @@ static const char *call_name(uint16_t call) {
     return call < REAL_API_COUNT ? real_api_names[call] : "?";
 }
 
-/* Adds ,"args":{"call":"PyGILState_Ensure","by":"libfoo.so!bar+0x12","state":"0x.."} */
-static void add_arguments(struct text *text, uint16_t call, const void *caller, const void *state) {
+/* Adds ,"args":{"call":"PyGILState_Ensure","by":"libfoo.so!bar+0x12","state":"0x..","gil":2} */
+static void add_arguments(struct text *text, uint16_t call, const void *caller, const void *state, int64_t gil) {
     text_add(text, ",\"args\":{\"call\":");
     timeline_add_string(text, call_name(call));
     if (caller) {
@@ -84,6 +86,10 @@ static void add_arguments(struct text *text, uint16_t call, const void *caller, 
         text_add(text, ",\"state\":\"");
         text_add_hex(text, (uintptr_t)state);
         text_add(text, "\"");
+    }
+    if (gil != GIL_NOT_TOLD) {
+        text_add(text, ",\"gil\":");
+        text_add_decimal(text, (uint64_t)gil);
     }
     text_add(text, "}");
 }
@@ -113,8 +119,20 @@ static void add_name(struct timeline_track *track) {
 
 /* ---- spans ------------------------------------------------------------------------------------------------------ */
 
+/* "waits for the GIL of interpreter 2": viewers give each name a colour of its own. */
+static const char *name_with_gil(char *buffer, size_t capacity, const char *before, int64_t gil, const char *after) {
+    struct text text = text_start(buffer, capacity);
+    text_add(&text, before);
+    if (gil != GIL_NOT_TOLD) {
+        text_add(&text, " of interpreter ");
+        text_add_decimal(&text, (uint64_t)gil);
+    }
+    text_add(&text, after);
+    return text_end(&text);
+}
+
 static void add_span(struct timeline_track *track, const char *name, uint64_t from, uint64_t to, uint16_t call,
-                     const void *caller, const void *state) {
+                     const void *caller, const void *state, int64_t gil) {
     char buffer[TIMELINE_LINE];
     struct text text = text_start(buffer, sizeof buffer);
     add_name(track);
@@ -122,7 +140,7 @@ static void add_span(struct timeline_track *track, const char *name, uint64_t fr
     text_add(&text, ",\"cat\":\"gil\"");
     add_time(&text, "ts", from);
     add_time(&text, "dur", to - from);
-    add_arguments(&text, call, caller, state);
+    add_arguments(&text, call, caller, state, gil);
     end_line(&text);
 }
 
@@ -134,7 +152,7 @@ static void add_instant(struct timeline_track *track, const char *name, uint64_t
     begin_line(&text, "i", track->tid, name);
     text_add(&text, ",\"cat\":\"gilshim\",\"s\":\"t\"");
     add_time(&text, "ts", time);
-    add_arguments(&text, event->call, event->caller, event->state);
+    add_arguments(&text, event->call, event->caller, event->state, GIL_NOT_TOLD);
     end_line(&text);
 }
 
@@ -144,15 +162,17 @@ static void close_state(struct timeline_track *track, uint64_t time) {
     uint64_t from = track->state_since + 1;
     uint64_t to = time > from ? time - 1 : time;
     if (track->state && to > from) {
-        add_span(track, "state attached", from, to, track->state_call, track->state_caller, track->state);
+        add_span(track, "state attached", from, to, track->state_call, track->state_caller, track->state, track->gil);
     }
     track->state = NULL;
 }
 
 static void close_hold(struct timeline_track *track, uint64_t time) {
+    char name[64];
     if (track->holds) {
         close_state(track, time);
-        add_span(track, "holds the GIL", track->hold_since, time, track->hold_call, track->hold_caller, NULL);
+        add_span(track, name_with_gil(name, sizeof name, "holds the GIL", track->gil, ""), track->hold_since, time,
+                 track->hold_call, track->hold_caller, NULL, track->gil);
     }
     track->holds = false;
 }
@@ -161,8 +181,15 @@ static void attach(struct timeline_track *track, const struct journal_event *eve
     uint64_t waited = ticks_span_ns(event->waited);
     uint64_t from = time - (waited < time ? waited : time);
     from = from > track->last_time ? from : track->last_time;
+    int64_t gil = timeline_gils_of(event->interp);
+    char name[64];
+    if (track->holds && gil != track->gil && gil != GIL_NOT_TOLD && track->gil != GIL_NOT_TOLD) {
+        close_hold(track, from); /* the call has released the one and taken the other */
+    }
+    track->gil = track->holds && gil == GIL_NOT_TOLD ? track->gil : gil;
     if (waited >= JOURNAL_WAIT_NS && from < time && !track->holds) {
-        add_span(track, "waits for the GIL", from, time, event->call, event->caller, event->state);
+        add_span(track, name_with_gil(name, sizeof name, "waits for the GIL", gil, ""), from, time, event->call,
+                 event->caller, event->state, gil);
     }
     if (track->holds) {
         close_state(track, time);
@@ -242,6 +269,8 @@ void timeline_track_dropped(struct timeline_track *track, uint64_t count, uint64
 
 void timeline_track_waits(struct timeline_track *track, const struct journal_now *now, uint64_t time) {
     uint64_t from = ticks_to_ns(now->since);
+    int64_t gil = timeline_gils_of_state(now->state);
+    char name[64];
     from = from > track->last_time ? from : track->last_time;
     if (time <= from) {
         return;
@@ -249,13 +278,14 @@ void timeline_track_waits(struct timeline_track *track, const struct journal_now
     if (track->holds && track->foretold_caller == now->caller) { /* inside the state, by a nanosecond */
         from = from > track->state_since + 1 ? from : track->state_since + 2;
         if (time > from + 2) {
-            add_span(track, "deadlock: waits for the GIL, as foretold", from, time - 2, now->call, now->caller,
-                     now->state);
+            add_span(track, name_with_gil(name, sizeof name, "deadlock: waits for the GIL", gil, ", as foretold"), from,
+                     time - 2, now->call, now->caller, now->state, gil);
         }
         return;
     }
     close_hold(track, from); /* the thread released it in CPython's own loop */
-    add_span(track, "waits for the GIL, to the end", from, time, now->call, now->caller, now->state);
+    add_span(track, name_with_gil(name, sizeof name, "waits for the GIL", gil, ", to the end"), from, time, now->call,
+             now->caller, now->state, gil);
     track->last_time = time;
 }
 

@@ -21,6 +21,7 @@ struct timeline_track {
     const void *hold_caller;
     const void *state_caller;
     const void *foretold_caller; /* the last event foretold that the call of this caller would not return */
+    int64_t gil;                 /* that it holds; see gil.h */
     uint16_t hold_call;
     uint16_t state_call;
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "cpython/gil.h"
 #include "cpython/interp.h"
 #include "cpython/real.h"
 #include "system/elf.h"
@@ -16,13 +17,17 @@ static bool python_object(struct elf_object *object) {
     return elf_find_by_address((const void *)real.Py_IsInitialized, object);
 }
 
-/* From 3.7 on the GIL is in _PyRuntime: the main interpreter's, and the interpreters' that share it. In 3.6 it is in
+/* From 3.7 on the GIL is in _PyRuntime: the main interpreter's, and the interpreters' that share it. A GIL of its own is in the
+ * interpreter. In 3.6 it is in
  * static data. CPython always waits for the GIL with a time limit, and asks for it when that has passed. */
 bool wait_graph_waits_in_python(const struct thread_look *look) {
     struct elf_object python;
     uintptr_t address = look->arguments[0];
     if (!thread_is_in_futex(look) || !look->arguments[3] || !python_object(&python)) {
         return false;
+    }
+    if (gil_of_wait(look) != GIL_NOT_TOLD) {
+        return true;
     }
     const ElfW(Sym) *runtime = real._PyRuntime ? elf_find_export(&python, "_PyRuntime") : NULL;
     if (runtime) {
@@ -38,10 +43,11 @@ bool wait_graph_waits_in_python(const struct thread_look *look) {
     return false;
 }
 
-bool wait_graph_is_unseen_waiter(pid_t tid) {
+static bool is_unseen_waiter(pid_t tid, int64_t *gil) {
     struct thread_look look;
     for (int i = 0; i < 5 && thread_look(tid, &look); i++) {
         if (wait_graph_waits_in_python(&look)) {
+            *gil = gil_of_wait(&look);
             return true;
         }
         if (look.state == 'S' && look.call >= 0) {
@@ -51,6 +57,11 @@ bool wait_graph_is_unseen_waiter(pid_t tid) {
         nanosleep(&pause, NULL);
     }
     return false;
+}
+
+bool wait_graph_is_unseen_waiter(pid_t tid) {
+    int64_t gil;
+    return is_unseen_waiter(tid, &gil);
 }
 
 /* Libraries that are never named as the culprit. */
@@ -146,18 +157,21 @@ static int find_waiter(struct picture *picture, pid_t tid) {
     return -1;
 }
 
-/* Like find_waiter, but adds a thread that waits in CPython's own loop. */
-static int find_or_add_waiter(struct picture *picture, pid_t tid) {
+/* Like find_waiter, but adds a thread that waits in CPython's own loop. `holder`: the one that waits for that thread. */
+static int find_or_add_waiter(struct picture *picture, pid_t tid, pid_t holder) {
+    int64_t gil = GIL_NOT_TOLD;
     int found = find_waiter(picture, tid);
-    if (found >= 0 || tid == picture->holder.tid || !wait_graph_is_unseen_waiter(tid)) {
+    if (found >= 0 || tid == holder || picture->added == PICTURE_EXTRA || !is_unseen_waiter(tid, &gil)) {
         return found;
     }
+    picture->added++;
     size_t index = picture->waiter_count + picture->rest_count++;
     struct waiter *waiter = &picture->waiters[index];
     struct thread_look look;
     memset(waiter, 0, sizeof *waiter);
     waiter->tid = tid;
     waiter->is_unseen = true;
+    waiter->gil = gil;
     waiter->since = ticks_monotonic();
     if (thread_look(tid, &look)) {
         memcpy(waiter->name, look.name, sizeof waiter->name);
@@ -165,12 +179,20 @@ static int find_or_add_waiter(struct picture *picture, pid_t tid) {
     return bring_forward(picture, index);
 }
 
-/* Finds the first of all waiters whose stack satisfies `is_so`. */
+/* Returns true if the waiter may wait for the GIL that the picture is of. */
+static bool is_of_this_gil(const struct picture *picture, const struct waiter *waiter) {
+    return waiter->gil == picture->gil || waiter->gil == GIL_NOT_TOLD || picture->gil == GIL_NOT_TOLD;
+}
+
+/* Finds the first of all waiters for this GIL whose stack satisfies `is_so`. */
 static int find_by_stack(struct picture *picture, bool (*is_so)(const struct stack *stack, const void *what),
                          const void *what) {
     static struct party further;
     for (size_t i = 0; i < picture->waiter_count + picture->rest_count; i++) {
         bool is_taken = i < PICTURE_WAITERS && picture->has_waiting_look[i];
+        if (!is_of_this_gil(picture, &picture->waiters[i])) {
+            continue;
+        }
         if ((is_taken && is_so(&picture->waiting[i].stack, what)) ||
             (!is_taken && take_party(&further, picture->waiters[i].tid) && is_so(&further.stack, what))) {
             return bring_forward(picture, i);
@@ -179,26 +201,37 @@ static int find_by_stack(struct picture *picture, bool (*is_so)(const struct sta
     return -1;
 }
 
-/* Follows the mutex that the holder waits for to its owner, which may wait for another mutex, and so on to a thread
- * that waits for the GIL. */
-static bool is_lock_order(struct picture *picture) {
+/* Follows the mutex that the holder waits for to its owner, which may wait for another mutex, and so on to a thread that waits
+ * for a GIL. Returns its index, or -1. */
+static int follow_mutexes(struct picture *picture, pid_t holder, pid_t owner, unsigned *between) {
     enum { LONGEST = 8 };
-    pid_t owner = picture->holding.awaited;
-    if (picture->holding.wait != THREAD_WAITS_MUTEX) {
-        return false;
-    }
-    for (picture->between = 0; picture->between < LONGEST; picture->between++) {
+    for (*between = 0; *between < LONGEST; ++*between) {
         struct thread_look look;
-        picture->partner = find_or_add_waiter(picture, owner);
-        if (picture->partner >= 0) {
-            return true;
+        int found = find_or_add_waiter(picture, owner, holder);
+        if (found >= 0) {
+            return found;
         }
-        if (owner == picture->holder.tid || !thread_look(owner, &look) ||
-            thread_waits_for(&look, &owner) != THREAD_WAITS_MUTEX) {
+        if (owner == holder || !thread_look(owner, &look) || thread_waits_for(&look, &owner) != THREAD_WAITS_MUTEX) {
             break;
         }
     }
-    return false;
+    return -1;
+}
+
+/* Finds the waiter that has to get its GIL before the holder can go on. Returns its index, or -1. */
+static int find_blocker(struct picture *picture, pid_t holder, enum thread_wait wait, pid_t awaited,
+                        enum blocked_by *by, unsigned *between) {
+    int found = find_waiter(picture, holder);
+    *by = BLOCKED_ITSELF;
+    *between = 0;
+    if (found < 0 && wait == THREAD_WAITS_MUTEX) {
+        *by = BLOCKED_BY_MUTEX;
+        found = follow_mutexes(picture, holder, awaited, between);
+    } else if (found < 0 && wait == THREAD_WAITS_THREAD) {
+        *by = BLOCKED_BY_JOIN;
+        found = find_or_add_waiter(picture, awaited, holder);
+    }
+    return found;
 }
 
 static bool is_own_frame(const void *frame) {
@@ -274,20 +307,75 @@ static bool is_inside_same(struct picture *picture) {
     return picture->partner >= 0;
 }
 
-static enum wait_graph_kind find_circle(struct picture *picture) {
-    picture->partner = find_waiter(picture, picture->holder.tid);
-    if (picture->partner >= 0) {
-        return PICTURE_SELF;
+/* ---- circles across several GILs -------------------------------------------------------------------------------- */
+
+static const void *place_of(const struct party *party, pid_t tid, struct journal_thread *thread) {
+    int index = journal_find(tid);
+    memset(thread, 0, sizeof *thread);
+    bool is_known = index >= 0 && journal_read_thread((unsigned)index, thread);
+    return party->culprit ? party->culprit : is_known ? thread->now.caller : NULL;
+}
+
+static void note_step(struct picture *picture, const struct holder *holder, const struct party *party,
+                      enum blocked_by by, unsigned between, int64_t gil, int blocker) {
+    struct step *step = &picture->steps[picture->step_count++];
+    struct journal_thread thread;
+    *step = (struct step){.gil = gil, .holder = *holder, .by = by, .between = between};
+    step->place = place_of(party, holder->tid, &thread);
+    step->waiter = picture->waiters[blocker];
+    step->waiters_place = wait_graph_place_of_waiter(picture, (size_t)blocker);
+    memcpy(step->name, thread.python_name, sizeof step->name);
+    if (!step->name[0]) {
+        memcpy(step->name, party->look.name, sizeof party->look.name);
     }
-    if (is_lock_order(picture)) {
-        return PICTURE_LOCK_ORDER;
-    }
-    if (picture->holding.wait == THREAD_WAITS_THREAD) {
-        picture->partner = find_or_add_waiter(picture, picture->holding.awaited);
-        if (picture->partner >= 0) {
-            return PICTURE_JOIN;
+}
+
+/* Goes on from the waiter that this GIL's holder can't do without, to the holder of the GIL that it waits for, and so on.
+ * Returns true if that comes back to a waiter for this GIL. */
+static bool is_across(struct picture *picture, int blocker, enum blocked_by by, unsigned between) {
+    static struct party next;
+    const struct party *party = &picture->holding;
+    struct holder holder = picture->holder;
+    int64_t gil = picture->gil;
+    for (picture->step_count = 0; blocker >= 0 && picture->step_count < PICTURE_STEPS;) {
+        int64_t wanted = picture->waiters[blocker].gil;
+        if (wanted == GIL_NOT_TOLD || wanted == gil) {
+            break; /* a circle of that GIL's own, to which this one only leads */
         }
+        note_step(picture, &holder, party, by, between, gil, blocker);
+        if (wanted == picture->gil) {
+            picture->partner = blocker;
+            return true;
+        }
+        pid_t waiter = picture->waiters[blocker].tid;
+        gil = wanted;
+        holder_find(waiter, false, gil, &holder);
+        party = &next;
+        if (holder.kind != HOLDER_THREAD || !take_party(&next, holder.tid)) {
+            break;
+        }
+        blocker = find_blocker(picture, holder.tid, next.wait, next.awaited, &by, &between);
     }
+    picture->step_count = 0;
+    return false;
+}
+
+/* ---- all of it -------------------------------------------------------------------------------------------------- */
+
+static enum wait_graph_kind find_circle(struct picture *picture) {
+    static const enum wait_graph_kind kinds[] = {
+        [BLOCKED_ITSELF] = PICTURE_SELF, [BLOCKED_BY_MUTEX] = PICTURE_LOCK_ORDER, [BLOCKED_BY_JOIN] = PICTURE_JOIN};
+    enum blocked_by by;
+    const struct party *holding = &picture->holding;
+    int blocker = find_blocker(picture, picture->holder.tid, holding->wait, holding->awaited, &by, &picture->between);
+    if (blocker >= 0 && is_of_this_gil(picture, &picture->waiters[blocker])) {
+        picture->partner = blocker;
+        return kinds[by];
+    }
+    if (is_across(picture, blocker, by, picture->between)) {
+        return PICTURE_ACROSS;
+    }
+    picture->between = 0;
     if (is_guard(picture)) {
         return PICTURE_GUARD;
     }
@@ -304,7 +392,8 @@ void wait_graph_take(struct picture *picture, struct waiter *waiters, size_t cou
     picture->rest_count = rest;
     picture->total = total;
     picture->partner = -1;
-    holder_find(count ? waiters[0].tid : 0, true, &picture->holder);
+    picture->gil = count ? waiters[0].gil : GIL_NOT_TOLD;
+    holder_find(count ? waiters[0].tid : 0, true, picture->gil, &picture->holder);
     for (size_t i = 0; i < count && i < PICTURE_WAITERS; i++) {
         picture->has_waiting_look[i] = take_party(&picture->waiting[i], waiters[i].tid);
     }

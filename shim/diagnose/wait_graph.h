@@ -22,6 +22,7 @@ struct waiter {
     uint16_t call;        /* seen: the API function, as an index into real_api_names */
     const void *caller;   /* seen: return address in the module that called it */
     const void *state;    /* seen: the state that it is to attach; NULL: not known */
+    int64_t gil;          /* which GIL, as gil.h calls it; GIL_NOT_TOLD: there is one only, or it can't be told */
     uint64_t since;       /* ns of CLOCK_MONOTONIC; unseen: since when it was found so at every look */
     char python_name[32]; /* "" if it is not known */
     char name[16];
@@ -35,6 +36,26 @@ enum wait_graph_kind {
     PICTURE_ONCE,   /* like PICTURE_GUARD, with pthread_once or std::call_once */
     PICTURE_INSIDE, /* the holder sleeps in a lock of a library that the waiter is inside, too: most likely the same */
     PICTURE_JOIN,   /* the holder waits for the end of a thread that waits for the GIL */
+    PICTURE_ACROSS, /* several GILs: holders that can't go on before a thread gets another GIL, in a circle */
+};
+
+/* What a thread can't go on without. */
+enum blocked_by {
+    BLOCKED_ITSELF,   /* it waits for a GIL itself */
+    BLOCKED_BY_MUTEX, /* it waits for a mutex whose owner, or the owner of the next mutex and so on, waits for a GIL */
+    BLOCKED_BY_JOIN,  /* it waits for the end of a thread that waits for a GIL */
+};
+
+/* One step of PICTURE_ACROSS: who holds a GIL, and who has to get the next one before the holder can go on. */
+struct step {
+    int64_t gil;
+    struct holder holder;
+    char name[32]; /* the holder's */
+    enum blocked_by by;
+    unsigned between;     /* BLOCKED_BY_MUTEX: number of further threads with mutexes in between */
+    const void *place;    /* where the holder stands; NULL: in CPython itself */
+    struct waiter waiter; /* BLOCKED_ITSELF: the holder */
+    const void *waiters_place;
 };
 
 /* A thread at the time of the look. */
@@ -48,7 +69,9 @@ struct party {
 
 enum {
     PICTURE_WAITERS = 6, /* the number of waiters whose stacks are taken */
-    PICTURE_EXTRA = 1,   /* the number of waiters unknown to the caller that wait_graph_take may add */
+    PICTURE_STEPS = 4,   /* the number of GILs in a circle across them, at most */
+    /* The number of waiters unknown to the caller that wait_graph_take may add. */
+    PICTURE_EXTRA = 1 + PICTURE_STEPS,
 };
 
 struct picture {
@@ -66,12 +89,19 @@ struct picture {
     bool has_waiting_look[PICTURE_WAITERS];
     int partner;      /* index of the waiter that closes the circle; -1: none, or it is not among the waiters */
     unsigned between; /* PICTURE_LOCK_ORDER: number of further threads with mutexes in the circle */
+    int64_t gil;      /* which GIL it is about */
+    size_t added;     /* how many waiters wait_graph_take has added */
+    /* PICTURE_ACROSS: the first is this GIL's holder, and the waiter of each waits for the GIL of the next; that of the last, the
+     * partner, for this GIL. */
+    size_t step_count;
+    struct step steps[PICTURE_STEPS];
 };
 
 /* Takes the picture. `waiters` holds `count` of `total` waiters, the longest first; the pointer is kept. They are
  * followed by `rest` others, which have waited for a shorter time or were left out because there are too many: one of
  * them may close the circle, and is then reported. There must be room for PICTURE_EXTRA more, because a thread that
- * others wait for may turn out to wait for the GIL in CPython's own loop. */
+ * others wait for may turn out to wait for the GIL in CPython's own loop. If there are several GILs, the picture is of the first
+ * waiter's, which the other `count` wait for, too. */
 void wait_graph_take(struct picture *picture, struct waiter *waiters, size_t count, size_t total, size_t rest);
 
 /* PICTURE_SELF: sets where the state that the thread holds was attached, and by which call. Returns false if it is not
@@ -87,7 +117,7 @@ const void *wait_graph_place_of_waiter(const struct picture *picture, size_t ind
  * Python code, or if it is not known. */
 const void *wait_graph_caller_of_holder(const struct picture *picture);
 
-/* Returns true if the thread sleeps on a futex in CPython's own data, where CPython keeps the GIL's condition
+/* Returns true if the thread sleeps on a futex in CPython's own data, or in any interpreter's GIL, where CPython keeps the GIL's condition
  * variable. */
 bool wait_graph_waits_in_python(const struct thread_look *look);
 

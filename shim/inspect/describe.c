@@ -2,9 +2,11 @@
 
 #include <string.h>
 
+#include "cpython/gil.h"
 #include "cpython/real.h"
 #include "inspect/choice.h"
 #include "inspect/describe_json.h"
+#include "inspect/gil.h"
 #include "inspect/target.h"
 #include "inspect/threads.h"
 #include "journal/journal.h"
@@ -308,7 +310,13 @@ void describe_nothing(const struct watched_python *python) {
         text_add(&text, "it is not initialized, or its interpreter has ended");
     }
     for (size_t i = 0; python->has_picture && i < python->gil_count; i++) {
-        text_add(&text, i ? "; another GIL: " : "");
+        int64_t id = gil_id(&python->picture, i);
+        text_add(&text, i ? "; " : "");
+        if (id != GIL_NOT_TOLD) {
+            text_add(&text, "interpreter ");
+            text_add_decimal(&text, (uint64_t)id);
+            text_add(&text, ": ");
+        }
         add_gil(&text, python, i, watched);
     }
     log_line(text_end(&text));

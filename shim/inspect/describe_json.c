@@ -1,7 +1,9 @@
 #include "inspect/describe_json.h"
 
+#include "cpython/gil.h"
 #include "inspect/choice.h"
 #include "inspect/describe.h"
+#include "inspect/gil.h"
 #include "inspect/target.h"
 #include "inspect/threads.h"
 #include "process/log.h"
@@ -95,6 +97,10 @@ static void add_gil(struct json *json, const struct watched_python *python, size
     struct waiter longest;
     size_t waited;
     size_t total = watch_waiters(python, index, &longest, 1, &waited);
+    int64_t id = gil_id(&python->picture, index);
+    if (id != GIL_NOT_TOLD) {
+        json_number(json, "gil", (uint64_t)id);
+    }
     json_string(json, "lock", locks[gil->now.lock]);
     json_bool(json, "moved", gil->has_moved);
     json_number(json, "changes", gil->changes);

@@ -7,6 +7,7 @@
 #include "inspect/choice.h"
 #include "inspect/describe.h"
 #include "inspect/entry.h"
+#include "inspect/gil.h"
 #include "inspect/target.h"
 #include "journal/journal.h"
 #include "process/options.h"
@@ -15,12 +16,14 @@
 enum { WAITERS = 64, REST = 192 /* of whom one may be the partner of a deadlock */ };
 
 /* Returns the state that the thread is to attach, if there is only one that it can be, or 0. */
-static uintptr_t state_to_attach(pid_t tid) {
+static uintptr_t state_to_attach(pid_t tid, int64_t gil) {
     const struct interpreter_picture *picture = &choice_python()->picture;
     uintptr_t found = 0;
     for (size_t i = 0; i < picture->state_count; i++) {
         const struct interpreter_state *state = &picture->states[i];
-        if (state->tid != tid || state->address == choice_gil()->now.holder) {
+        int64_t of_state = gil_id(picture, picture->interpreters[state->interpreter].gil);
+        if (state->tid != tid || of_state != gil ||
+            state->address == choice_python()->gils[picture->interpreters[state->interpreter].gil].now.holder) {
             continue;
         }
         if (found) {
@@ -45,7 +48,7 @@ static bool take_from_journal(struct waiter *waiter) {
     waiter->is_unseen = waiter->is_older = false;
     waiter->call = thread.now.call;
     waiter->caller = thread.now.caller;
-    waiter->state = thread.now.state ? thread.now.state : (const void *)state_to_attach(waiter->tid);
+    waiter->state = thread.now.state ? thread.now.state : (const void *)state_to_attach(waiter->tid, waiter->gil);
     waiter->since = ticks_to_ns(thread.now.since);
     return true;
 }
@@ -62,7 +65,7 @@ static void complete(struct waiter *waiter) {
         stacks_take(&look, &stack);
         waiter->is_unseen = !entry_find(&stack, &choice_python()->cpython.object->elf, &waiter->call, &waiter->caller);
     }
-    waiter->state = (const void *)state_to_attach(waiter->tid);
+    waiter->state = (const void *)state_to_attach(waiter->tid, waiter->gil);
 }
 
 static int compare(const void *one, const void *other) {
@@ -83,16 +86,41 @@ static bool may_have_moved(const struct watched_gil *gil, const struct picture *
     return runs && (has_starved || (!gil->now.has_switches && !picture->holding.culprit));
 }
 
-static bool explain_one(const struct watched_python *python, size_t gil) {
+/* The GILs that were explained as parts of another one's deadlock. */
+static bool is_explained[INTERPRETER_CPYTHONS][WATCH_GILS];
+
+static void note_parts(const struct watched_python *python, size_t number, const struct picture *picture) {
+    for (size_t i = 0; i < picture->step_count; i++) {
+        for (size_t gil = 0; gil < python->gil_count; gil++) {
+            is_explained[number][gil] |= gil_id(&python->picture, gil) == picture->steps[i].gil;
+        }
+    }
+}
+
+/* Appends who waits for the other GILs: they may be in a circle with this one. Returns how many there are then. */
+static size_t add_others(const struct watched_python *python, size_t gil, struct waiter *waiters, size_t count) {
+    for (size_t other = 0; other < python->gil_count && count < WAITERS + REST; other++) {
+        size_t waited;
+        if (other != gil) {
+            size_t room = WAITERS + REST - count;
+            size_t added = watch_waiters(python, other, &waiters[count], room, &waited);
+            count += added < room ? added : room;
+        }
+    }
+    return count;
+}
+
+static bool explain_one(const struct watched_python *python, size_t number, size_t gil) {
     static struct waiter waiters[WAITERS + REST + PICTURE_EXTRA];
     static struct picture picture;
     size_t waited = 0;
     size_t total = watch_waiters(python, gil, waiters, WAITERS + REST, &waited);
     size_t known = total < WAITERS + REST ? total : WAITERS + REST;
     size_t kept = waited < WAITERS ? waited : WAITERS;
-    if (!waited || python->gils[gil].has_moved) {
+    if (!waited || python->gils[gil].has_moved || is_explained[number][gil]) {
         return false;
     }
+    known = add_others(python, gil, waiters, known);
     choice_make(python, gil);
     for (size_t i = 0; i < known; i++) {
         complete(&waiters[i]);
@@ -102,6 +130,7 @@ static bool explain_one(const struct watched_python *python, size_t gil) {
     if (may_have_moved(&python->gils[gil], &picture)) {
         return false;
     }
+    note_parts(python, number, &picture);
     stall_report(&picture, target_now(), false);
     describe_stall(&picture);
     return true;
@@ -119,17 +148,18 @@ static void tell_only_holder(const struct watched_python *python, size_t gil) {
 }
 
 bool explain(struct watched_python *pythons, size_t count) {
-    bool is_explained = describe_stop();
+    bool has_stall = describe_stop();
+    memset(is_explained, 0, sizeof is_explained);
     for (size_t i = 0; i < count; i++) {
         for (size_t gil = 0; pythons[i].has_picture && gil < pythons[i].gil_count; gil++) {
-            is_explained |= explain_one(&pythons[i], gil);
+            has_stall |= explain_one(&pythons[i], i, gil);
         }
     }
-    for (size_t i = 0; !is_explained && i < count; i++) {
+    for (size_t i = 0; !has_stall && i < count; i++) {
         describe_nothing(&pythons[i]);
         for (size_t gil = 0; pythons[i].has_picture && gil < pythons[i].gil_count; gil++) {
             tell_only_holder(&pythons[i], gil);
         }
     }
-    return is_explained;
+    return has_stall;
 }

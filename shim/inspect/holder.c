@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "cpython/gil.h"
 #include "inspect/choice.h"
+#include "inspect/gil.h"
 #include "journal/journal.h"
 
 /* Up to 3.11 PyThreadState_Swap(NULL) takes the state off and keeps the GIL. The thread that took it last has it. */
@@ -31,11 +33,22 @@ static pid_t attacher_of(const PyThreadState *state) {
     return tid;
 }
 
-void holder_find(pid_t waiter, bool may_copy, struct holder *holder) {
+/* GIL_NOT_TOLD: the one that was chosen. */
+static const struct interpreter_gil *find_gil(int64_t id) {
+    const struct watched_python *python = choice_python();
+    for (size_t i = 0; id != GIL_NOT_TOLD && i < python->gil_count; i++) {
+        if (gil_id(&python->picture, i) == id) {
+            return &python->gils[i].now;
+        }
+    }
+    return &choice_gil()->now;
+}
+
+void holder_find(pid_t waiter, bool may_copy, int64_t id, struct holder *holder) {
     (void)waiter;
     (void)may_copy;
     const struct interpreter_picture *picture = &choice_python()->picture;
-    const struct interpreter_gil *gil = &choice_gil()->now;
+    const struct interpreter_gil *gil = find_gil(id);
     memset(holder, 0, sizeof *holder);
     holder->state = (PyThreadState *)gil->holder;
     holder->tid = gil->lock == GIL_HELD ? attacher_of(holder->state) : 0;

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "inspect/layout.h"
+#include "cpython/layout.h"
 
 struct target_object;
 

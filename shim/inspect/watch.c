@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "inspect/choice.h"
+#include "inspect/gil.h"
 #include "inspect/target.h"
 #include "system/thread.h"
 #include "system/ticks.h"
@@ -253,6 +254,7 @@ static void describe(struct waiter *waiter, const struct suspect *suspect) {
     waiter->is_unseen = true;
     waiter->is_older = true;
     waiter->since = suspect->since;
+    waiter->gil = gil_id(&pythons[suspect->python].picture, suspect->gil);
     thread_read_name(suspect->tid, waiter->name);
 }
 

@@ -42,6 +42,12 @@ shape() { command=("$PYTHON" -S "$ROOT/tests/fixtures/shapes/run.py" "$FIXTURES"
     first_line '*stall: deadlock between libengine.so and libstore.so: *'
 }
 
+@test "3, with the GILs of two interpreters" {
+    python_before 3.12 && return
+    stalls gils_joined 'gilshim:   advice:'
+    first_line '*stall: deadlock across GILs between lib*.so and lib*.so: *'
+}
+
 @test "4. a sub-interpreter and PyGILState_Ensure" {
     python_before 3.12 || return 0 # repaired in CPython itself
     shape subinterpreter-held

@@ -104,6 +104,21 @@ has_stacks() {
     has_line '*  journal: thread *, * s ago: PyEval_RestoreThread by libengine.so!engine_attach_again+0x*, state 0x*'
 }
 
+# Interpreters with a GIL of their own, 3.12+.
+@test "several GILs: the holder of the one that is waited for" {
+    python_before 3.12 && return
+    names gils_innocent 'libwest.so has the GIL of interpreter 2: thread * has waited for the GIL of interpreter 2 for at least * s (*libwest.so!side_attach+0x*); thread * holds it (in libwest.so!side_sleep+0x*)'
+}
+
+@test "several GILs: a deadlock across two of them" {
+    python_before 3.12 && return
+    names gils_joined "deadlock across GILs between lib*.so and lib*.so: thread * waits for the GIL of interpreter * (*lib*.so!side_attach+0x*) and thread *, which holds it, waits for a thread's end (in lib*.so!side_join+0x*), that of thread *, which waits for the GIL of interpreter * (*lib*.so!side_attach+0x*) and thread *, which holds it, waits for a thread's end (in lib*.so!side_join+0x*), that of the first thread"
+    [ "$(grep -c 'stall: ' <<<"$output")" -eq 1 ] || told "it is told once, not for each GIL"
+    names gils_locked "deadlock across GILs between lib*.so and lib*.so: *(in libeast.so!side_lock+0x*), which *"
+    [ "$PY_VERSION" = 3.12 ] || return 0
+    names gils_nested "deadlock across GILs between lib*.so and lib*.so: thread * waits for the GIL of interpreter * (*lib*.so!side_attach+0x*) and thread *, which holds it, waits for the GIL of interpreter * (*lib*.so!side_attach+0x*) that the first holds"
+}
+
 @test "JSON: the stall, and the process" {
     names lock_order '*has the mutex *'
     explains '*' -j

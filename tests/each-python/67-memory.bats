@@ -52,6 +52,6 @@ agrees() {
     rows=$("$ROOT/tests/inspect/layouts.sh" "$PY_INCLUDE")
     [ -n "$rows" ]
     status=0
-    output=$(grep -vxFf "$ROOT/shim/inspect/layouts.def" <<<"$rows") || status=$?
-    [ "$status" -eq 1 ] || told "not in shim/inspect/layouts.def (tests/inspect/layouts.sh says how it gets there)"
+    output=$(grep -vxFf "$ROOT/shim/cpython/layouts.def" <<<"$rows") || status=$?
+    [ "$status" -eq 1 ] || told "not in shim/cpython/layouts.def (tests/inspect/layouts.sh says how it gets there)"
 }

@@ -1,4 +1,4 @@
-/* Prints the layout of one CPython, compiled against its headers: a line of shim/inspect/layouts.def, and from 3.13 on one
+/* Prints the layout of one CPython, compiled against its headers: a line of shim/cpython/layouts.def, and from 3.13 on one
  * with the places of the same fields in _Py_DebugOffsets. tests/inspect/layouts.sh compiles it. */
 #define Py_BUILD_CORE 1
 #include <Python.h>
@@ -29,7 +29,7 @@
 #include <internal/pycore_interpframe_structs.h>
 #endif
 
-#include "inspect/layout.h"
+#include "cpython/layout.h"
 
 #define AT(name, type, field) layout.name = (int32_t)offsetof(type, field)
 

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Prints the lines of shim/inspect/layouts.def for the CPythons whose directories with Python.h are given; without any,
+# Prints the lines of shim/cpython/layouts.def for the CPythons whose directories with Python.h are given; without any,
 # for those of this machine (tests/interpreters.sh). Each is compiled as it is; up to 3.7 also as a debug build, which means
 # Py_TRACE_REFS there; from 3.13 on also without the GIL. pyconfig.h is the same but for these macros.
 #   CC        the compiler; with a cross compiler for AArch64, RUN="qemu-aarch64" runs what it makes (LDFLAGS=-static)
 #   INCLUDES  further -I, for headers that are not where their compiler looks
-# To add a version: tests/inspect/layouts.sh INCLUDE >>shim/inspect/layouts.def, for both processors.
+# To add a version: tests/inspect/layouts.sh INCLUDE >>shim/cpython/layouts.def, for both processors.
 set -eu
 tree=$(cd "$(dirname "$0")/../.." && pwd)
 out=$(mktemp -d)

@@ -15,6 +15,7 @@
 
 #include "inspect/target.h"
 #include "inspect/threads.h"
+#include "system/thread.h"
 
 enum { OBJECTS_MAX = 256 };
 
@@ -85,6 +86,10 @@ bool process_open(pid_t pid) {
 bool target_read(uintptr_t address, void *to, size_t size) {
     struct iovec local = {to, size}, remote = {(void *)address, size};
     return process_vm_readv(process, &local, 1, &remote, 1, 0) == (ssize_t)size;
+}
+
+bool thread_read_memory(const void *from, void *to, size_t size) {
+    return target_read((uintptr_t)from, to, size);
 }
 
 bool target_read_string(uintptr_t address, char *to, size_t capacity) {

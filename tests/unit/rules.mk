@@ -8,7 +8,7 @@ unit_tests := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c)) 
 
 # What each test is linked with, besides itself.
 unit_sources_text := shim/system/text.c
-unit_sources_interpreter := -iquote tests/inspect/standin shim/inspect/interpreter.c shim/inspect/attached_thread.c shim/inspect/cpython_find.c shim/inspect/layout.c shim/inspect/machine_code.c shim/inspect/thread_descriptor.c shim/inspect/python_stack.c shim/inspect/python_text.c shim/inspect/code_lines.c shim/system/text.c
+unit_sources_interpreter := -iquote tests/inspect/standin shim/inspect/interpreter.c shim/inspect/attached_thread.c shim/inspect/cpython_find.c shim/cpython/layout.c shim/inspect/machine_code.c shim/inspect/thread_descriptor.c shim/inspect/python_stack.c shim/inspect/python_text.c shim/inspect/code_lines.c shim/system/text.c
 unit_sources_machine_code := shim/inspect/machine_code.c
 unit_sources_json := shim/system/json.c shim/system/text.c
 unit_sources_suppress := shim/diagnose/suppress.c shim/system/text.c

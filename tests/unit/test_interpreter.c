@@ -6,6 +6,7 @@
 #include "inspect/python_stack.h"
 #include "inspect/target.h"
 #include "inspect/threads.h"
+#include "system/thread.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,10 @@ bool target_read(uintptr_t address, void *to, size_t size) {
         ((uint8_t *)to)[i] = (uint8_t)chance();
     }
     return true;
+}
+
+bool thread_read_memory(const void *from, void *to, size_t size) {
+    return target_read((uintptr_t)from, to, size);
 }
 
 bool target_read_string(uintptr_t address, char *to, size_t capacity) {
@@ -123,7 +128,7 @@ static const struct version versions[] = {
 #else
 #define WANTED "x86_64"
 #endif
-#include "inspect/layouts.def"
+#include "cpython/layouts.def"
 #undef LAYOUT
 #undef DEBUG_OFFSETS
 };
@@ -131,7 +136,7 @@ static const struct version versions[] = {
 static const char *const machines[] = {
 #define LAYOUT(machine, ...) #machine,
 #define DEBUG_OFFSETS(...)
-#include "inspect/layouts.def"
+#include "cpython/layouts.def"
 #undef LAYOUT
 #undef DEBUG_OFFSETS
 };
@@ -140,7 +145,7 @@ static const struct version places[] = {
 #define LAYOUT(...)
 #define DEBUG_OFFSETS(machine, major, minor, traced, free_threaded, ...) \
     {major, minor, traced, free_threaded, {__VA_ARGS__}},
-#include "inspect/layouts.def"
+#include "cpython/layouts.def"
 #undef LAYOUT
 #undef DEBUG_OFFSETS
 };

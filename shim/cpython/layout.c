@@ -1,50 +1,47 @@
-#include "inspect/layout.h"
+#include "cpython/layout.h"
 
 #include <string.h>
 
-#include "inspect/target.h"
+#include "system/thread.h"
 
 enum {
     OFFSET_MAX = 1 << 12,       /* in an object, a state or a frame */
     LARGE_OFFSET_MAX = 1 << 20, /* in the runtime or an interpreter, which have tables in them */
 };
 
-enum { X86_64, AARCH64 };
-
-#ifdef __aarch64__
-static const int processor = AARCH64;
-#else
-static const int processor = X86_64;
-#endif
-
 struct row {
-    int processor, major, minor;
+    int major, minor;
     bool is_traced, is_free_threaded;
     struct layout fields;
 };
 
-#define PROCESSOR_x86_64 X86_64
-#define PROCESSOR_aarch64 AARCH64
+/* The rows of this processor. */
+#ifdef __aarch64__
+#define ROW_x86_64(...)
+#define ROW_aarch64(major, minor, traced, free_threaded, ...) {major, minor, traced, free_threaded, {__VA_ARGS__}},
+#else
+#define ROW_x86_64(major, minor, traced, free_threaded, ...) {major, minor, traced, free_threaded, {__VA_ARGS__}},
+#define ROW_aarch64(...)
+#endif
 
 static const struct row layouts[] = {
-#define LAYOUT(machine, major, minor, traced, free_threaded, ...) \
-    {PROCESSOR_##machine, major, minor, traced, free_threaded, {__VA_ARGS__}},
+#define LAYOUT(machine, ...) ROW_##machine(__VA_ARGS__)
 #define DEBUG_OFFSETS(...)
-#include "inspect/layouts.def"
+#include "cpython/layouts.def"
 #undef LAYOUT
 #undef DEBUG_OFFSETS
 };
 
 static const struct row places[] = {
 #define LAYOUT(...)
-#define DEBUG_OFFSETS(machine, major, minor, traced, free_threaded, ...) \
-    {PROCESSOR_##machine, major, minor, traced, free_threaded, {__VA_ARGS__}},
-#include "inspect/layouts.def"
+#define DEBUG_OFFSETS(machine, ...) ROW_##machine(__VA_ARGS__)
+#include "cpython/layouts.def"
 #undef LAYOUT
 #undef DEBUG_OFFSETS
 };
 
-static const char *const names[] = {
+/* No pointers, which would have to be relocated at the start of every program. */
+static const char names[][20] = {
 #define X(name) #name,
     LAYOUT_FIELDS(X)
 #undef X
@@ -55,7 +52,7 @@ static const struct row *find(const struct row *rows, size_t count, int major, i
                               bool is_free_threaded) {
     for (size_t i = 0; i < count; i++) {
         const struct row *row = &rows[i];
-        if (row->processor == processor && row->major == major && row->minor == minor && row->is_traced == is_traced &&
+        if (row->major == major && row->minor == minor && row->is_traced == is_traced &&
             row->is_free_threaded == is_free_threaded) {
             return row;
         }
@@ -78,7 +75,8 @@ bool layout_read_version(uintptr_t runtime, uint64_t *version_hex, bool *is_free
         char cookie[8];
         uint64_t version, free_threaded;
     } start;
-    if (!target_read(runtime, &start, sizeof start) || memcmp(start.cookie, "xdebugpy", sizeof start.cookie) != 0) {
+    if (!thread_read_memory((const void *)runtime, &start, sizeof start) ||
+        memcmp(start.cookie, "xdebugpy", sizeof start.cookie) != 0) {
         return false;
     }
     *version_hex = start.version;
@@ -93,7 +91,7 @@ static bool read_offset(uintptr_t runtime, const char *name, int32_t place, int3
         return true; /* CPython doesn't say it */
     }
     bool is_large = strncmp(name, "runtime_", 8) == 0 || strncmp(name, "interp_", 7) == 0;
-    if (!target_read(runtime + (uintptr_t)place, &value, sizeof value) ||
+    if (!thread_read_memory((const void *)(runtime + (uintptr_t)place), &value, sizeof value) ||
         value >= (is_large ? LARGE_OFFSET_MAX : OFFSET_MAX)) {
         return false;
     }
