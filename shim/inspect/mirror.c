@@ -55,6 +55,15 @@ static bool is_the_loaded_file(const struct target_object *object) {
 
 /* ---- the mirror ------------------------------------------------------------------------------------------------- */
 
+/* Returns true if the segment is loaded, and lies in the object: whatever lies beyond would be written over something of
+ * this program's. objects.c refuses such objects; the headers are the target's, so it is asked again where it matters. */
+static bool is_loaded_inside(const struct target_object *object, const ElfW(Phdr) *segment) {
+    uintptr_t span = object->end - object->start;
+    uintptr_t place = object->elf.bias + segment->p_vaddr - object->start;
+    return segment->p_type == PT_LOAD && place < span && segment->p_memsz <= span - place &&
+           segment->p_filesz <= segment->p_memsz;
+}
+
 static bool map_segments(const struct target_object *object, char *mirror, int fd) {
     uintptr_t page = page_size();
     for (size_t i = 0; i < object->elf.segment_count; i++) {
@@ -62,9 +71,10 @@ static bool map_segments(const struct target_object *object, char *mirror, int f
         if (segment->p_type != PT_LOAD || !segment->p_filesz) {
             continue;
         }
+        uintptr_t place = object->elf.bias + segment->p_vaddr - object->start;
         uintptr_t inside = segment->p_vaddr % page;
-        char *at = mirror + (object->elf.bias + segment->p_vaddr - object->start);
-        if (segment->p_offset % page != inside ||
+        char *at = mirror + place;
+        if (!is_loaded_inside(object, segment) || place < inside || segment->p_offset % page != inside ||
             mmap(at - inside, segment->p_filesz + inside, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd,
                  (off_t)(segment->p_offset - inside)) == MAP_FAILED) {
             return false;
@@ -79,8 +89,9 @@ static void take_bias_off(const struct target_object *object, char *mirror) {
     for (size_t i = 0; i < object->elf.segment_count; i++) {
         const ElfW(Phdr) *segment = &object->elf.segments[i];
         uintptr_t place = object->elf.bias + segment->p_vaddr;
-        if (segment->p_type != PT_DYNAMIC || place < object->start || segment->p_memsz > object->end - place ||
-            place % _Alignof(ElfW(Dyn)) != 0) {
+        uintptr_t span = object->end - object->start;
+        if (segment->p_type != PT_DYNAMIC || place - object->start >= span ||
+            segment->p_memsz > span - (place - object->start) || place % _Alignof(ElfW(Dyn)) != 0) {
             continue;
         }
         ElfW(Dyn) *entry = (ElfW(Dyn) *)(void *)(mirror + (place - object->start));
@@ -98,7 +109,7 @@ static void copy_segments(const struct target_object *object, char *mirror) {
     for (size_t i = 0; i < object->elf.segment_count; i++) {
         const ElfW(Phdr) *segment = &object->elf.segments[i];
         uintptr_t at = object->elf.bias + segment->p_vaddr;
-        uintptr_t end = segment->p_type == PT_LOAD ? at + segment->p_memsz : at;
+        uintptr_t end = is_loaded_inside(object, segment) ? at + segment->p_memsz : at;
         for (uintptr_t next; at < end; at = next) {
             next = (at & -page) + page;
             next = next < end ? next : end;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "inspect/mirror.h"
 
@@ -44,8 +45,9 @@ static void keep_mapping(const struct target_mapping *mapping) {
 static uintptr_t address_of(const struct target_mapping *file, uint64_t offset, size_t size) {
     for (size_t i = (size_t)(file - mappings); i < mapping_count; i++) {
         const struct target_mapping *mapping = &mappings[i];
-        if (strcmp(mapping->name, file->name) == 0 && offset >= mapping->offset &&
-            offset - mapping->offset + size <= mapping->end - mapping->start) {
+        uint64_t inside = offset - mapping->offset, length = mapping->end - mapping->start;
+        if (strcmp(mapping->name, file->name) == 0 && offset >= mapping->offset && inside <= length &&
+            size <= length - inside) {
             return mapping->start + (offset - mapping->offset);
         }
     }
@@ -71,6 +73,27 @@ static bool has_code_mapped(const struct target_object *object, const struct tar
     return false;
 }
 
+/* Finds from where to where the segments reach, before the bias is added. Returns false for what no loader would have
+ * loaded: they are in ascending order (as glibc demands, too), and none is beyond the end of the address space. */
+static bool find_span(const ElfW(Phdr) *segments, size_t count, uintptr_t *low, uintptr_t *high) {
+    uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE), before = 0;
+    *low = *high = 0;
+    for (size_t i = 0; i < count; i++) {
+        const ElfW(Phdr) *segment = &segments[i];
+        if (segment->p_type != PT_LOAD || !segment->p_memsz) {
+            continue;
+        }
+        uintptr_t end = segment->p_vaddr + segment->p_memsz;
+        if (end < segment->p_vaddr || segment->p_filesz > segment->p_memsz || segment->p_vaddr < before) {
+            return false;
+        }
+        *low = *high ? *low : segment->p_vaddr & -page_size;
+        *high = end > *high ? end : *high;
+        before = segment->p_vaddr;
+    }
+    return *high > *low;
+}
+
 /* Reads the program headers, and where they say the object lies. */
 static bool read_headers(struct target_object *object, const struct target_mapping *file) {
     ElfW(Ehdr) header;
@@ -87,13 +110,10 @@ static bool read_headers(struct target_object *object, const struct target_mappi
         free(segments);
         return false;
     }
-    uintptr_t low = UINTPTR_MAX, high = 0;
-    for (size_t i = 0; i < header.e_phnum; i++) {
-        uintptr_t end = segments[i].p_vaddr + segments[i].p_memsz;
-        if (segments[i].p_type == PT_LOAD && segments[i].p_memsz) {
-            low = low == UINTPTR_MAX ? segments[i].p_vaddr & -(uintptr_t)4096 : low;
-            high = end > high ? end : high;
-        }
+    uintptr_t low, high;
+    if (!find_span(segments, header.e_phnum, &low, &high)) {
+        free(segments);
+        return false;
     }
     object->start = file->start;
     object->end = file->start + (high - low);
@@ -101,7 +121,7 @@ static bool read_headers(struct target_object *object, const struct target_mappi
     object->elf.segments = segments;
     object->elf.segment_count = header.e_phnum;
     object->elf.name = object->path = file->name;
-    if (low >= high || object->end < object->start || !has_code_mapped(object, file)) {
+    if (object->end <= object->start || !has_code_mapped(object, file)) {
         free(segments);
         return false;
     }
