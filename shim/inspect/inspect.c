@@ -2,15 +2,14 @@
  * run-with-shim.sh --pid starts it. */
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "inspect/explain.h"
 #include "inspect/journal.h"
+#include "inspect/limited.h"
 #include "inspect/live.h"
 #include "inspect/objects.h"
 #include "inspect/output.h"
@@ -44,41 +43,6 @@ static const char usage[] = "Usage: gilshim-inspect [-j] [-s SECONDS] PID\n"
                             "\n"
                             "Exit status 0: a stall was explained; 1: there is none; 2: wrong usage; 125: the process\n"
                             "could not be looked at.\n";
-
-/* ---- a limit on everything --------------------------------------------------------------------------------------- */
-
-static void say(const char *words) {
-    ssize_t unused = write(STDERR_FILENO, words, strlen(words));
-    (void)unused;
-}
-
-static void out_of_time(int number) {
-    (void)number;
-    say(PREFIX "gave up: it takes too long to read this process\n");
-    _exit(STATUS_FAILED);
-}
-
-/* A file that is mapped here was cut, or the target has what no program should have. */
-static void cannot_go_on(int number) {
-    (void)number;
-    say(PREFIX "gave up: what was read of this process can't be understood (or a file of it was just changed)\n");
-    _exit(STATUS_FAILED);
-}
-
-static void set_limits(double watched) {
-    static char stack[65536];
-    stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
-    struct sigaction action = {.sa_flags = SA_ONSTACK};
-    struct itimerval limit = {.it_value = {(time_t)watched + LIMIT_S, 0}};
-    sigaltstack(&other, NULL);
-    sigemptyset(&action.sa_mask);
-    action.sa_handler = out_of_time;
-    sigaction(SIGALRM, &action, NULL);
-    action.sa_handler = cannot_go_on;
-    sigaction(SIGSEGV, &action, NULL);
-    sigaction(SIGBUS, &action, NULL);
-    setitimer(ITIMER_REAL, &limit, NULL);
-}
 
 /* ---- arguments --------------------------------------------------------------------------------------------------- */
 
@@ -138,8 +102,16 @@ static size_t watch(double seconds, struct watched_python **pythons) {
     return count;
 }
 
-static int inspect(pid_t pid, double seconds) {
+struct order {
+    pid_t pid;
+    double seconds;
+};
+
+static int inspect(void *argument) {
     static char reason[512];
+    const struct order *order = argument;
+    pid_t pid = order->pid;
+    double seconds = order->seconds;
     struct watched_python *pythons;
     if (!live_open(pid, reason, sizeof reason)) {
         return fail(reason);
@@ -187,6 +159,7 @@ int main(int argc, char **argv) {
         return wrong_usage("no process given", "");
     }
     ticks_start();
-    set_limits(seconds);
-    return inspect(pid, seconds);
+    struct order order = {pid, seconds};
+    uint64_t limit = (uint64_t)((seconds + LIMIT_S) * 1e9);
+    return limited_run(limit, inspect, &order, STATUS_FAILED);
 }
