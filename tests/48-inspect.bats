@@ -62,6 +62,16 @@ sleeps() {
     refuses ': there is no CPython in it (*/sleep)'
 }
 
+@test "names of files do nothing to the terminal" {
+    local name=$'sl\033]0;title\007eep'
+    cp "$(command -v sleep)" "$name"
+    hang "$PWD/$name" 100
+    until_so grep -q ']0;title' "/proc/$pid/comm"
+    look_at "$pid"
+    refuses ': there is no CPython in it (*/sl?]0;title?eep)'
+    [[ $output != *[$'\033\007']* ]] || told "control characters"
+}
+
 has_zombie() {
     child=$(cd /proc && grep -l "^PPid:.$pid\$" [0-9]*/status 2>/dev/null | cut -d / -f 1) || :
     [ -n "$child" ] && grep -q '^State:.Z' "/proc/$child/status"

@@ -15,6 +15,7 @@
 #include "inspect/output.h"
 #include "inspect/watch.h"
 #include "process/options.h"
+#include "system/text.h"
 #include "system/ticks.h"
 #include "version.h"
 
@@ -67,7 +68,9 @@ static bool read_pid(const char *word, pid_t *pid) {
 
 /* ---- looking ----------------------------------------------------------------------------------------------------- */
 
-static int fail(const char *reason) {
+/* A reason may name files of the target's: they must not do anything to a terminal. */
+static int fail(char *reason) {
+    text_disarm(reason, strlen(reason));
     fprintf(stderr, PREFIX "%s\n", reason);
     return STATUS_FAILED;
 }
