@@ -62,6 +62,35 @@ sleeps() {
     refuses ': there is no CPython in it (*/sleep)'
 }
 
+@test "a process that ends, or executes another program, while it is looked at" {
+    use_python static || use_python shared
+    hang "$PYTHON" -S -c "import time; print('begun', flush=True); time.sleep(2)"
+    says begun
+    look_at "$pid" -s 4
+    refuses ' ended, or executed another program, while it was looked at'
+    unhang
+    hang "$PYTHON" -S -c "import os, sys, time
+print('begun', flush=True); time.sleep(2)
+os.execv(sys.executable, [sys.executable, '-S', '-c', 'import time; time.sleep(100)'])"
+    says begun
+    look_at "$pid" -s 4
+    refuses ' ended, or executed another program, while it was looked at'
+}
+
+# The thread through which memory is read ends: another one is taken.
+@test "threads of a process whose main thread has ended end, too" {
+    use_python static || use_python shared
+    hang "$PYTHON" -S -c "import ctypes, threading, time
+for seconds in 1, 1.5, 100:
+    threading.Thread(target=time.sleep, args=(seconds,)).start()
+print('begun', flush=True)
+ctypes.CDLL(None).pthread_exit(None)"
+    says begun
+    look_at "$pid" -s 2
+    is_status 1
+    has_line '*gilshim: no stall: *, 2 threads: *'
+}
+
 @test "names of files do nothing to the terminal" {
     local name=$'sl\033]0;title\007eep'
     cp "$(command -v sleep)" "$name"

@@ -120,6 +120,9 @@ static int inspect(void *argument) {
         return fail(reason);
     }
     size_t count = watch(seconds, &pythons);
+    if (live_has_ended(reason, sizeof reason)) {
+        return fail(reason);
+    }
     if (!count) {
         const struct target_object *executable = objects_executable();
         snprintf(reason, sizeof reason, "process %d: there is no CPython in it (%s)", (int)pid,

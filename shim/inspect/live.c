@@ -18,8 +18,10 @@
 static struct {
     pid_t pid;
     pid_t reader; /* the thread that memory is read of: the first that has not ended */
-    int memory;   /* /proc/PID/mem; -1: not open */
-} live = {.memory = -1};
+    int memory;   /* /proc/PID/mem, if memory is read from it; -1: not open */
+    int witness;  /* the same file, opened at the beginning: it has nothing to read when that memory is gone */
+    uintptr_t first_object;
+} live = {.memory = -1, .witness = -1};
 
 /* Opens a file of the process's folder. */
 static int open_file(const char *name, int flags) {
@@ -59,9 +61,14 @@ static bool read_status(pid_t tid, const char *field, char *value, size_t capaci
 
 /* ---- what the target asks for ------------------------------------------------------------------------------------ */
 
+static bool choose_reader(void);
+
 static size_t read_memory(uintptr_t address, void *to, size_t size) {
     struct iovec local = {to, size}, remote = {(void *)address, size};
     ssize_t count = live.memory < 0 ? process_vm_readv(live.reader, &local, 1, &remote, 1, 0) : -1;
+    if (count < 0 && errno == ESRCH && live.memory < 0 && choose_reader()) { /* that thread has ended, others go on */
+        count = process_vm_readv(live.reader, &local, 1, &remote, 1, 0);
+    }
     if (count < 0 &&
         (errno == ENOSYS || errno == EPERM || live.memory >= 0)) { /* a kernel or a sandbox without the call */
         live.memory = live.memory < 0 ? open_file("mem", O_RDONLY) : live.memory;
@@ -300,11 +307,26 @@ bool live_open(pid_t pid, char *reason, size_t capacity) {
     }
     char byte;
     first_object = 0;
+    live.witness = open_file("mem", O_RDONLY);
     visit_mappings(take_first_object);
+    live.first_object = first_object;
     if (first_object && read_memory(first_object, &byte, 1) != 1) {
         return errno == ESRCH ? refuse(reason, capacity, "process %d: no such process", (int)pid)
                               : refuse_access(live.pid, reason, capacity);
     }
     target_use(&source, live.pid);
     return is_our_kind(reason, capacity);
+}
+
+/* What was mapped when the file was opened stays what it is about: not what the process executes later, and not another
+ * process with the same number. */
+bool live_has_ended(char *reason, size_t capacity) {
+    char byte;
+    bool is_gone =
+        live.witness >= 0 && live.first_object && pread(live.witness, &byte, 1, (off_t)live.first_object) == 0;
+    if (is_gone) {
+        refuse(reason, capacity, "process %d ended, or executed another program, while it was looked at",
+               (int)live.pid);
+    }
+    return is_gone;
 }
