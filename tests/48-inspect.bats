@@ -247,6 +247,16 @@ ctypes.CDLL(None).pthread_exit(None)"
     has_line 'gilshim-inspect: gave up: *'
 }
 
+# Waiters wake up so often that they use much CPU time.
+@test "a deadlock with a very short switch interval" {
+    use_python static || use_python shared
+    hang "$PYTHON" -c "import runpy, sys
+sys.setswitchinterval(1e-5)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" lock_order
+    explains '*gilshim: stall: deadlock between *has the mutex *'
+}
+
 @test "Ctrl-C in between leaves the process as it was" {
     use_python static || use_python shared
     hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" lock_order

@@ -22,6 +22,7 @@ static struct suspect {
     unsigned round;
     uint64_t since;
     uint64_t cpu_time;
+    unsigned long switches; /* the GIL's, then */
 } * suspects;
 static size_t suspect_count;
 static pid_t tids[THREADS_MAX];
@@ -113,7 +114,8 @@ static bool waits_for_gil(const struct thread_look *look, size_t *python, size_t
         *python = i;
         *gil = 0;
         if (pythons[i].gils[0].now.address) {
-            if (interpreter_waits_for(&pythons[i].picture, look->arguments[0], gil) == WAIT_FOR_GIL) {
+            if (interpreter_waits_for(&pythons[i].picture, look->arguments[0], gil) == WAIT_FOR_GIL &&
+                *gil < pythons[i].gil_count) {
                 return true;
             }
             continue;
@@ -136,9 +138,12 @@ static struct suspect *find_suspect(pid_t tid) {
 }
 
 /* Returns true if the thread had the GIL in between: it then used CPU time. A thread that only wakes up every 5 ms to ask
- * for the GIL uses little. */
+ * for the GIL uses little. With a short sys.setswitchinterval() it uses much: but a GIL that counts how often it changes
+ * hands has not been anybody else's while that count is the same. */
 static bool has_worked(const struct suspect *suspect, uint64_t cpu_time, uint64_t now) {
-    return cpu_time > suspect->cpu_time + 2000000 + (now - suspect->since) / 50;
+    const struct interpreter_gil *gil = &pythons[suspect->python].gils[suspect->gil].now;
+    return (!gil->has_switches || gil->switches != suspect->switches) &&
+           cpu_time > suspect->cpu_time + 2000000 + (now - suspect->since) / 50;
 }
 
 static void look_at_thread(pid_t tid, uint64_t now) {
@@ -161,13 +166,16 @@ static void look_at_thread(pid_t tid, uint64_t now) {
         suspect = &suspects[suspect_count++];
         *suspect = (struct suspect){.tid = tid};
     }
-    if (suspect && suspect->looks == 0) {
-        suspect->since = now;
-        suspect->cpu_time = cpu_time;
-    }
     if (suspect && waits) {
         suspect->python = python;
         suspect->gil = gil;
+    }
+    if (suspect && suspect->looks == 0) {
+        suspect->since = now;
+        suspect->cpu_time = cpu_time;
+        suspect->switches = pythons[suspect->python].gils[suspect->gil].now.switches;
+    }
+    if (suspect && waits) {
         suspect->looks++;
     }
     if (suspect) {
