@@ -91,6 +91,17 @@ ctypes.CDLL(None).pthread_exit(None)"
     has_line '*gilshim: no stall: *, 2 threads: *'
 }
 
+@test "a process with musl" {
+    use_python static || use_python shared
+    cp "$ROOT/build/fixtures/libstore.so" ld-musl-x86_64.so.1 # the name is what counts
+    hang "$PYTHON" -c "import ctypes, time
+ctypes.CDLL('./ld-musl-x86_64.so.1')
+print('begun', flush=True); time.sleep(100)"
+    says begun
+    look_at "$pid"
+    refuses ' uses musl; this is for processes with glibc'
+}
+
 @test "names of files do nothing to the terminal" {
     local name=$'sl\033]0;title\007eep'
     cp "$(command -v sleep)" "$name"

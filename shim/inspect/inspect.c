@@ -105,6 +105,19 @@ static size_t watch(double seconds, struct watched_python **pythons) {
     return count;
 }
 
+/* musl's waiters sleep on a word of their own stack: nothing tells what they wait for. The library does not serve it, either. */
+static bool uses_musl(void) {
+    const struct target_object *all;
+    size_t count = target_objects(&all);
+    for (size_t i = 0; i < count; i++) {
+        const char *slash = strrchr(all[i].path, '/');
+        if (slash && strncmp(slash, "/ld-musl-", strlen("/ld-musl-")) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct order {
     pid_t pid;
     double seconds;
@@ -127,6 +140,10 @@ static int inspect(void *argument) {
         const struct target_object *executable = objects_executable();
         snprintf(reason, sizeof reason, "process %d: there is no CPython in it (%s)", (int)pid,
                  executable ? executable->path : "its executable is not known");
+        return fail(reason);
+    }
+    if (uses_musl()) {
+        snprintf(reason, sizeof reason, "process %d uses musl; this is for processes with glibc", (int)pid);
         return fail(reason);
     }
     journal_take();
