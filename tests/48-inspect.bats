@@ -102,6 +102,15 @@ print('begun', flush=True); time.sleep(100)"
     refuses ' uses musl; this is for processes with glibc'
 }
 
+@test "a kernel that hides what threads wait for" {
+    require "needs root and mount namespaces" can_mount
+    sleeps
+    # shellcheck disable=SC2016 # the inner shell expands it
+    limited 30 unshare --mount sh -c 'mount --bind /dev/null "/proc/$2/task/$2/syscall" && exec "$1" --pid "$2"' \
+        sh "$ROOT/run-with-shim.sh" "$pid"
+    refuses ": the kernel hides what its threads wait for (/proc/$pid/task/\*/syscall)"
+}
+
 @test "names of files do nothing to the terminal" {
     local name=$'sl\033]0;title\007eep'
     cp "$(command -v sleep)" "$name"

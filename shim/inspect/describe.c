@@ -285,6 +285,12 @@ void describe_nothing(const struct watched_python *python) {
         text_add(&text, i ? "; another GIL: " : "");
         add_gil(&text, python, i, watched);
     }
+    bool is_all;
+    size_t hidden = watch_hidden(&is_all);
+    if (hidden) {
+        text_add(&text, "; what ");
+        add_count(&text, hidden, " thread waits for is hidden", " threads wait for is hidden");
+    }
     log_line(text_end(&text));
     if (python->has_picture && python->gil_count) {
         describe_states(&python->picture, &python->gils[0].now);

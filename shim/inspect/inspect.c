@@ -146,6 +146,13 @@ static int inspect(void *argument) {
         snprintf(reason, sizeof reason, "process %d uses musl; this is for processes with glibc", (int)pid);
         return fail(reason);
     }
+    bool is_all_hidden;
+    if (watch_hidden(&is_all_hidden) && is_all_hidden) {
+        snprintf(reason, sizeof reason,
+                 "process %d: the kernel hides what its threads wait for (/proc/%d/task/*/syscall)", (int)pid,
+                 (int)pid);
+        return fail(reason);
+    }
     journal_take();
     bool is_explained = explain(pythons, count);
     if (output_failure()) {

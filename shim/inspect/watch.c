@@ -28,6 +28,7 @@ static size_t suspect_count;
 static pid_t tids[THREADS_MAX];
 static uint64_t begun, ended;
 static unsigned rounds;
+static size_t looked_at, hidden; /* threads, in the last round */
 
 /* ---- the interpreters -------------------------------------------------------------------------------------------- */
 
@@ -151,8 +152,10 @@ static void look_at_thread(pid_t tid, uint64_t now) {
     size_t python = 0, gil = 0;
     struct suspect *suspect = find_suspect(tid);
     if (!thread_look_at_call(tid, &look)) {
+        hidden += thread_exists(tid);
         return;
     }
+    looked_at++;
     bool waits = waits_for_gil(&look, &python, &gil);
     if (!waits && !(suspect && look.call < 0)) {
         return; /* not carried over to this round, so forgotten */
@@ -186,6 +189,7 @@ static void look_at_thread(pid_t tid, uint64_t now) {
 static void look_at_threads(void) {
     size_t count = target_threads(tids, THREADS_MAX);
     rounds++;
+    looked_at = hidden = 0;
     for (size_t i = 0; i < count && i < THREADS_MAX; i++) {
         look_at_thread(tids[i], ticks_monotonic());
     }
@@ -283,6 +287,11 @@ size_t watch_waiters(const struct watched_python *python, size_t gil, struct wai
         }
     }
     return total;
+}
+
+size_t watch_hidden(bool *is_all) {
+    *is_all = hidden && !looked_at;
+    return hidden;
 }
 
 bool watch_is_waiter(pid_t tid) {

@@ -47,5 +47,9 @@ uint64_t watch_begun(void);
 size_t watch_waiters(const struct watched_python *python, size_t gil, struct waiter *waiters, size_t capacity,
                      size_t *all_the_time);
 
+/* Returns the number of threads of which the kernel did not say what they do. Any of them may wait. Sets *is_all to true if it
+ * did so of no thread. */
+size_t watch_hidden(bool *is_all);
+
 /* Returns true if the thread waits for a GIL of this CPython, or did when it was seen last. */
 bool watch_is_waiter(pid_t tid);
