@@ -200,6 +200,11 @@ void describe_stall(const struct picture *picture) {
         text_add(&text, " s");
         log_line(text_end(&text));
     }
+    if (picture->is_doubtful) {
+        log_line(
+            "  possible: nothing tells who has the lock in which the holder sleeps; a long call that gets on in other "
+            "threads looks the same. Look again in a while, or for longer (-s 15)");
+    }
     describe_states(&python->picture, &choice_gil()->now);
     const void *place;
     uint16_t call;

@@ -46,7 +46,7 @@ has_stacks() {
 }
 
 @test "a third library's own lock and the GIL" {
-    names inside 'deadlock between libengine.so and libstore.so, inside libvault.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) inside the library in whose lock thread *, which holds the GIL, sleeps (in libvault.so!vault_enter+0x*, called by libstore.so!store_read_vault_after+0x*)'
+    names inside 'possible deadlock between libengine.so and libstore.so, inside libvault.so: thread * waits for the GIL (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) inside the library in whose lock thread *, which holds the GIL, sleeps (in libvault.so!vault_enter+0x*, called by libstore.so!store_read_vault_after+0x*)'
 }
 
 @test "two mutexes and the GIL in a circle of three threads" {
