@@ -228,6 +228,29 @@ can_mount() { unshare --mount sh -c 'mount -t tmpfs none /mnt'; }
     grep -q '^State:.T' "/proc/$pid/status"
 }
 
+# The files in which the kernel says it, made by hand: to freeze anything takes control groups that may be written to.
+@test "a process that is frozen by its control group is said to be" {
+    require "needs root and mount namespaces" can_mount
+    sleeps
+    mkdir -p v2/some.slice v1/freezer/some.slice both/unified/some.slice
+    printf 'populated 1\nfrozen 1\n' | tee v2/some.slice/cgroup.events >both/unified/some.slice/cgroup.events
+    echo FROZEN >v1/freezer/some.slice/freezer.state
+    local version
+    for version in v2 v1 both; do
+        printf '6:freezer:%s\n1:name=systemd:/\n0::/some.slice\n' "$([ $version = v1 ] && echo /some.slice || echo /)" >groups
+        # shellcheck disable=SC2016 # the inner shell expands it
+        limited 30 unshare --mount sh -c 'mount --bind "$3" /sys/fs/cgroup && mount --bind groups "/proc/$2/task/$2/cgroup" && exec "$1" --pid "$2"' \
+            sh "$ROOT/run-with-shim.sh" "$pid" "$PWD/$version"
+        is_status 0
+        has_line "==$pid== gilshim: stopped: the whole process is frozen by its control group (docker pause, systemctl freeze); *"
+    done
+    sed -i 's/1$/0/' v2/some.slice/cgroup.events
+    # shellcheck disable=SC2016
+    limited 30 unshare --mount sh -c 'mount --bind v2 /sys/fs/cgroup && mount --bind groups "/proc/$2/task/$2/cgroup" && exec "$1" --pid "$2"' \
+        sh "$ROOT/run-with-shim.sh" "$pid"
+    is_status 1
+}
+
 # The main thread has ended, others go on: it is a zombie, and its memory is read through another thread.
 @test "a process whose main thread has ended" {
     use_python static || use_python shared

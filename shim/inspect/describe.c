@@ -5,6 +5,7 @@
 #include "cpython/real.h"
 #include "inspect/choice.h"
 #include "inspect/describe_json.h"
+#include "inspect/live.h"
 #include "inspect/target.h"
 #include "inspect/threads.h"
 #include "journal/journal.h"
@@ -200,6 +201,10 @@ void describe_stall(const struct picture *picture) {
         text_add(&text, " s");
         log_line(text_end(&text));
     }
+    if (picture->has_holder_look && (picture->holding.look.state == 'T' || picture->holding.look.state == 't')) {
+        log_line(picture->holding.look.state == 't' ? "  stopped: a debugger or tracer has stopped the holder"
+                                                    : "  stopped: the holder is stopped by a signal");
+    }
     if (picture->is_doubtful) {
         log_line(
             "  possible: nothing tells who has the lock in which the holder sleeps; a long call that gets on in other "
@@ -218,6 +223,12 @@ void describe_stall(const struct picture *picture) {
 
 bool describe_stop(void) {
     struct thread_look look;
+    if (live_is_frozen()) {
+        log_line(
+            "stopped: the whole process is frozen by its control group (docker pause, systemctl freeze); nothing in it "
+            "can move before it is thawed");
+        return true;
+    }
     if (!thread_look(target_pid(), &look) || (look.state != 'T' && look.state != 't')) {
         return false;
     }

@@ -12,3 +12,7 @@ bool live_open(pid_t pid, char *reason, size_t capacity);
 /* Returns true, with the reason as one line, if the process has ended or executed another program since it was opened. What
  * was read of it then belongs to several programs. */
 bool live_has_ended(char *reason, size_t capacity);
+
+/* Returns true if the process is frozen by its control group (docker pause, systemctl freeze). False if that can't be told: /sys
+ * may be another container's. */
+bool live_is_frozen(void);
