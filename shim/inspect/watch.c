@@ -215,6 +215,20 @@ static void note_holders(bool is_end) {
     }
 }
 
+/* 2.7 does not count how often its GIL changes hands, but what the holder has done. */
+static void note_work(bool is_end) {
+    for (size_t i = 0; i < python_count; i++) {
+        for (size_t j = 0; j < pythons[i].gil_count; j++) {
+            struct watched_gil *gil = &pythons[i].gils[j];
+            int count = 0;
+            gil->worker = is_end ? gil->worker : gil->now.holder;
+            bool is_known = interpreter_count_of_work(&pythons[i].cpython, gil->worker, &count);
+            gil->has_moved |= is_end && is_known && gil->worker == gil->now.holder && count != gil->work;
+            gil->work = count;
+        }
+    }
+}
+
 static int compare(const void *one, const void *other) {
     const struct suspect *a = one, *b = other;
     return a->since < b->since ? -1 : a->since > b->since;
@@ -227,6 +241,7 @@ void watch_run(uint64_t duration) {
     }
     begun = ticks_monotonic();
     note_holders(false);
+    note_work(false);
     do {
         look_at_threads();
         for (size_t i = 0; i < python_count; i++) {
@@ -240,6 +255,7 @@ void watch_run(uint64_t duration) {
     look_at_threads();
     ended = ticks_monotonic();
     note_holders(true);
+    note_work(true);
     qsort(suspects, suspect_count, sizeof *suspects, compare);
     for (size_t i = 0; i < python_count; i++) {
         if (pythons[i].has_picture) {

@@ -22,6 +22,8 @@ struct watched_gil {
     pid_t holder;             /* at the beginning; 0: not known */
     uint64_t holder_cpu;      /* ns of CPU time that it had used by then ... */
     uint64_t holder_used;     /* ... and used meanwhile */
+    uintptr_t worker;         /* 2.7: the state that held it at the beginning ... */
+    int work;                 /* ... and its interpreter_count_of_work */
 };
 
 struct watched_python {
