@@ -242,14 +242,17 @@ void watch_run(uint64_t duration) {
     begun = ticks_monotonic();
     note_holders(false);
     note_work(false);
-    do {
+    do { /* with many threads, a long watch must not keep a processor busy */
+        uint64_t round_begun = ticks_monotonic();
         look_at_threads();
         for (size_t i = 0; i < python_count; i++) {
             for (size_t j = 0; j < pythons[i].gil_count; j++) {
                 look_at_gil(&pythons[i].cpython, &pythons[i].gils[j]);
             }
         }
-        struct timespec pause = {0, PERIOD_NS};
+        uint64_t took = ticks_monotonic() - round_begun;
+        uint64_t ns = rounds >= LOOKS_AT_LEAST && 4 * took > PERIOD_NS ? 4 * took : PERIOD_NS;
+        struct timespec pause = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
         nanosleep(&pause, NULL);
     } while (ticks_monotonic() - begun < duration || rounds < LOOKS_AT_LEAST);
     look_at_threads();
