@@ -169,7 +169,9 @@ static void read_names(void) {
     const struct target_object *loader = NULL;
     uintptr_t place = 0;
     for (size_t i = 0; objects && i < object_count && !loader; i++) {
-        loader = target_symbol(&objects[i], "_r_debug", &place, NULL) ? &objects[i] : NULL;
+        const ElfW(Sym) *symbol = elf_find_export(&objects[i].elf, "_r_debug");
+        loader = symbol ? &objects[i] : NULL;
+        place = symbol ? objects[i].elf.bias + symbol->st_value : 0;
     }
     struct r_debug list;
     struct link_map map;
@@ -287,9 +289,17 @@ const struct target_object *objects_executable(void) {
     return NULL;
 }
 
+/* Names that are not exported are sought in CPython and in the shim only: in the executable (the first object, if ld.so has not
+ * told), and where the file's name or what it exports says so. Other libraries may have 100 MB of symbols. */
+static bool has_names_to_seek(const struct target_object *object) {
+    const char *slash = strrchr(object->path, '/'), *name = slash ? slash : object->path;
+    return object == objects || !object->elf.name[0] || strstr(name, "python") || strstr(name, "libgilshim.so") ||
+           elf_find_export(&object->elf, "PyEval_RestoreThread");
+}
+
 bool target_symbol(const struct target_object *object, const char *name, uintptr_t *address, size_t *size) {
     const ElfW(Sym) *symbol = elf_find_export(&object->elf, name);
-    if (!symbol && object->file.symbols) {
+    if (!symbol && object->file.symbols && has_names_to_seek(object)) {
         symbol = symtab_find(&object->file, name, STT_FUNC);
         symbol = symbol ? symbol : symtab_find(&object->file, name, STT_OBJECT);
     }

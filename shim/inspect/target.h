@@ -72,6 +72,6 @@ struct target_object {
  * They stay until they are found anew (objects.h). */
 size_t target_objects(const struct target_object **all);
 
-/* Finds a definition by name: in .dynsym, then in .symtab, functions and variables. `size` may be NULL. Returns false if there
+/* Finds a definition by name: in .dynsym, then, of CPython and the shim, in .symtab, functions and variables. `size` may be NULL. Returns false if there
  * is none. */
 bool target_symbol(const struct target_object *object, const char *name, uintptr_t *address, size_t *size);
