@@ -11,7 +11,7 @@ unit_sources_text := shim/system/text.c
 unit_sources_interpreter := -iquote tests/inspect/standin shim/inspect/interpreter.c shim/inspect/attached_thread.c shim/inspect/cpython_find.c shim/inspect/layout.c shim/inspect/machine_code.c shim/inspect/thread_descriptor.c shim/inspect/python_stack.c shim/inspect/python_text.c shim/inspect/code_lines.c shim/system/text.c
 unit_sources_machine_code := shim/inspect/machine_code.c
 # mmap is looked at: where it maps with MAP_FIXED.
-unit_sources_mirror := -Wl,--wrap=mmap shim/inspect/objects.c shim/inspect/mirror.c shim/inspect/target.c shim/system/elf.c shim/system/symtab.c shim/system/text.c
+unit_sources_mirror := -Wl,--wrap=mmap shim/inspect/objects.c shim/inspect/mirror.c shim/inspect/target.c shim/system/elf.c shim/system/cfi.c shim/system/symtab.c shim/system/text.c
 unit_sources_limited := shim/inspect/limited.c
 unit_sources_json := shim/system/json.c shim/system/text.c
 unit_sources_suppress := shim/diagnose/suppress.c shim/system/text.c

@@ -8,6 +8,7 @@
 #include "inspect/mirror.h"
 #include "inspect/objects.h"
 #include "inspect/target.h"
+#include "system/cfi.h"
 #include "system/redirected.h"
 #include "test.h"
 
@@ -192,6 +193,49 @@ static void segments_beyond_all_addresses_are_refused(void) {
     CHECK(target_objects(&all) == 0);
 }
 
+/* Entries for unwinding that lead anywhere: most of them to the last bytes of the object, behind which is nothing. */
+static void entries_are_read_inside_the_object_only(void) {
+    static const uint8_t start[] = {1, 0x1b, 0x03, 0x3b};
+    const uint32_t header = 6 * PAGE + 16 - 64, last = 15 * PAGE + 16;
+    unsigned found = 0;
+    srandom(2);
+    for (int i = 0; i < ROUNDS; i++) {
+        const struct target_object *all;
+        struct cfi_shape shape;
+        make_image();
+        segments()[3].p_filesz = 3 * PAGE;
+        uint32_t frames = random() % 2 ? header - 256 : last - (uint32_t)(random() % 64),
+                 count = random() % 4 ? 2 : (uint32_t)any();
+        int32_t pairs[] = {-(int32_t)header, (int32_t)(frames - header), -(int32_t)header + 2 * PAGE,
+                           (int32_t)(frames - header)};
+        segments()[5] = (ElfW(Phdr)){
+            .p_type = PT_GNU_EH_FRAME, .p_vaddr = header, .p_offset = header, .p_filesz = 32, .p_memsz = 32};
+        memcpy(image + header, start, sizeof start);
+        memcpy(image + header + 8, &count, sizeof count);
+        memcpy(image + header + 12, pairs, sizeof pairs);
+        for (size_t at = frames & ~3u; at < frames + 256 && at + 4 < IMAGE && (at < header || at > header + 64);
+             at += 4) {
+            uint32_t word = random() % 3 ? (uint32_t)(random() % 256) : (uint32_t)random();
+            memcpy(image + at, &word, sizeof word);
+        }
+        if (random() % 2 && frames + 40 < last) { /* a common entry, and one that refers to it */
+            static const uint8_t common[] = {20, 0,    0,  0, 0,    0,  0, 0, 1,    'z', 'R', 0,
+                                             1,  0x78, 16, 1, 0x1b, 12, 7, 8, 0x90, 1,   0,   0};
+            int32_t entry[] = {20, 28, -(int32_t)(frames + 32), 8 * PAGE, (int32_t)(random() % 3)};
+            memcpy(image + frames, common, sizeof common);
+            memcpy(image + frames + 24, entry, sizeof entry);
+            pairs[1] = pairs[3] = (int32_t)(frames + 24 - header);
+            memcpy(image + header + 12, pairs, sizeof pairs);
+            image[frames + (size_t)(random() % 40)] ^= (uint8_t)(random() % 4 ? 0 : random());
+        }
+        has_file = false;
+        look();
+        CHECK(target_objects(&all) == 1);
+        found += cfi_shape(BASE + (uintptr_t)(random() % (4 * PAGE)), true, &shape);
+    }
+    CHECK(found > ROUNDS / 50 && found < ROUNDS);
+}
+
 int main(void) {
     static const struct target_source source = {.read = read_image, .mappings = visit_mappings, .open = open_image};
     file_fd = memfd_create("image", 0);
@@ -200,5 +244,6 @@ int main(void) {
     RUN(nothing_is_mapped_or_copied_elsewhere);
     RUN(segments_in_another_order_are_refused);
     RUN(segments_beyond_all_addresses_are_refused);
+    RUN(entries_are_read_inside_the_object_only);
     return test_end();
 }
