@@ -5,7 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SPAN_MAX = 1 << 30, COPY_MAX = 64 << 20 };
+/* A file costs only addresses: libraries of several GiB exist. What is copied, page by page, is limited, for one object and for
+ * all together. */
+enum { COPY_MAX = 64 << 20, COPIES_MAX = 256 << 20 };
+static const size_t span_max = (size_t)1 << 36;
+static size_t copied;
 
 static uintptr_t page_size(void) {
     return (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -133,12 +137,22 @@ static void open_mirror(struct target_object *object, const char *mirror) {
     object->elf.bias = bias;
 }
 
+static bool may_copy(size_t span) {
+    return span <= COPY_MAX && span <= COPIES_MAX - copied;
+}
+
+/* Only its place and name are known. Without segments, nobody looks into it. */
+static void leave_empty(struct target_object *object) {
+    object->elf.segment_count = 0;
+    object->distance = 0;
+}
+
 bool mirror_make(struct target_object *object, const struct target_mapping *mapping) {
     size_t span = object->end - object->start;
-    if (span > SPAN_MAX) {
+    if (span > span_max) {
         return false;
     }
-    char *mirror = mmap(NULL, span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *mirror = mmap(NULL, span, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mirror == MAP_FAILED) {
         return false;
     }
@@ -155,11 +169,13 @@ bool mirror_make(struct target_object *object, const struct target_mapping *mapp
             munmap((void *)object->file.bytes, object->file.size);
         }
         memset(&object->file, 0, sizeof object->file);
-        if (span > COPY_MAX) {
+        if (!may_copy(span) || mmap(mirror, span, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED) {
             munmap(mirror, span);
-            return false;
+            leave_empty(object);
+            return true;
         }
-        mmap(mirror, span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+        copied += span;
         copy_segments(object, mirror);
     }
     open_mirror(object, mirror);
@@ -167,6 +183,10 @@ bool mirror_make(struct target_object *object, const struct target_mapping *mapp
 }
 
 void mirror_free(struct target_object *object) {
+    if (!object->distance) {
+        return;
+    }
+    copied -= object->file.bytes ? 0 : object->end - object->start;
     munmap((void *)(object->start + object->distance), object->end - object->start);
     if (object->file.bytes) {
         munmap((void *)object->file.bytes, object->file.size);

@@ -63,7 +63,8 @@ struct target_object {
     struct elf_object
         elf; /* bias and addresses are the target's; what pointers point to is here. name: as ld.so has it */
     uintptr_t start, end;
-    uintptr_t distance; /* from an address of the target's to where its bytes are here */
+    uintptr_t
+        distance; /* from an address of the target's to where its bytes are here; 0: too large to copy, without segments */
     const char *path;   /* of its file, in the target's mount namespace */
     struct symtab file; /* bytes: NULL if there is no file */
 };

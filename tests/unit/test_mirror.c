@@ -193,6 +193,21 @@ static void segments_beyond_all_addresses_are_refused(void) {
     CHECK(target_objects(&all) == 0);
 }
 
+static void large_objects_are_mapped_but_not_copied(void) {
+    const struct target_object *all;
+    uintptr_t address;
+    for (int i = 0; i < 2; i++) {
+        has_file = i;
+        make_image();
+        segments()[3].p_memsz = 3ull << 30;
+        look();
+        CHECK(target_objects(&all) == 1 && all->start == BASE && all->end > BASE + (3ull << 30));
+        CHECK(strcmp(all->elf.name, "/image") == 0 && objects_at(BASE + (2ull << 30)) == all);
+        CHECK((all->distance != 0) == has_file && (all->elf.segment_count != 0) == has_file);
+        CHECK(!target_symbol(all, "nothing", &address, NULL));
+    }
+}
+
 /* Entries for unwinding that lead anywhere: most of them to the last bytes of the object, behind which is nothing. */
 static void entries_are_read_inside_the_object_only(void) {
     static const uint8_t start[] = {1, 0x1b, 0x03, 0x3b};
@@ -244,6 +259,7 @@ int main(void) {
     RUN(nothing_is_mapped_or_copied_elsewhere);
     RUN(segments_in_another_order_are_refused);
     RUN(segments_beyond_all_addresses_are_refused);
+    RUN(large_objects_are_mapped_but_not_copied);
     RUN(entries_are_read_inside_the_object_only);
     return test_end();
 }
