@@ -16,13 +16,26 @@ DATADIR ?= $(PREFIX)/share
 DOCDIR  ?= $(DATADIR)/doc/gilshim
 MANDIR  ?= $(DATADIR)/man
 COMPDIR ?= $(DATADIR)/bash-completion/completions
+ZSHDIR  ?= $(DATADIR)/zsh/site-functions
+FISHDIR ?= $(DATADIR)/fish/vendor_completions.d
 INSTALL ?= install
 ifneq (,$(filter default undefined,$(origin CC)))
 CC      := gcc
 endif
 CFLAGS  ?= -O2 -g
+WHEEL_CFLAGS ?= -O2
+PYTHON3 ?= python3
 BUILD   := build$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 version := $(shell sed -n 's/^\#define GILSHIM_VERSION "\(.*\)"$$/\1/p' shim/version.h)
+# The commit, 12 digits of it, and its time in seconds; empty if they are not known. A tarball of `make dist` states them;
+# a checkout is asked, but not a repository that this folder only happens to be in.
+commit := $(shell sed -n 's/^\#define GILSHIM_COMMIT "\([0-9a-f]\{12\}\).*"$$/\1/p' shim/version.h)
+commit_time := $(shell sed -n 's/^\#define GILSHIM_COMMIT_TIME "\([0-9]*\)"$$/\1/p' shim/version.h)
+ifeq ($(commit),)
+commit := $(shell { if [ "$$(git rev-parse --is-inside-work-tree --show-cdup)" = true ]; then git rev-parse --short=12 HEAD; \
+	git --no-optional-locks status --porcelain --untracked-files=no | sed -n '1s/.*/-changed/p'; fi | tr -d '\n'; } 2>/dev/null)
+commit_time := $(if $(commit),$(shell git log -1 --format=%ct))
+endif
 
 ifndef V
 Q := @
@@ -38,6 +51,13 @@ shim_ldflags := -shared -Wl,-soname,libgilshim.so -Wl,-Bsymbolic-functions -Wl,-
 # A sanitizer's runtime is preloaded (clang's comes from another place), so a library built with one has undefined symbols.
 ifneq ($(SANITIZE),)
 shim_ldflags := $(filter-out -Wl$(comma)-z$(comma)defs,$(shim_ldflags))
+endif
+
+# With OLD_GLIBC=1 the library runs with glibc 2.28, whatever the version here.
+ifneq ($(OLD_GLIBC),)
+shim_cflags += -include shim/old_glibc.h
+old_libraries = -Wl,--no-as-needed $(shell $(CC) -print-file-name=libdl.so.2) $(shell $(CC) -print-file-name=libpthread.so.0) -Wl,--as-needed
+old_start := -Wl,--wrap=__libc_start_main
 endif
 
 # The link order: code that every process runs at start-up, code that may run at any time, and the rest. The kernel maps the
@@ -59,7 +79,7 @@ running := $(addprefix shim/, \
 sources := $(starting) $(running) $(filter-out $(starting) $(running) shim/inspect/%,$(wildcard shim/*/*.c shim/*/*.S))
 objects := $(patsubst %,$(BUILD)/%.o,$(sources))
 first_objects := $(patsubst %,$(BUILD)/%.o,$(starting))
-libraries := -ldl -lpthread -lc
+libraries = $(old_libraries) -ldl -lpthread -lc
 library := $(BUILD)/libgilshim.so
 
 # gilshim-inspect, which looks at another process: its own files, and these of the library's, which know nothing about whose
@@ -70,7 +90,7 @@ inspect_shared := $(addprefix shim/, \
 inspect_objects := $(patsubst %,$(BUILD)/%.o,$(wildcard shim/inspect/*.c) $(inspect_shared))
 inspect := $(BUILD)/gilshim-inspect
 
-.PHONY: all demo check lint format bench install uninstall clean dist deb help
+.PHONY: all demo check lint format bench install uninstall clean dist wheel deb rpm help
 all: $(library) $(inspect)	## build the library and gilshim-inspect (default)
 
 $(library): $(objects) Makefile
@@ -81,7 +101,7 @@ $(library): $(objects) Makefile
 
 $(inspect): $(inspect_objects) Makefile
 	$(call say,LINK,$@)
-	$(Q)$(CC) -pie -Wl,-z,now -Wl,-z,relro $(shim_cflags) $(CFLAGS) $(LDFLAGS) -o $@.new $(inspect_objects)
+	$(Q)$(CC) -pie -Wl,-z,now -Wl,-z,relro $(shim_cflags) $(CFLAGS) $(LDFLAGS) $(old_start) -o $@.new $(inspect_objects) $(old_libraries)
 	$(Q)mv $@.new $@
 
 $(BUILD)/%.c.o: %.c $(BUILD)/.flags
@@ -93,6 +113,13 @@ $(BUILD)/%.S.o: %.S $(BUILD)/.flags
 	$(call say,AS,$<)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(shim_cppflags) $(CPPFLAGS) -MMD -MP -MF $@.d -c -o $@ $<
+
+# The one file that states the commit. It is compiled again when that changes.
+$(BUILD)/shim/start/check.c.o: shim_cppflags += -DGILSHIM_BUILT_FROM='"$(if $(commit),commit $(commit); )"'
+$(BUILD)/shim/start/check.c.o: $(BUILD)/.commit
+$(BUILD)/.commit: always
+	$(Q)mkdir -p $(@D)
+	$(Q)echo '$(commit)' | cmp -s - $@ || echo '$(commit)' >$@
 
 # Code that runs in every call may use only this much of a host's stack. Reports use another stack (shim/system/aside.h).
 ifeq ($(SANITIZE),)
@@ -132,7 +159,7 @@ check: $(library)	## every test on every interpreter of this machine (CHECK='-p 
 
 c_files := $(wildcard shim/*.h shim/*/*.[ch] tests/*/*.[ch] tests/*/*/*.[ch])
 cxx_files := $(wildcard tests/*/*.cpp tests/*/*.hpp tests/*/*/*.cpp tests/*/*/*.hpp)
-shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/demo/run tests/demo/build tests/noharm/run tests/matrix/run tests/matrix/fresh tests/fuzz/run tests/fixtures/readme/extract tests/*.bash tests/*/*.sh tests/stacks/*/*.bash shim/dist/*.bash)
+shell_files := $(wildcard *.sh .ci/run tests/*.sh tests/run tests/demo/run tests/demo/build tests/noharm/run tests/matrix/run tests/matrix/fresh tests/fuzz/run tests/fixtures/readme/extract tests/*.bash tests/*/*.sh tests/stacks/*/*.bash shim/dist/*.bash shim/dist/python/*.sh)
 bats_files := $(wildcard tests/*.bats tests/*/*.bats)
 shim_c := $(filter shim/%.c,$(c_files))
 processors := $(shell nproc 2>/dev/null || echo 1)
@@ -197,6 +224,7 @@ $(BUILD)/gilshim.1: shim/dist/gilshim.1 always
 # The files that uninstall removes. (Names can't contain blanks, as always with make.)
 installed := $(LIBDIR)/libgilshim.so $(LIBEXECDIR)/gilshim/gilshim-inspect $(BINDIR)/run-with-shim.sh $(DOCDIR)/README.md \
 	$(MANDIR)/man1/gilshim.1 $(MANDIR)/man1/run-with-shim.sh.1 $(COMPDIR)/run-with-shim.sh \
+	$(ZSHDIR)/_gilshim $(FISHDIR)/run-with-shim.sh.fish \
 	$(DATADIR)/gilshim/gilshim.supp
 
 install: $(library) $(inspect) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1	## into DESTDIR and PREFIX
@@ -208,6 +236,8 @@ install: $(library) $(inspect) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1	## i
 	$(Q)$(INSTALL) -m 644 $(BUILD)/gilshim.1 '$(DESTDIR)$(MANDIR)/man1/gilshim.1'
 	$(Q)ln -sf gilshim.1 '$(DESTDIR)$(MANDIR)/man1/run-with-shim.sh.1'
 	$(Q)$(INSTALL) -m 644 shim/dist/run-with-shim.bash '$(DESTDIR)$(COMPDIR)/run-with-shim.sh'
+	$(Q)$(INSTALL) -m 644 shim/dist/run-with-shim.zsh '$(DESTDIR)$(ZSHDIR)/_gilshim'
+	$(Q)$(INSTALL) -m 644 shim/dist/run-with-shim.fish '$(DESTDIR)$(FISHDIR)/run-with-shim.sh.fish'
 	$(Q)$(INSTALL) -m 644 shim/dist/gilshim.supp '$(DESTDIR)$(DATADIR)/gilshim/gilshim.supp'
 
 uninstall:		## removes what install put there
@@ -217,12 +247,22 @@ uninstall:		## removes what install put there
 	done
 
 tarball := $(BUILD)/gilshim-$(version).tar.gz
-# The tarball has the same bytes for the same commit, independent of user, time and machine.
-dist:			## build/gilshim-VERSION.tar.gz of the committed sources, the same bytes each time
+# The tarball has the same bytes for the same commit, independent of user, time and machine. With PKG-INFO and
+# pyproject.toml it is what Python calls an sdist, which pip can build.
+dist:			## build/gilshim-VERSION.tar.gz of the committed sources, the same bytes each time; pip takes it
 	$(Q)mkdir -p $(BUILD)
 	$(call say,PACK,$(tarball))
-	$(Q)git -c tar.umask=0022 archive --format=tar --prefix=gilshim-$(version)/ HEAD >$(tarball).tar
+	$(Q)git show HEAD:shim/dist/python/PKG-INFO.in | sed 's/@VERSION@/$(version)/' >$(BUILD)/PKG-INFO && git show HEAD:README.md >>$(BUILD)/PKG-INFO
+	$(Q)git show HEAD:shim/dist/python/pyproject.toml >$(BUILD)/pyproject.toml
+	$(Q)git -c tar.umask=0022 archive --format=tar --prefix=gilshim-$(version)/ --add-file=$(BUILD)/PKG-INFO --add-file=$(BUILD)/pyproject.toml HEAD >$(tarball).tar
 	$(Q)gzip -9n <$(tarball).tar >$(tarball).new && mv $(tarball).new $(tarball) && rm $(tarball).tar
+
+# The library in a wheel is built for old C libraries, without debug information (which would name this folder).
+machine = $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+wheel:			## build/wheel/gilshim-VERSION-py3-none-manylinux_2_28_ARCH.whl (CC=aarch64-linux-gnu-gcc for another ARCH)
+	$(Q)$(MAKE) OLD_GLIBC=1 CC='$(CC)' CFLAGS='$(WHEEL_CFLAGS)' BUILD=$(BUILD)/wheel/$(machine) all
+	$(call say,WHEEL,$(BUILD)/wheel)
+	$(Q)$(PYTHON3) -B shim/dist/python/wheel.py --build $(BUILD)/wheel/$(machine) --policy manylinux_2_28 --folder $(BUILD)/wheel
 
 # Built from the tarball, as a distribution would do it, with shim/dist/debian added as debian/.
 deb: dist		## build/deb/gilshim_VERSION_ARCH.deb of the committed sources (needs dpkg-dev and debhelper)
@@ -233,6 +273,17 @@ deb: dist		## build/deb/gilshim_VERSION_ARCH.deb of the committed sources (needs
 	$(call say,DEB,$(BUILD)/deb)
 	$(Q)cd $(BUILD)/deb/gilshim-$(version) && unset MAKEFLAGS MFLAGS MAKELEVEL && dpkg-buildpackage --build=binary --no-sign >../build.log 2>&1 || { tail -n 40 ../build.log; exit 1; }
 	$(Q)ls $(BUILD)/deb/*.deb
+
+# On a system without rpm's database, as Debian, RPMBUILD='rpmbuild --nodeps'.
+RPMBUILD ?= rpmbuild
+rpm: dist		## build/rpm/gilshim-VERSION-1.ARCH.rpm of the committed sources (needs rpmbuild)
+	$(Q)rm -rf $(BUILD)/rpm && mkdir -p $(BUILD)/rpm/work
+	$(Q)git show HEAD:shim/dist/gilshim.spec >$(BUILD)/rpm/gilshim.spec
+	$(call say,RPM,$(BUILD)/rpm)
+	$(Q)unset MAKEFLAGS MFLAGS MAKELEVEL && $(RPMBUILD) -bb --define '_topdir $(abspath $(BUILD))/rpm/work' --define '_sourcedir $(abspath $(BUILD))' \
+		--define '_rpmdir $(abspath $(BUILD))/rpm' --define '_rpmfilename %{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm' \
+		$(BUILD)/rpm/gilshim.spec >$(BUILD)/rpm/build.log 2>&1 || { tail -n 40 $(BUILD)/rpm/build.log; exit 1; }
+	$(Q)ls $(BUILD)/rpm/*.rpm
 
 clean:			## removes everything built
 	$(Q)rm -rf build build-*
@@ -246,4 +297,4 @@ help:			## this list
 	@printf "  pybind11-tests  pybind11's own tests with and without the shim; fetches and builds them\n"
 	@printf "  matrix\tthe tests with the interpreters of other Debians, in roots made by debootstrap (tests/matrix/run -h)\n" | expand -t 14
 	@printf '  stacks\tApache with mod_wsgi, PyGObject and others from Debian, where they are installed\n' | expand -t 14
-	@echo 'Variables: PREFIX LIBDIR LIBEXECDIR BINDIR DATADIR DOCDIR MANDIR COMPDIR DESTDIR CC CFLAGS CPPFLAGS LDFLAGS V=1 WERROR=1 SANITIZE=address,undefined'
+	@echo 'Variables: PREFIX LIBDIR LIBEXECDIR BINDIR DATADIR DOCDIR MANDIR COMPDIR ZSHDIR FISHDIR DESTDIR CC CFLAGS CPPFLAGS LDFLAGS V=1 WERROR=1 SANITIZE=address,undefined'

@@ -12,44 +12,51 @@ usage() {
 Usage: run-with-shim.sh [OPTIONS] [--] COMMAND [ARGUMENT...]
        run-with-shim.sh --pid PID [-j] [-s SECONDS]
 
-Runs COMMAND with libgilshim.so preloaded, so that native Python modules that mix
-CPython's GIL APIs neither deadlock nor die. It prints a summary on stderr at exit.
-The exit status is COMMAND's.
+Runs COMMAND with libgilshim.so preloaded, so that native Python modules that
+mix CPython's GIL APIs neither deadlock nor die. It prints a summary on stderr
+at exit. The exit status is COMMAND's.
 
-  -m MODE     repair (default); observe: change nothing, report what would be repaired;
-              strict: exit with status 66 at the first thing to repair; off: do nothing
+  -m MODE     repair (default); observe: change nothing, report what would be
+              repaired; strict: exit with status 66 at the first thing to
+              repair; off: do nothing
   -v          report repairs on stderr, once per calling place; twice: more
   -q          print only fatal problems, and no summary
-  -o FILE     write messages to FILE.PID instead of stderr (%p pid, %h host, %e program)
+  -o FILE     write messages to FILE.PID instead of stderr (%p pid, %h host,
+              %e program)
   -j          messages as JSON, one object a line
-  -t FILE     write a timeline of who holds the GIL and who waits, for ui.perfetto.dev
-  -s SECONDS  report who holds the GIL when a thread has waited for it this long
-  -c WHAT     check for GIL errors before they do damage: calls (Python's API called
-              without the GIL), locks (locks that can deadlock with the GIL), or all
+  -t FILE     write a timeline of who holds the GIL and who waits, for
+              ui.perfetto.dev
+  -s SECONDS  report who holds the GIL when a thread has waited this long
+              (5, 0.5)
+  -c WHAT     check for GIL errors before they do damage: calls (Python's API
+              called without the GIL), locks (locks that can deadlock with the
+              GIL), or all
   -S FILE     leave out the messages that match a suppression in FILE
   -d          run COMMAND under gdb, and stop at the first message
   -p, --pid PID
-              say why the process PID hangs, which runs already, without the shim: who
-              holds the GIL and who waits for it. The process is only read from outside.
-              -s: watch it for so long (0.3). Exit status 0: it is said, 1: it does not
-              hang at the GIL, 125: it can't be looked at
-  --check     don't run COMMAND, but say whether the shim can serve it, how, and with
-              which repairs; exit status 0: it can, 1: it can't, 3: that can't be known
-              before COMMAND runs
+              say why the process PID hangs, which runs already, without the
+              shim: who holds the GIL and who waits for it. The process is only
+              read from outside. -s: watch it for so long (0.3). Exit status
+              0: it is said, 1: it does not hang at the GIL, 125: it can't be
+              looked at
+  --check     don't run COMMAND, but say whether the shim can serve it, how,
+              and with which repairs; exit status 0: it can, 1: it can't,
+              3: that can't be known before COMMAND runs
   --options   list what can be set in GILSHIM_OPTIONS
   -h, --help
-  --version
+  --version   the version, and from which commit and by what it was built
 
-Options are added to those in GILSHIM_OPTIONS and override them. Of -q and -v the later
-counts. Exit status 2: wrong usage, or the shim itself is missing; 126: COMMAND can't be
-executed; 127: COMMAND not found. See also `man run-with-shim.sh`.
+Options are added to those in GILSHIM_OPTIONS and override them. Of -q and -v
+the later counts. Exit status 125: wrong usage, or the shim itself is missing;
+126: COMMAND can't be executed; 127: COMMAND not found. See also
+`man run-with-shim.sh`.
 USAGE
 }
 
 say() { printf 'run-with-shim.sh: %s\n' "$*" >&2; }
 wrong_usage() {
     say "$*; see run-with-shim.sh -h"
-    exit 2
+    exit 125
 }
 have() { command -v "$1" >/dev/null 2>&1; }
 resolved() { readlink -f -- "$1" 2>/dev/null || printf '%s\n' "$1"; }
@@ -86,7 +93,7 @@ look_at() {
         [ ! -f "$place/gilshim-inspect" ] || exec "$place/gilshim-inspect" ${json:+-j} ${seconds:+-s "$seconds"} "$1"
     done
     say "no gilshim-inspect beside $self, in $here/build or in $here/../libexec/gilshim: build it with make"
-    exit 2
+    exit 125
 }
 
 # Sets $preload to the LD_PRELOAD to use: our library, once, in front of the existing entries but behind the sanitizers'
@@ -540,6 +547,13 @@ suppress_by() {
 # Prints the name that the library gives to the FILE $1.
 with_pid() { case $1 in *%p* | stderr | stdout) printf '%s\n' "$1" ;; *) printf '%s.%%p\n' "$1" ;; esac; }
 
+# The library states its own version, its commit, and what built it, in its text.
+show_version() {
+    printf 'run-with-shim.sh (gilshim) %s\n' "${version:-unknown}"
+    find_library || return 0
+    printf '%s: %s\n' "$library" "$(LC_ALL=C grep -ao 'version [0-9.]* ([^()]*, glibc [0-9.]*)' -- "$library" 2>/dev/null || echo 'version unknown')"
+}
+
 # Says that the options in $given have no effect with $1 (a word of the command line), except for those in $2, $3, ...
 say_useless() {
     reason=$1
@@ -581,7 +595,7 @@ while [ $# -gt 0 ]; do
     case $1 in -[cdjmoqstSv]) given="$given $1" ;; esac
     case $1 in
     -h | --help) usage && exit 0 ;;
-    --version) printf 'run-with-shim.sh (gilshim) %s\n' "${version:-unknown}" && exit 0 ;;
+    --version) show_version && exit 0 ;;
     --check) checking=1 ;;
     --options) listing=1 ;;
     -c)
@@ -648,7 +662,7 @@ while [ $# -gt 0 ]; do
 done
 if [ -n "$listing" ]; then
     say_useless --options
-    find_library || exit 2
+    find_library || exit 125
     LD_PRELOAD=$library GILSHIM_OPTIONS=check=1:help=1 exec /bin/sh -c :
 fi
 if [ -n "$pid" ]; then
@@ -671,7 +685,7 @@ elif [ -n "$off" ]; then
     say_useless '-m off' -m -q
 fi
 
-find_library || exit 2
+find_library || exit 125
 find_program "$1"
 name=$1
 shift

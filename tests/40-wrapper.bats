@@ -55,7 +55,7 @@ setup() {
 @test "says that the library is missing" {
     cp "$ROOT/run-with-shim.sh" .
     limited 30 ./run-with-shim.sh true
-    is_status 2
+    is_status 125
     has_line "run-with-shim.sh: no libgilshim.so beside *"
 }
 
@@ -64,7 +64,7 @@ setup() {
     for name in 'with blank' 'with:colon' "with	tab" 'with$dollar'; do
         installed_in "$name"
         limited 30 "$name/bin/run-with-shim.sh" echo ran
-        is_status 2
+        is_status 125
         has_line "run-with-shim.sh: can't preload '*/$name/lib/libgilshim.so': *"
         has_no_line ran
     done

@@ -24,64 +24,64 @@ own=history=64:crash=1:summary=@
 
 # ---- usage
 
-@test "wrong usage: 2, and says what" {
+@test "wrong usage: 125, and says what" {
     wrapped
-    is_status 2
+    is_status 125
     has_line "run-with-shim.sh: no command given*"
     wrapped --
-    is_status 2
+    is_status 125
     has_line "run-with-shim.sh: no command given*"
     local option
     for option in -x -vx -xv --frob --checks -9 -; do
         wrapped $option true
-        is_status 2
+        is_status 125
         has_line "run-with-shim.sh: unknown option *"
     done
     for option in -c -m -o -t -s -S -vo; do
         wrapped $option
-        is_status 2
+        is_status 125
         has_line "run-with-shim.sh: -[cmotsS] needs *"
     done
 }
 
-@test "a wrong mode, number or file: 2, and nothing is run" {
+@test "a wrong mode, number or file: 125, and nothing is run" {
     local mode number
     for mode in '' frob Repair repair:verbosity=2 'repair '; do
         wrapped -m "$mode" touch ran
-        is_status 2
+        is_status 125
         has_line "run-with-shim.sh: -m $mode: the modes are *"
     done
     for number in '' 0 00 0.0 0.000 05 x 5x -1 1. .5 1.2345 1.2.3 ' 5' 5:mode=off 12345678; do
         wrapped -s "$number" touch ran
-        is_status 2
+        is_status 125
         has_line "run-with-shim.sh: -s $number: -s needs a number of seconds, e.g. 5 or 0.5*"
     done
     for mode in '' frob 1 0 Calls calls,locks calls:mode=off; do
         wrapped -c "$mode" touch ran
-        is_status 2
+        is_status 125
         has_line "run-with-shim.sh: -c $mode: what can be checked is calls, locks and all*"
     done
     mkdir folder
     wrapped -S nothing touch ran
-    is_status 2
+    is_status 125
     has_line "run-with-shim.sh: -S nothing: there is no such file;*"
     wrapped -S folder touch ran
-    is_status 2
+    is_status 125
     has_line "run-with-shim.sh: -S folder: is a folder;*"
     wrapped -S '' touch ran
-    is_status 2
+    is_status 125
     has_line "run-with-shim.sh: -S needs the name of a file*"
     [ ! -e ran ]
 }
 
 # What would become a file in an odd place, or none.
-@test "-o and -t: a folder, a FIFO, a device that there is not, a folder that is gone, the same file: 2, and nothing is run" {
+@test "-o and -t: a folder, a FIFO, a device that there is not, a folder that is gone, the same file: 125, and nothing is run" {
     mkdir folder gone
     mkfifo fifo
     local option
     for option in -o -t; do
         wrapped $option folder touch ran
-        is_status 2
+        is_status 125
         has_line "run-with-shim.sh: $option folder: is a folder;*"
         wrapped $option /tmp touch ran
         has_line "run-with-shim.sh: $option /tmp: is a folder;*"
@@ -90,16 +90,16 @@ own=history=64:crash=1:summary=@
         wrapped $option fifo touch ran
         has_line "run-with-shim.sh: $option fifo: is neither a file nor a device;*"
         wrapped $option /dev/nul touch ran
-        is_status 2
+        is_status 125
         has_line "run-with-shim.sh: $option /dev/nul: there is no such device;*"
         limited 30 sh -c 'cd gone && rmdir ../gone && "$1" "$2" log touch ../ran; status=$?; mkdir ../gone; exit $status' - "$wrapper" $option
-        is_status 2
+        is_status 125
         has_line "run-with-shim.sh: $option log: the current folder has been deleted;*"
     done
     local pair
     for pair in 'x x' 'x x.%p' 'x.%p x'; do
         wrapped -o "${pair% *}" -t "${pair#* }" touch ran
-        is_status 2
+        is_status 125
         has_line "run-with-shim.sh: -o and -t name the same file;*"
     done
     [ ! -e ran ]
@@ -120,13 +120,13 @@ own=history=64:crash=1:summary=@
     local option
     for option in -o -t -S; do
         wrapped $option a:b touch ran
-        is_status 2
+        is_status 125
         has_line "run-with-shim.sh: $option $PWD/a:b: a path with a colon *"
         wrapped $option with:colon/file touch ran
-        is_status 2
-        (cd with:colon && wrapped $option file touch ran && is_status 2 && has_line "run-with-shim.sh: $option *: a path with a colon *")
+        is_status 125
+        (cd with:colon && wrapped $option file touch ran && is_status 125 && has_line "run-with-shim.sh: $option *: a path with a colon *")
         wrapped $option "$(printf '%01000d' 1)" touch ran
-        is_status 2
+        is_status 125
         has_line "run-with-shim.sh: $option *"
     done
     [ -z "$(find . -name ran)" ]
@@ -140,9 +140,34 @@ own=history=64:crash=1:summary=@
         has_line "Usage: run-with-shim.sh *"
         has_line "  --check *"
     done
+}
+
+@test "--help fits into 80 columns" {
+    wrapped --help
+    [ "${#lines[@]}" -gt 20 ]
+    local line
+    for line in "${lines[@]}"; do [ ${#line} -lt 80 ] || told "too long: $line"; done
+}
+
+@test "--version: the version, and the library's commit and build" {
+    local version
+    version=$(sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h")
     wrapped --version
     is_status 0
-    [ "$output" = "run-with-shim.sh (gilshim) $(sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h")" ]
+    [ "${#lines[@]}" -eq 2 ]
+    [ "${lines[0]}" = "run-with-shim.sh (gilshim) $version" ]
+    local build='^version [0-9.]+ \((commit [0-9a-f]{12}(-changed)?; )?(x86-64|AArch64), (gcc|clang) [0-9.]+, glibc [0-9.]+\)$'
+    [[ ${lines[1]#"$ROOT/build/libgilshim.so: "} =~ $build ]]
+    [[ ${lines[1]} == *" version $version "* ]]
+    # It is the library's own word, of whichever library is found.
+    installed_in place
+    sed -i 's/, glibc [0-9.]*)/, glibc 9.99)/' place/lib/libgilshim.so
+    limited 30 place/bin/run-with-shim.sh --version
+    has_line "$PWD/place/lib/libgilshim.so: version $version (*, glibc 9.99)"
+    rm place/lib/libgilshim.so
+    limited 30 place/bin/run-with-shim.sh --version
+    is_status 0
+    has_line "run-with-shim.sh: no libgilshim.so *"
 }
 
 # ---- LD_PRELOAD and GILSHIM_OPTIONS

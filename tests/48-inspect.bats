@@ -21,12 +21,12 @@ sleeps() {
     says begun
 }
 
-@test "wrong usage: 2, and says what" {
+@test "wrong usage: 125 (2 by the program itself), and says what" {
     local arguments
     for arguments in "--pid" "-p" "--pid=1" "--pid x" "--pid 0" "--pid -1" "--pid 1 --pid 2" "--pid 1 true" "-p 1 -s 0" "-s 1 --pid 12a"; do
         # shellcheck disable=SC2086 # split on purpose
         limited 30 "$ROOT/run-with-shim.sh" $arguments
-        is_status 2
+        is_status 125
         has_line 'run-with-shim.sh: *'
     done
     for arguments in "" "x" "0" "1 2" "-s" "-s x 1" "-s 0 1" "-s 1e9 1" "-q 1" "99999999999"; do
@@ -42,10 +42,10 @@ sleeps() {
     has_line 'run-with-shim.sh: -v -o: no effect with --pid'
 }
 
-@test "the program is missing: 2, and says where it was looked for" {
+@test "the program is missing: 125, and says where it was looked for" {
     cp "$ROOT/run-with-shim.sh" .
     limited 30 ./run-with-shim.sh --pid 1
-    is_status 2
+    is_status 125
     has_line 'run-with-shim.sh: no gilshim-inspect beside *'
 }
 

@@ -25,9 +25,11 @@ version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
 755 usr/libexec/gilshim/gilshim-inspect
 644 usr/share/bash-completion/completions/run-with-shim.sh
 644 usr/share/doc/gilshim/README.md
+644 usr/share/fish/vendor_completions.d/run-with-shim.sh.fish
 644 usr/share/gilshim/gilshim.supp
 644 usr/share/man/man1/gilshim.1
-777 usr/share/man/man1/run-with-shim.sh.1" ]
+777 usr/share/man/man1/run-with-shim.sh.1
+644 usr/share/zsh/site-functions/_gilshim" ]
     cmp stage/usr/lib/libgilshim.so "$BUILD/libgilshim.so"
     cmp stage/usr/libexec/gilshim/gilshim-inspect "$BUILD/gilshim-inspect"
     cmp stage/usr/share/doc/gilshim/README.md "$ROOT/README.md"
@@ -44,11 +46,13 @@ version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
 @test "the default prefix is /usr/local; each folder can be set apart" {
     made install DESTDIR="$PWD/stage"
     [ "$(files_in stage | cut -d ' ' -f 2 | head -n 1)" = usr/local/bin/run-with-shim.sh ]
-    made install DESTDIR="$PWD/other" PREFIX=/opt/x LIBDIR=/opt/x/lib/multi BINDIR=/opt/bin DOCDIR=/opt/doc MANDIR=/opt/man COMPDIR=/opt/comp
+    made install DESTDIR="$PWD/other" PREFIX=/opt/x LIBDIR=/opt/x/lib/multi BINDIR=/opt/bin DOCDIR=/opt/doc MANDIR=/opt/man COMPDIR=/opt/comp \
+        ZSHDIR=/opt/zsh FISHDIR=/opt/fish
     [ "$(files_in other | cut -d ' ' -f 2 | tr '\n' ' ')" = "opt/bin/run-with-shim.sh opt/comp/run-with-shim.sh opt/doc/README.md \
-opt/man/man1/gilshim.1 opt/man/man1/run-with-shim.sh.1 opt/x/lib/multi/libgilshim.so opt/x/libexec/gilshim/gilshim-inspect opt/x/share/gilshim/gilshim.supp " ]
+opt/fish/run-with-shim.sh.fish opt/man/man1/gilshim.1 opt/man/man1/run-with-shim.sh.1 opt/x/lib/multi/libgilshim.so \
+opt/x/libexec/gilshim/gilshim-inspect opt/x/share/gilshim/gilshim.supp opt/zsh/_gilshim " ]
     made install DESTDIR="$PWD/third" PREFIX=/opt/x DATADIR=/opt/data
-    [ "$(files_in third | grep -c ' opt/data/')" -eq 5 ]
+    [ "$(files_in third | grep -c ' opt/data/')" -eq 7 ]
 }
 
 @test "make uninstall removes these files, and no others" {
@@ -83,7 +87,8 @@ opt/man/man1/gilshim.1 opt/man/man1/run-with-shim.sh.1 opt/x/lib/multi/libgilshi
     limited 30 ./gilshim printenv LD_PRELOAD
     [ "$output" = "$library" ]
     limited 30 prefix/bin/run-with-shim.sh --version
-    [ "$output" = "run-with-shim.sh (gilshim) $(version)" ]
+    has_line "run-with-shim.sh (gilshim) $(version)"
+    has_line "$library: version $(version) (*"
     limited 30 prefix/bin/run-with-shim.sh --pid $$
     has_line "gilshim-inspect: process $$: there is no CPython in it *"
     # Nor does it need to stay there.
@@ -139,5 +144,5 @@ has_man() { command -v man; }
 @test "make help names every target" {
     made help
     local target
-    for target in all demo check lint bench install uninstall clean help; do has_line "  $target *"; done
+    for target in all demo check lint bench install uninstall clean dist wheel deb help; do has_line "  $target *"; done
 }

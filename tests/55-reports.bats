@@ -183,6 +183,28 @@ ctypes.PyDLL(None).sleep(100)"
     has_no_line $'*\033*'
 }
 
+# As if on a terminal.
+on_a_terminal() {
+    limited 60 python3 -c 'import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) != 0)' \
+        env LD_PRELOAD="$GILSHIM_LIB" GILSHIM_OPTIONS="verbosity=1${OPTIONS:+:$OPTIONS}" "$@"
+}
+
+@test "color: on a terminal, unless it is dumb" {
+    program mix
+    TERM=xterm on_a_terminal "${command[@]}"
+    is_status 0
+    has_line $'*\033*'
+    TERM=dumb on_a_terminal "${command[@]}"
+    is_status 0
+    has_line '*repaired held*'
+    has_no_line $'*\033*'
+    unset TERM
+    on_a_terminal "${command[@]}"
+    has_no_line $'*\033*'
+    TERM=dumb OPTIONS=color=always on_a_terminal "${command[@]}"
+    has_line $'*\033*'
+}
+
 @test "suppressions leave reports out, and those that matched are listed" {
     program mix
     printf '%s\n' '# ours' 'held:misuse.so!mi*' 'called_from_lib:^nothing$' >rules

@@ -42,6 +42,7 @@ shows_threads() {
     [ "$(count 'state attached')" -gt 20 ]
     [ "$(count 'waits for the GIL')" -gt 0 ]
     [ "$(count_lines 'thread_name *')" -ge 1 ]
+    has_line "process_name ${PYTHON##*/} 1"
 }
 
 @test "threads that share the GIL: holds, waits, states, names" {
@@ -140,7 +141,7 @@ dies_of() {
 # Python ends so since 3.8, where nobody catches the exception.
 @test "an uncaught KeyboardInterrupt: all of it, and closed; and the summary" {
     use_python shared || use_python static
-    command=("$PYTHON" -S -c 'import os, signal; os.kill(os.getpid(), signal.SIGINT)')
+    command=("$PYTHON" -S -c 'import os, signal; os.kill(os.getpid(), signal.SIGINT); [None for _ in range(10 ** 7)]') # time to notice
     OPTIONS=summary=1 traced
     if python_before 3.8; then is_status 1; else is_status 130; fi
     has_line '*gilshim: summary'

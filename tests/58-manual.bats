@@ -25,6 +25,13 @@ completed() {
         printf "%s\n" "${COMPREPLY[@]}"' - "$ROOT/shim/dist/run-with-shim.bash" run-with-shim.sh "$@" | sort -u
 }
 
+# What zsh and fish would offer.
+completed_by_zsh() { timeout -s KILL 60 "$ROOT/tests/fixtures/completion/zsh-offers" "$ROOT/shim/dist/run-with-shim.zsh" "run-with-shim.sh $*" </dev/null 3>&-; }
+completed_by_fish() {
+    HOME=$PWD timeout -s KILL 60 fish --no-config -c 'source $argv[1]; complete -C "run-with-shim.sh $argv[2]"' \
+        "$ROOT/shim/dist/run-with-shim.fish" "$*" </dev/null 3>&- | cut -f 1 | sort -u
+}
+
 same() { diff "$1" "$2" || told "$1 (<) and $2 (>) differ"; }
 
 @test "groff and mandoc have nothing to say against the man page" {
@@ -59,7 +66,7 @@ same() { diff "$1" "$2" || told "$1 (<) and $2 (>) differ"; }
     done <page-options
     for option in a b e f g i k l n r u w x y z A D M O T; do
         wrapped -$option true
-        is_status 2
+        is_status 125
         has_line "run-with-shim.sh: unknown option -$option*"
     done
 }
@@ -131,4 +138,39 @@ same() { diff "$1" "$2" || told "$1 (<) and $2 (>) differ"; }
     [ "$output" = "offset 3" ]
     limited 30 bash -c 'source "$1" && complete -p run-with-shim.sh' - "$ROOT/shim/dist/run-with-shim.bash"
     has_line 'complete -F _run_with_shim run-with-shim.sh'
+}
+
+# What holds for zsh and for fish: their function is $1.
+completes_as_bash_does() {
+    options_of_help >help-options
+    "$1" - >dash && "$1" -- >dashes # zsh and fish offer -x for the first, or --xx too
+    sort -u dash dashes | grep -vx -e - -e -- >options
+    same options help-options
+    [ "$("$1" '-m ' | tr '\n' ' ')" = "observe off repair strict " ]
+    [ "$("$1" '-v -m obs')" = observe ]
+    [ "$("$1" '-vc ' | tr '\n' ' ')" = "all calls locks " ]
+    mkdir here
+    touch here/file # no other name here begins so
+    local option
+    for option in -o -t -S -vo; do
+        [[ $("$1" "$option her") =~ ^here/?$ ]] || told "behind $option: $("$1" "$option her")"
+    done
+    [ -z "$("$1" '-s ')" ]
+    # The command: programs, then files, and its own options are left alone.
+    "$1" printen | grep -qx printenv
+    "$1" '-v -o log -- printen' | grep -qx printenv
+    "$1" '-s 5 printen' | grep -qx printenv
+    [[ $("$1" 'cat her') =~ ^here/?$ ]]
+    [[ $("$1" '-- cat her') =~ ^here/?$ ]]
+    run ! grep -x -e -m <("$1" 'printenv -')
+}
+
+@test "zsh completes as bash does" {
+    require "needs zsh" command -v zsh
+    completes_as_bash_does completed_by_zsh
+}
+
+@test "fish completes as bash does" {
+    require "needs fish" command -v fish
+    completes_as_bash_does completed_by_fish
 }

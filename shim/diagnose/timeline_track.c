@@ -1,5 +1,6 @@
 #include "diagnose/timeline_track.h"
 
+#include <errno.h> /* program_invocation_short_name */
 #include <string.h>
 
 #include "cpython/real.h"
@@ -87,19 +88,27 @@ static void add_arguments(struct text *text, uint16_t call, const void *caller, 
     text_add(text, "}");
 }
 
-/* Writes the name of the track, once in each file. */
-static void add_name(struct timeline_track *track) {
+static void add_metadata(pid_t tid, const char *what, const char *name) {
     char buffer[TIMELINE_LINE];
     struct text text = text_start(buffer, sizeof buffer);
-    if (track->named_in == current_file) {
-        return;
-    }
-    track->named_in = current_file;
-    begin_line(&text, "M", track->tid, "thread_name");
+    begin_line(&text, "M", tid, what);
     text_add(&text, ",\"args\":{\"name\":");
-    timeline_add_string(&text, track->name);
+    timeline_add_string(&text, name);
     text_add(&text, "}");
     end_line(&text);
+}
+
+/* Writes the name of the track, once in each file, behind that of the process. */
+static void add_name(struct timeline_track *track) {
+    static unsigned process_named_in;
+    if (process_named_in != current_file) {
+        process_named_in = current_file;
+        add_metadata(timeline_file_pid(), "process_name", program_invocation_short_name);
+    }
+    if (track->named_in != current_file) {
+        track->named_in = current_file;
+        add_metadata(track->tid, "thread_name", track->name);
+    }
 }
 
 /* ---- spans ------------------------------------------------------------------------------------------------------ */

@@ -52,4 +52,4 @@ _run_with_shim_command() {
     return 0
 }
 
-complete -F _run_with_shim run-with-shim.sh
+complete -F _run_with_shim run-with-shim.sh gilshim

@@ -33,5 +33,5 @@ struct text log_start(char *buffer, size_t capacity);
 struct json log_json(char *buffer, size_t capacity, const char *type);
 void log_text(struct text *text);
 
-/* Returns true if what is written now is to be coloured: color=, NO_COLOR, CLICOLOR_FORCE, a terminal. */
+/* Returns true if what is written now is to be coloured: color=, NO_COLOR, CLICOLOR_FORCE, TERM, a terminal. */
 bool log_has_color(void);

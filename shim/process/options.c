@@ -467,10 +467,13 @@ void options_read(void) {
     }
     options.summary = options.summary && summary_has_reader();
     const char *no_color = secure_getenv("NO_COLOR"), *force = secure_getenv("CLICOLOR_FORCE");
+    const char *terminal = secure_getenv("TERM");
     if (options.color == COLOR_AUTO && no_color && *no_color) {
         options.color = COLOR_NEVER;
     } else if (options.color == COLOR_AUTO && force && *force && strcmp(force, "0") != 0) {
         options.color = COLOR_ALWAYS;
+    } else if (options.color == COLOR_AUTO && (!terminal || strcmp(terminal, "dumb") == 0)) {
+        options.color = COLOR_NEVER;
     }
 }
 

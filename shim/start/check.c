@@ -17,6 +17,26 @@
 #include "system/text.h"
 #include "version.h"
 
+/* What was built, from which commit, by what. `run-with-shim.sh --version` looks for this text in the library's file. */
+#define TEXT_OF(macro) TEXT(macro)
+#define TEXT(value) #value
+#define NUMBER(major, minor) TEXT_OF(major) "." TEXT_OF(minor)
+#ifdef __clang__
+#define COMPILER "clang " NUMBER(__clang_major__, __clang_minor__)
+#else
+#define COMPILER "gcc " NUMBER(__GNUC__, __GNUC_MINOR__)
+#endif
+#ifdef __x86_64__
+#define PROCESSOR "x86-64"
+#else
+#define PROCESSOR "AArch64"
+#endif
+#ifndef GILSHIM_BUILT_FROM
+#define GILSHIM_BUILT_FROM "" /* for tools that read this file without the Makefile's flags */
+#endif
+static const char version_line[] = "version " GILSHIM_VERSION " (" GILSHIM_BUILT_FROM PROCESSOR ", " COMPILER
+                                   ", glibc " NUMBER(__GLIBC__, __GLIBC_MINOR__) ")";
+
 static struct text line_start(char *buffer, size_t size) {
     struct text text = text_start(buffer, size);
     text_add(&text, "gilshim: ");
@@ -133,7 +153,7 @@ _Noreturn void check_and_exit(void) {
         _exit(0);
     }
     struct text text = line_start(buffer, sizeof buffer);
-    text_add(&text, "version " GILSHIM_VERSION);
+    text_add(&text, version_line);
     print(&text);
     if (!real_is_bound()) {
         text = line_start(buffer, sizeof buffer);

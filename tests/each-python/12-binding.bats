@@ -270,3 +270,11 @@ print("%d %d" % tuple(ctypes.c_int.in_dll(program, "wrapped_" + name).value > 0 
         done
     done
 }
+
+@test "what CPython exports is what api.def says, and nothing else of these families is unknown" {
+    local file=$PYTHON
+    [ -z "$(libpython)" ] || file=$(libpython)
+    run "$ROOT/tests/exports" "$PY_VERSION" "$file"
+    is_status 0
+    is_silent
+}
