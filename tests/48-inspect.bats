@@ -62,6 +62,65 @@ sleeps() {
     refuses ': there is no CPython in it (*/sleep)'
 }
 
+@test "a process that ends, or executes another program, while it is looked at" {
+    use_python static || use_python shared
+    hang "$PYTHON" -S -c "import time; print('begun', flush=True); time.sleep(2)"
+    says begun
+    look_at "$pid" -s 4
+    refuses ' ended, or executed another program, while it was looked at'
+    unhang
+    hang "$PYTHON" -S -c "import os, sys, time
+print('begun', flush=True); time.sleep(2)
+os.execv(sys.executable, [sys.executable, '-S', '-c', 'import time; time.sleep(100)'])"
+    says begun
+    look_at "$pid" -s 4
+    refuses ' ended, or executed another program, while it was looked at'
+}
+
+# The thread through which memory is read ends: another one is taken.
+@test "threads of a process whose main thread has ended end, too" {
+    use_python static || use_python shared
+    hang "$PYTHON" -S -c "import ctypes, threading, time
+for seconds in 1, 1.5, 100:
+    threading.Thread(target=time.sleep, args=(seconds,)).start()
+print('begun', flush=True)
+ctypes.CDLL(None).pthread_exit(None)"
+    says begun
+    look_at "$pid" -s 2
+    is_status 1
+    has_line '*gilshim: no stall: *, 2 threads: *'
+}
+
+@test "a process with musl" {
+    use_python static || use_python shared
+    cp "$ROOT/build/fixtures/libstore.so" ld-musl-x86_64.so.1 # the name is what counts
+    hang "$PYTHON" -c "import ctypes, time
+ctypes.CDLL('./ld-musl-x86_64.so.1')
+print('begun', flush=True); time.sleep(100)"
+    says begun
+    look_at "$pid"
+    refuses ' uses musl; this is for processes with glibc'
+}
+
+@test "a kernel that hides what threads wait for" {
+    require "needs root and mount namespaces" can_mount
+    sleeps
+    # shellcheck disable=SC2016 # the inner shell expands it
+    limited 30 unshare --mount sh -c 'mount --bind /dev/null "/proc/$2/task/$2/syscall" && exec "$1" --pid "$2"' \
+        sh "$ROOT/run-with-shim.sh" "$pid"
+    refuses ": the kernel hides what its threads wait for (/proc/$pid/task/\*/syscall)"
+}
+
+@test "names of files do nothing to the terminal" {
+    local name=$'sl\033]0;title\007eep'
+    cp "$(command -v sleep)" "$name"
+    hang "$PWD/$name" 100
+    until_so grep -q ']0;title' "/proc/$pid/comm"
+    look_at "$pid"
+    refuses ': there is no CPython in it (*/sl?]0;title?eep)'
+    [[ $output != *[$'\033\007']* ]] || told "control characters"
+}
+
 has_zombie() {
     child=$(cd /proc && grep -l "^PPid:.$pid\$" [0-9]*/status 2>/dev/null | cut -d / -f 1) || :
     [ -n "$child" ] && grep -q '^State:.Z' "/proc/$child/status"
@@ -169,6 +228,29 @@ can_mount() { unshare --mount sh -c 'mount -t tmpfs none /mnt'; }
     grep -q '^State:.T' "/proc/$pid/status"
 }
 
+# The files in which the kernel says it, made by hand: to freeze anything takes control groups that may be written to.
+@test "a process that is frozen by its control group is said to be" {
+    require "needs root and mount namespaces" can_mount
+    sleeps
+    mkdir -p v2/some.slice v1/freezer/some.slice both/unified/some.slice
+    printf 'populated 1\nfrozen 1\n' | tee v2/some.slice/cgroup.events >both/unified/some.slice/cgroup.events
+    echo FROZEN >v1/freezer/some.slice/freezer.state
+    local version
+    for version in v2 v1 both; do
+        printf '6:freezer:%s\n1:name=systemd:/\n0::/some.slice\n' "$([ $version = v1 ] && echo /some.slice || echo /)" >groups
+        # shellcheck disable=SC2016 # the inner shell expands it
+        limited 30 unshare --mount sh -c 'mount --bind "$3" /sys/fs/cgroup && mount --bind groups "/proc/$2/task/$2/cgroup" && exec "$1" --pid "$2"' \
+            sh "$ROOT/run-with-shim.sh" "$pid" "$PWD/$version"
+        is_status 0
+        has_line "==$pid== gilshim: stopped: the whole process is frozen by its control group (docker pause, systemctl freeze); *"
+    done
+    sed -i 's/1$/0/' v2/some.slice/cgroup.events
+    # shellcheck disable=SC2016
+    limited 30 unshare --mount sh -c 'mount --bind v2 /sys/fs/cgroup && mount --bind groups "/proc/$2/task/$2/cgroup" && exec "$1" --pid "$2"' \
+        sh "$ROOT/run-with-shim.sh" "$pid"
+    is_status 1
+}
+
 # The main thread has ended, others go on: it is a zombie, and its memory is read through another thread.
 @test "a process whose main thread has ended" {
     use_python static || use_python shared
@@ -206,6 +288,16 @@ ctypes.CDLL(None).pthread_exit(None)"
     limited 30 sh -c '"$0" -s 2 "$1" & sleep 1; : >libengine.so; : >libstore.so; wait $!' "$ROOT/build/gilshim-inspect" "$pid"
     is_status 125
     has_line 'gilshim-inspect: gave up: *'
+}
+
+# Waiters wake up so often that they use much CPU time.
+@test "a deadlock with a very short switch interval" {
+    use_python static || use_python shared
+    hang "$PYTHON" -c "import runpy, sys
+sys.setswitchinterval(1e-5)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" lock_order
+    explains '*gilshim: stall: deadlock between *has the mutex *'
 }
 
 @test "Ctrl-C in between leaves the process as it was" {

@@ -74,7 +74,7 @@ static void add_circle(struct text *text, const struct picture *picture) {
         return;
     }
     size_t partner = (size_t)picture->partner;
-    text_add(text, "stall: deadlock ");
+    text_add(text, picture->is_doubtful ? "stall: possible deadlock " : "stall: deadlock ");
     const void *attached_at;
     uint16_t attached_by;
     if (picture->kind == PICTURE_SELF && wait_graph_attached_at(picture, &attached_at, &attached_by)) {

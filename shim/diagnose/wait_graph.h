@@ -76,6 +76,7 @@ enum {
 
 struct picture {
     enum wait_graph_kind kind;
+    bool is_doubtful; /* set by the caller: PICTURE_INSIDE may also be a long call that gets on elsewhere */
     struct holder holder;
     bool has_holder_look; /* true if `holding` is filled */
     struct party holding;

@@ -7,6 +7,7 @@
 #include "inspect/choice.h"
 #include "inspect/describe_json.h"
 #include "inspect/gil.h"
+#include "inspect/live.h"
 #include "inspect/target.h"
 #include "inspect/threads.h"
 #include "journal/journal.h"
@@ -221,6 +222,15 @@ void describe_stall(const struct picture *picture) {
         text_add(&text, " s");
         log_line(text_end(&text));
     }
+    if (picture->has_holder_look && (picture->holding.look.state == 'T' || picture->holding.look.state == 't')) {
+        log_line(picture->holding.look.state == 't' ? "  stopped: a debugger or tracer has stopped the holder"
+                                                    : "  stopped: the holder is stopped by a signal");
+    }
+    if (picture->is_doubtful) {
+        log_line(
+            "  possible: nothing tells who has the lock in which the holder sleeps; a long call that gets on in other "
+            "threads looks the same. Look again in a while, or for longer (-s 15)");
+    }
     tell_states(&python->picture, &choice_gil()->now);
     const void *place;
     uint16_t call;
@@ -234,6 +244,12 @@ void describe_stall(const struct picture *picture) {
 
 bool describe_stop(void) {
     struct thread_look look;
+    if (live_is_frozen()) {
+        log_line(
+            "stopped: the whole process is frozen by its control group (docker pause, systemctl freeze); nothing in it "
+            "can move before it is thawed");
+        return true;
+    }
     if (!thread_look(target_pid(), &look) || (look.state != 'T' && look.state != 't')) {
         return false;
     }
@@ -318,6 +334,12 @@ void describe_nothing(const struct watched_python *python) {
             text_add(&text, ": ");
         }
         add_gil(&text, python, i, watched);
+    }
+    bool is_all;
+    size_t hidden = watch_hidden(&is_all);
+    if (hidden) {
+        text_add(&text, "; what ");
+        add_count(&text, hidden, " thread waits for is hidden", " threads wait for is hidden");
     }
     log_line(text_end(&text));
     describe_states(python);

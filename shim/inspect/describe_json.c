@@ -67,6 +67,9 @@ void describe_json_stall(const struct picture *picture) {
     if (still) {
         json_seconds(&json, "holder_still", still);
     }
+    if (picture->is_doubtful) {
+        json_bool(&json, "deadlock_is_doubtful", true);
+    }
     const void *place;
     uint16_t call;
     if (count && !wait_graph_attached_at(picture, &place, &call) && json_open(&json, "suspects", '[')) {

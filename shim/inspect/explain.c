@@ -9,6 +9,7 @@
 #include "inspect/entry.h"
 #include "inspect/gil.h"
 #include "inspect/target.h"
+#include "inspect/threads.h"
 #include "journal/journal.h"
 #include "process/options.h"
 #include "system/ticks.h"
@@ -86,6 +87,23 @@ static bool may_have_moved(const struct watched_gil *gil, const struct picture *
     return runs && (has_starved || (!gil->now.has_switches && !picture->holding.culprit));
 }
 
+/* Nobody can tell whose lock the holder sleeps in: it may be a barrier of threads that work, or a condition variable that is
+ * signalled when a long call is done. A holder that ran meanwhile gets on. One that did not run for long is taken to be in a
+ * deadlock. */
+static void judge_inside(const struct watched_gil *gil, struct picture *picture) {
+    enum { LONG_S = 10 };
+    if (picture->kind != PICTURE_INSIDE) {
+        return;
+    }
+    if (gil->holder == picture->holder.tid && gil->holder_used) {
+        picture->kind = PICTURE_PLAIN;
+        picture->partner = -1;
+        return;
+    }
+    uint64_t watched = ticks_monotonic() - watch_begun(), still = threads_still_for(picture->holder.tid);
+    picture->is_doubtful = watched < LONG_S * 1000000000ull && still < LONG_S * 1000000000ull;
+}
+
 /* The GILs that were explained as parts of another one's deadlock. */
 static bool is_explained[INTERPRETER_CPYTHONS][WATCH_GILS];
 
@@ -130,6 +148,7 @@ static bool explain_one(const struct watched_python *python, size_t number, size
     if (may_have_moved(&python->gils[gil], &picture)) {
         return false;
     }
+    judge_inside(&python->gils[gil], &picture);
     note_parts(python, number, &picture);
     stall_report(&picture, target_now(), false);
     describe_stall(&picture);

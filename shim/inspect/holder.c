@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "cpython/gil.h"
+#include "diagnose/stacks.h"
 #include "inspect/choice.h"
 #include "inspect/gil.h"
+#include "inspect/target.h"
 #include "journal/journal.h"
 
 /* Up to 3.11 PyThreadState_Swap(NULL) takes the state off and keeps the GIL. The thread that took it last has it. */
@@ -33,6 +35,29 @@ static pid_t attacher_of(const PyThreadState *state) {
     return tid;
 }
 
+/* Up to 3.11 nothing says which thread has a state attached: the one that made it, most likely. A program may make states for other
+ * threads, though. If the one that made it waits for the GIL, and the state is in Python code while the thread is not, it is
+ * another thread that has it. Returns true then. */
+static bool is_somebody_elses(const struct interpreter_state *state) {
+    static struct stack stack;
+    const struct interpreter_cpython *cpython = &choice_python()->cpython;
+    struct thread_look look;
+    uintptr_t loop;
+    if ((cpython->major == 3 && cpython->minor > 11) || !state->has_frame || !watch_is_waiter(state->tid) ||
+        (!target_symbol(cpython->object, "_PyEval_EvalFrameDefault", &loop, NULL) &&
+         !target_symbol(cpython->object, "PyEval_EvalFrameEx", &loop, NULL)) ||
+        !thread_look(state->tid, &look)) {
+        return false;
+    }
+    stacks_take(&look, &stack);
+    for (size_t i = 0; i < stack.count; i++) {
+        if ((uintptr_t)stacks_function_of((void *)stack.frames[i]) == loop) {
+            return false;
+        }
+    }
+    return stack.sure > 0;
+}
+
 /* GIL_NOT_TOLD: the one that was chosen. */
 static const struct interpreter_gil *find_gil(int64_t id) {
     const struct watched_python *python = choice_python();
@@ -57,6 +82,8 @@ void holder_find(pid_t waiter, bool may_copy, int64_t id, struct holder *holder)
         return;
     }
     const struct interpreter_state *state = interpreter_state_at(picture, gil->holder);
-    holder->tid = holder->tid ? holder->tid : state ? interpreter_thread_of(state) : 0;
+    if (!holder->tid && state && !is_somebody_elses(state)) {
+        holder->tid = interpreter_thread_of(state);
+    }
     holder->kind = holder->tid ? HOLDER_THREAD : HOLDER_UNKNOWN;
 }

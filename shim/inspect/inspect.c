@@ -2,21 +2,21 @@
  * outside, or of what it has died. run-with-shim.sh --pid and --core start it. */
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "inspect/explain.h"
 #include "inspect/journal.h"
+#include "inspect/limited.h"
 #include "inspect/live.h"
 #include "inspect/objects.h"
 #include "inspect/output.h"
 #include "inspect/post_mortem.h"
 #include "inspect/watch.h"
 #include "process/options.h"
+#include "system/text.h"
 #include "system/ticks.h"
 #include "version.h"
 
@@ -26,6 +26,7 @@ enum {
     STATUS_USAGE = 2,
     STATUS_FAILED = 125, /* the process could not be looked at */
     LIMIT_S = 10,        /* to be done in, after the time that is watched */
+    CORE_LIMIT_S = 60,   /* a core file may be on a slow disk */
     WATCH_MAX_S = 3600,
     AGAIN_S = 3, /* ... and for so long it may be watched anew */
 };
@@ -50,41 +51,6 @@ static const char usage[] = "Usage: gilshim-inspect [-j] [-s SECONDS] PID\n"
                             "\n"
                             "Exit status 0: a stall or a crash was explained; 1: there is none; 2: wrong usage;\n"
                             "125: the process or core file could not be looked at.\n";
-
-/* ---- a limit on everything --------------------------------------------------------------------------------------- */
-
-static void say(const char *words) {
-    ssize_t unused = write(STDERR_FILENO, words, strlen(words));
-    (void)unused;
-}
-
-static void out_of_time(int number) {
-    (void)number;
-    say(PREFIX "gave up: it takes too long to read this\n");
-    _exit(STATUS_FAILED);
-}
-
-/* A file that is mapped here was cut, or the target has what no program should have. */
-static void cannot_go_on(int number) {
-    (void)number;
-    say(PREFIX "gave up: what was read can't be understood (or a file of it was just changed)\n");
-    _exit(STATUS_FAILED);
-}
-
-static void set_limits(double watched) {
-    static char stack[65536];
-    stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
-    struct sigaction action = {.sa_flags = SA_ONSTACK};
-    struct itimerval limit = {.it_value = {(time_t)watched + LIMIT_S, 0}};
-    sigaltstack(&other, NULL);
-    sigemptyset(&action.sa_mask);
-    action.sa_handler = out_of_time;
-    sigaction(SIGALRM, &action, NULL);
-    action.sa_handler = cannot_go_on;
-    sigaction(SIGSEGV, &action, NULL);
-    sigaction(SIGBUS, &action, NULL);
-    setitimer(ITIMER_REAL, &limit, NULL);
-}
 
 struct arguments {
     double seconds;
@@ -115,7 +81,9 @@ static bool read_pid(const char *word, pid_t *pid) {
 
 /* ---- looking ----------------------------------------------------------------------------------------------------- */
 
-static int fail(const char *reason) {
+/* A reason may name files of the target's: they must not do anything to a terminal. */
+static int fail(char *reason) {
+    text_disarm(reason, strlen(reason));
     fprintf(stderr, PREFIX "%s\n", reason);
     return STATUS_FAILED;
 }
@@ -146,7 +114,8 @@ static int end(bool is_explained) {
     return is_explained ? STATUS_EXPLAINED : STATUS_NOTHING;
 }
 
-static int inspect_core(const struct arguments *given) {
+static int inspect_core(void *argument) {
+    const struct arguments *given = argument;
     static char reason[4096];
     bool is_explained = false;
     return post_mortem(given->core, given->program, given->root, &is_explained, reason, sizeof reason)
@@ -154,17 +123,47 @@ static int inspect_core(const struct arguments *given) {
                : fail(reason);
 }
 
-static int inspect(pid_t pid, double seconds) {
+/* musl's waiters sleep on a word of their own stack: nothing tells what they wait for. The library does not serve it, either. */
+static bool uses_musl(void) {
+    const struct target_object *all;
+    size_t count = target_objects(&all);
+    for (size_t i = 0; i < count; i++) {
+        const char *slash = strrchr(all[i].path, '/');
+        if (slash && strncmp(slash, "/ld-musl-", strlen("/ld-musl-")) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int inspect(void *argument) {
     static char reason[512];
+    const struct arguments *given = argument;
+    pid_t pid = given->pid;
+    double seconds = given->seconds;
     struct watched_python *pythons;
     if (!live_open(pid, reason, sizeof reason)) {
         return fail(reason);
     }
     size_t count = watch(seconds, &pythons);
+    if (live_has_ended(reason, sizeof reason)) {
+        return fail(reason);
+    }
     if (!count) {
         const struct target_object *executable = objects_executable();
         snprintf(reason, sizeof reason, "process %d: there is no CPython in it (%s)", (int)pid,
                  executable ? executable->path : "its executable is not known");
+        return fail(reason);
+    }
+    if (uses_musl()) {
+        snprintf(reason, sizeof reason, "process %d uses musl; this is for processes with glibc", (int)pid);
+        return fail(reason);
+    }
+    bool is_all_hidden;
+    if (watch_hidden(&is_all_hidden) && is_all_hidden) {
+        snprintf(reason, sizeof reason,
+                 "process %d: the kernel hides what its threads wait for (/proc/%d/task/*/syscall)", (int)pid,
+                 (int)pid);
         return fail(reason);
     }
     journal_take();
@@ -240,6 +239,7 @@ int main(int argc, char **argv) {
         return status;
     }
     ticks_start();
-    set_limits(given.core ? 60 : given.seconds); /* a core file may be on a slow disk */
-    return given.core ? inspect_core(&given) : inspect(given.pid, given.seconds);
+    uint64_t limit = (uint64_t)((given.seconds + LIMIT_S) * 1e9);
+    return given.core ? limited_run(CORE_LIMIT_S * 1000000000ull, inspect_core, &given, STATUS_FAILED)
+                      : limited_run(limit, inspect, &given, STATUS_FAILED);
 }

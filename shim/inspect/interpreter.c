@@ -159,6 +159,13 @@ bool interpreter_look_again(const struct interpreter_cpython *cpython, struct in
     return is_read;
 }
 
+/* In front of gilstate_counter, both are an int. */
+bool interpreter_count_of_work(const struct interpreter_cpython *cpython, uintptr_t state, int *count) {
+    int32_t counter = cpython->layout.state_counter;
+    return cpython->major == 2 && state && counter >= (int32_t)sizeof *count &&
+           target_read(state + (uintptr_t)counter - sizeof *count, count, sizeof *count);
+}
+
 /* Returns the index of the GIL at `address` (0: the only one, in variables), which is added if it is new. */
 static bool find_gil(struct interpreter_picture *picture, uintptr_t address, size_t *index) {
     for (*index = 0; *index < picture->gil_count; ++*index) {

@@ -128,6 +128,10 @@ void interpreter_release(struct interpreter_picture *picture);
  * CPython are read, no list is. Returns false, with `gil` unchanged, if it can't be read any more. */
 bool interpreter_look_again(const struct interpreter_cpython *cpython, struct interpreter_gil *gil);
 
+/* 2.7: reads how often the state's thread has run sys.getcheckinterval() instructions of Python code, after each of which it lets
+ * go of the GIL and takes it again (tick_counter). Returns false if it can't be read, or with another version. */
+bool interpreter_count_of_work(const struct interpreter_cpython *cpython, uintptr_t state, int *count);
+
 /* Returns the state at `address`, or NULL if the picture has none there. */
 const struct interpreter_state *interpreter_state_at(const struct interpreter_picture *picture, uintptr_t address);
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -19,8 +20,10 @@
 static struct {
     pid_t pid;
     pid_t reader; /* the thread that memory is read of: the first that has not ended */
-    int memory;   /* /proc/PID/mem; -1: not open */
-} live = {.memory = -1};
+    int memory;   /* /proc/PID/mem, if memory is read from it; -1: not open */
+    int witness;  /* the same file, opened at the beginning: it has nothing to read when that memory is gone */
+    uintptr_t first_object;
+} live = {.memory = -1, .witness = -1};
 
 /* Opens a file of the process's folder. */
 static int open_file(const char *name, int flags) {
@@ -60,9 +63,14 @@ static bool read_status(pid_t tid, const char *field, char *value, size_t capaci
 
 /* ---- what the target asks for ------------------------------------------------------------------------------------ */
 
+static bool choose_reader(void);
+
 static size_t read_memory(uintptr_t address, void *to, size_t size) {
     struct iovec local = {to, size}, remote = {(void *)address, size};
     ssize_t count = live.memory < 0 ? process_vm_readv(live.reader, &local, 1, &remote, 1, 0) : -1;
+    if (count < 0 && errno == ESRCH && live.memory < 0 && choose_reader()) { /* that thread has ended, others go on */
+        count = process_vm_readv(live.reader, &local, 1, &remote, 1, 0);
+    }
     if (count < 0 &&
         (errno == ENOSYS || errno == EPERM || live.memory >= 0)) { /* a kernel or a sandbox without the call */
         live.memory = live.memory < 0 ? open_file("mem", O_RDONLY) : live.memory;
@@ -144,18 +152,55 @@ static void visit_mappings(void (*visit)(const struct target_mapping *mapping)) 
     }
 }
 
+/* Finds a file by a path in a root that may be somebody else's: an absolute symbolic link in it leads back into that root, and
+ * links of /proc lead nowhere. Without openat2(2) (Linux before 5.6, sandboxes) the superuser does without the file, because the
+ * owner of the root would decide which of our files is opened. */
+static int find_in_root(int root, const char *path) {
+    enum { OPENAT2 = 437 /* on every architecture; older headers lack it */, NO_MAGIC_LINKS = 0x02, IN_ROOT = 0x10 };
+    const struct { uint64_t flags, mode, resolve; } how = {O_PATH | O_CLOEXEC, 0, NO_MAGIC_LINKS | IN_ROOT};
+    int fd = (int)syscall(OPENAT2, root, path, &how, sizeof how);
+    for (int i = 0; fd < 0 && errno == EAGAIN && i < 100; i++) { /* something was renamed meanwhile */
+        fd = (int)syscall(OPENAT2, root, path, &how, sizeof how);
+    }
+    if (fd < 0 && (errno == ENOSYS || errno == EPERM) && geteuid() != 0) {
+        fd = openat(root, path + strspn(path, "/"), O_PATH | O_CLOEXEC);
+    }
+    return fd;
+}
+
+/* Opens for reading what was only found yet, if it is a regular file: to open a device or a pipe could do something. Closes
+ * `found`. */
+static int open_regular(int found) {
+    char path[32];
+    struct stat status;
+    bool is_regular = found >= 0 && fstat(found, &status) == 0 && S_ISREG(status.st_mode);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", found);
+    int fd = is_regular ? open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+    if (found >= 0) {
+        close(found);
+    }
+    return fd;
+}
+
+static int open_in_root(int root, const char *path) {
+    int fd = root >= 0 ? open_regular(find_in_root(root, path)) : -1;
+    if (root >= 0) {
+        close(root);
+    }
+    return fd;
+}
+
 /* Through the process's own root, so that a container's files are found. A file that was deleted or replaced is still
  * there as map_files, but the kernel lets only the superuser open that. */
 static int open_mapped(const struct target_mapping *mapping) {
-    char name[PATH_MAX];
+    char name[64];
     snprintf(name, sizeof name, "map_files/%lx-%lx", (unsigned long)mapping->start, (unsigned long)mapping->end);
-    int fd = open_file(name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    int fd = open_regular(open_file(name, O_PATH));
     if (fd < 0 && mapping->name[0] == '/') {
-        snprintf(name, sizeof name, "root%s", mapping->name);
-        fd = open_file(name, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+        fd = open_in_root(open_file("root", O_PATH | O_DIRECTORY), mapping->name);
     }
     if (fd < 0 && mapping->name[0] == '/') { /* after a mere chroot, the kernel tells paths as we see them */
-        fd = open(mapping->name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        fd = open_in_root(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), mapping->name);
     }
     return fd;
 }
@@ -338,11 +383,70 @@ bool live_open(pid_t pid, char *reason, size_t capacity) {
     }
     char byte;
     first_object = 0;
+    live.witness = open_file("mem", O_RDONLY);
     visit_mappings(take_first_object);
+    live.first_object = first_object;
     if (first_object && read_memory(first_object, &byte, 1) != 1) {
         return errno == ESRCH ? refuse(reason, capacity, "process %d: no such process", (int)pid)
                               : refuse_access(live.pid, reason, capacity);
     }
     target_use(&source, live.pid);
     return is_our_kind(reason, capacity);
+}
+
+/* What was mapped when the file was opened stays what it is about: not what the process executes later, and not another
+ * process with the same number. */
+bool live_has_ended(char *reason, size_t capacity) {
+    char byte;
+    bool is_gone =
+        live.witness >= 0 && live.first_object && pread(live.witness, &byte, 1, (off_t)live.first_object) == 0;
+    if (is_gone) {
+        refuse(reason, capacity, "process %d ended, or executed another program, while it was looked at",
+               (int)live.pid);
+    }
+    return is_gone;
+}
+
+/* ---- the freezer ------------------------------------------------------------------------------------------------- */
+
+/* Returns true if a file of a control group has a line that begins so. */
+static bool group_says(const char *folder, const char *group, const char *file, const char *beginning) {
+    char path[PATH_MAX], line[64];
+    bool is_said = false;
+    snprintf(path, sizeof path, "/sys/fs/cgroup/%s%s/%s", folder, group, file);
+    FILE *lines = fopen(path, "re");
+    while (lines && !is_said && fgets(line, sizeof line, lines)) {
+        is_said = strncmp(line, beginning, strlen(beginning)) == 0;
+    }
+    if (lines) {
+        fclose(lines);
+    }
+    return is_said;
+}
+
+/* "0::/system.slice/x.service" is the group in version 2, which is elsewhere if version 1 is there, too; "6:freezer:/x" the one
+ * in version 1. Groups above count, too, in what the files say. */
+bool live_is_frozen(void) {
+    FILE *lines = live.pid ? open_lines("cgroup") : NULL;
+    char line[PATH_MAX];
+    bool is_frozen = false;
+    while (lines && !is_frozen && fgets(line, sizeof line, lines)) {
+        line[strcspn(line, "\n")] = '\0';
+        char *controllers = strchr(line, ':');
+        char *group = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!group) {
+            continue;
+        }
+        *group++ = '\0';
+        if (!controllers[1]) {
+            is_frozen = group_says("", group, "cgroup.events", "frozen 1") ||
+                        group_says("unified", group, "cgroup.events", "frozen 1");
+        } else if (strcmp(controllers + 1, "freezer") == 0) {
+            is_frozen = group_says("freezer", group, "freezer.state", "FROZEN");
+        }
+    }
+    if (lines) {
+        fclose(lines);
+    }
+    return is_frozen;
 }

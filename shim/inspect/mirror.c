@@ -5,7 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SPAN_MAX = 1 << 30, COPY_MAX = 64 << 20 };
+/* A file costs only addresses: libraries of several GiB exist. What is copied, page by page, is limited, for one object and for
+ * all together. */
+enum { COPY_MAX = 64 << 20, COPIES_MAX = 256 << 20 };
+static const size_t span_max = (size_t)1 << 36;
+static size_t copied;
 
 static uintptr_t page_size(void) {
     return (uintptr_t)sysconf(_SC_PAGESIZE);
@@ -55,6 +59,15 @@ static bool is_the_loaded_file(const struct target_object *object) {
 
 /* ---- the mirror ------------------------------------------------------------------------------------------------- */
 
+/* Returns true if the segment is loaded, and lies in the object: whatever lies beyond would be written over something of
+ * this program's. objects.c refuses such objects; the headers are the target's, so it is asked again where it matters. */
+static bool is_loaded_inside(const struct target_object *object, const ElfW(Phdr) *segment) {
+    uintptr_t span = object->end - object->start;
+    uintptr_t place = object->elf.bias + segment->p_vaddr - object->start;
+    return segment->p_type == PT_LOAD && place < span && segment->p_memsz <= span - place &&
+           segment->p_filesz <= segment->p_memsz;
+}
+
 static bool map_segments(const struct target_object *object, char *mirror, int fd) {
     uintptr_t page = page_size();
     for (size_t i = 0; i < object->elf.segment_count; i++) {
@@ -62,9 +75,10 @@ static bool map_segments(const struct target_object *object, char *mirror, int f
         if (segment->p_type != PT_LOAD || !segment->p_filesz) {
             continue;
         }
+        uintptr_t place = object->elf.bias + segment->p_vaddr - object->start;
         uintptr_t inside = segment->p_vaddr % page;
-        char *at = mirror + (object->elf.bias + segment->p_vaddr - object->start);
-        if (segment->p_offset % page != inside ||
+        char *at = mirror + place;
+        if (!is_loaded_inside(object, segment) || place < inside || segment->p_offset % page != inside ||
             mmap(at - inside, segment->p_filesz + inside, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd,
                  (off_t)(segment->p_offset - inside)) == MAP_FAILED) {
             return false;
@@ -79,8 +93,9 @@ static void take_bias_off(const struct target_object *object, char *mirror) {
     for (size_t i = 0; i < object->elf.segment_count; i++) {
         const ElfW(Phdr) *segment = &object->elf.segments[i];
         uintptr_t place = object->elf.bias + segment->p_vaddr;
-        if (segment->p_type != PT_DYNAMIC || place < object->start || place >= object->end ||
-            segment->p_memsz > object->end - place || place % _Alignof(ElfW(Dyn)) != 0) {
+        uintptr_t span = object->end - object->start;
+        if (segment->p_type != PT_DYNAMIC || place - object->start >= span ||
+            segment->p_memsz > span - (place - object->start) || place % _Alignof(ElfW(Dyn)) != 0) {
             continue;
         }
         ElfW(Dyn) *entry = (ElfW(Dyn) *)(void *)(mirror + (place - object->start));
@@ -98,7 +113,7 @@ static void copy_segments(const struct target_object *object, char *mirror) {
     for (size_t i = 0; i < object->elf.segment_count; i++) {
         const ElfW(Phdr) *segment = &object->elf.segments[i];
         uintptr_t at = object->elf.bias + segment->p_vaddr;
-        uintptr_t end = segment->p_type == PT_LOAD ? at + segment->p_memsz : at;
+        uintptr_t end = is_loaded_inside(object, segment) ? at + segment->p_memsz : at;
         for (uintptr_t next; at < end; at = next) {
             next = (at & -page) + page;
             next = next < end ? next : end;
@@ -122,12 +137,22 @@ static void open_mirror(struct target_object *object, const char *mirror) {
     object->elf.bias = bias;
 }
 
+static bool may_copy(size_t span) {
+    return span <= COPY_MAX && span <= COPIES_MAX - copied;
+}
+
+/* Only its place and name are known. Without segments, nobody looks into it. */
+static void leave_empty(struct target_object *object) {
+    object->elf.segment_count = 0;
+    object->distance = 0;
+}
+
 bool mirror_make(struct target_object *object, const struct target_mapping *mapping) {
     size_t span = object->end - object->start;
-    if (span > SPAN_MAX) {
+    if (span > span_max) {
         return false;
     }
-    char *mirror = mmap(NULL, span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *mirror = mmap(NULL, span, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (mirror == MAP_FAILED) {
         return false;
     }
@@ -144,11 +169,13 @@ bool mirror_make(struct target_object *object, const struct target_mapping *mapp
             munmap((void *)object->file.bytes, object->file.size);
         }
         memset(&object->file, 0, sizeof object->file);
-        if (span > COPY_MAX) {
+        if (!may_copy(span) || mmap(mirror, span, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED) {
             munmap(mirror, span);
-            return false;
+            leave_empty(object);
+            return true;
         }
-        mmap(mirror, span, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+        copied += span;
         copy_segments(object, mirror);
     }
     open_mirror(object, mirror);
@@ -156,6 +183,10 @@ bool mirror_make(struct target_object *object, const struct target_mapping *mapp
 }
 
 void mirror_free(struct target_object *object) {
+    if (!object->distance) {
+        return;
+    }
+    copied -= object->file.bytes ? 0 : object->end - object->start;
     munmap((void *)(object->start + object->distance), object->end - object->start);
     if (object->file.bytes) {
         munmap((void *)object->file.bytes, object->file.size);

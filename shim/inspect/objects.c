@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "inspect/mirror.h"
 
@@ -47,8 +48,9 @@ static void keep_mapping(const struct target_mapping *mapping) {
 static uintptr_t address_of(const struct target_mapping *file, uint64_t offset, size_t size) {
     for (size_t i = (size_t)(file - mappings); i < mapping_count; i++) {
         const struct target_mapping *mapping = &mappings[i];
-        if (strcmp(mapping->name, file->name) == 0 && offset >= mapping->offset &&
-            offset - mapping->offset + size <= mapping->end - mapping->start) {
+        uint64_t inside = offset - mapping->offset, length = mapping->end - mapping->start;
+        if (strcmp(mapping->name, file->name) == 0 && offset >= mapping->offset && inside <= length &&
+            size <= length - inside) {
             return mapping->start + (offset - mapping->offset);
         }
     }
@@ -74,6 +76,27 @@ static bool has_code_mapped(const struct target_object *object, const struct tar
     return false;
 }
 
+/* Finds from where to where the segments reach, before the bias is added. Returns false for what no loader would have
+ * loaded: they are in ascending order (as glibc demands, too), and none is beyond the end of the address space. */
+static bool find_span(const ElfW(Phdr) *segments, size_t count, uintptr_t *low, uintptr_t *high) {
+    uintptr_t page_size = (uintptr_t)sysconf(_SC_PAGESIZE), before = 0;
+    *low = *high = 0;
+    for (size_t i = 0; i < count; i++) {
+        const ElfW(Phdr) *segment = &segments[i];
+        if (segment->p_type != PT_LOAD || !segment->p_memsz) {
+            continue;
+        }
+        uintptr_t end = segment->p_vaddr + segment->p_memsz;
+        if (end < segment->p_vaddr || segment->p_filesz > segment->p_memsz || segment->p_vaddr < before) {
+            return false;
+        }
+        *low = *high ? *low : segment->p_vaddr & -page_size;
+        *high = end > *high ? end : *high;
+        before = segment->p_vaddr;
+    }
+    return *high > *low;
+}
+
 /* Reads the program headers, and where they say the object lies. */
 static bool read_headers(struct target_object *object, const struct target_mapping *file) {
     ElfW(Ehdr) header;
@@ -90,16 +113,10 @@ static bool read_headers(struct target_object *object, const struct target_mappi
         free(segments);
         return false;
     }
-    uintptr_t low = UINTPTR_MAX, high = 0;
-    bool is_sound = true; /* in ascending order, as ld.so wants them */
-    for (size_t i = 0; i < header.e_phnum; i++) {
-        uintptr_t end = segments[i].p_vaddr + segments[i].p_memsz;
-        is_sound &= segments[i].p_type != PT_LOAD || segments[i].p_filesz <= segments[i].p_memsz;
-        if (segments[i].p_type == PT_LOAD && segments[i].p_memsz) {
-            low = low == UINTPTR_MAX ? segments[i].p_vaddr & -(uintptr_t)4096 : low;
-            is_sound &= segments[i].p_vaddr >= low && end > segments[i].p_vaddr;
-            high = end > high ? end : high;
-        }
+    uintptr_t low, high;
+    if (!find_span(segments, header.e_phnum, &low, &high)) {
+        free(segments);
+        return false;
     }
     object->start = file->start;
     object->end = file->start + (high - low);
@@ -107,7 +124,7 @@ static bool read_headers(struct target_object *object, const struct target_mappi
     object->elf.segments = segments;
     object->elf.segment_count = header.e_phnum;
     object->elf.name = object->path = file->name;
-    if (!is_sound || low >= high || object->end < object->start || !has_code_mapped(object, file)) {
+    if (object->end <= object->start || !has_code_mapped(object, file)) {
         free(segments);
         return false;
     }
@@ -155,7 +172,9 @@ static void read_names(void) {
     const struct target_object *loader = NULL;
     uintptr_t place = 0;
     for (size_t i = 0; objects && i < object_count && !loader; i++) {
-        loader = target_symbol(&objects[i], "_r_debug", &place, NULL) ? &objects[i] : NULL;
+        const ElfW(Sym) *symbol = elf_find_export(&objects[i].elf, "_r_debug");
+        loader = symbol ? &objects[i] : NULL;
+        place = symbol ? objects[i].elf.bias + symbol->st_value : 0;
     }
     struct r_debug list;
     struct link_map map;
@@ -273,9 +292,17 @@ const struct target_object *objects_executable(void) {
     return NULL;
 }
 
+/* Names that are not exported are sought in CPython and in the shim only: in the executable (the first object, if ld.so has not
+ * told), and where the file's name or what it exports says so. Other libraries may have 100 MB of symbols. */
+static bool has_names_to_seek(const struct target_object *object) {
+    const char *slash = strrchr(object->path, '/'), *name = slash ? slash : object->path;
+    return object == objects || !object->elf.name[0] || strstr(name, "python") || strstr(name, "libgilshim.so") ||
+           elf_find_export(&object->elf, "PyEval_RestoreThread");
+}
+
 bool target_symbol(const struct target_object *object, const char *name, uintptr_t *address, size_t *size) {
     const ElfW(Sym) *symbol = elf_find_export(&object->elf, name);
-    if (!symbol && object->file.symbols) {
+    if (!symbol && object->file.symbols && has_names_to_seek(object)) {
         symbol = symtab_find(&object->file, name, STT_FUNC);
         symbol = symbol ? symbol : symtab_find(&object->file, name, STT_OBJECT);
     }

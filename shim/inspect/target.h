@@ -75,7 +75,8 @@ struct target_object {
     struct elf_object
         elf; /* bias and addresses are the target's; what pointers point to is here. name: as ld.so has it */
     uintptr_t start, end;
-    uintptr_t distance; /* from an address of the target's to where its bytes are here */
+    uintptr_t
+        distance; /* from an address of the target's to where its bytes are here; 0: too large to copy, without segments */
     const char *path;   /* of its file, in the target's mount namespace */
     struct symtab file; /* bytes: NULL if there is no file */
 };
@@ -84,6 +85,6 @@ struct target_object {
  * They stay until they are found anew (objects.h). */
 size_t target_objects(const struct target_object **all);
 
-/* Finds a definition by name: in .dynsym, then in .symtab, functions and variables. `size` may be NULL. Returns false if there
+/* Finds a definition by name: in .dynsym, then, of CPython and the shim, in .symtab, functions and variables. `size` may be NULL. Returns false if there
  * is none. */
 bool target_symbol(const struct target_object *object, const char *name, uintptr_t *address, size_t *size);

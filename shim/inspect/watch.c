@@ -23,11 +23,13 @@ static struct suspect {
     unsigned round;
     uint64_t since;
     uint64_t cpu_time;
+    unsigned long switches; /* the GIL's, then */
 } * suspects;
 static size_t suspect_count;
 static pid_t tids[THREADS_MAX];
 static uint64_t begun, ended;
 static unsigned rounds;
+static size_t looked_at, hidden; /* threads, in the last round */
 
 /* ---- the interpreters -------------------------------------------------------------------------------------------- */
 
@@ -114,7 +116,8 @@ static bool waits_for_gil(const struct thread_look *look, size_t *python, size_t
         *python = i;
         *gil = 0;
         if (pythons[i].gils[0].now.address) {
-            if (interpreter_waits_for(&pythons[i].picture, look->arguments[0], gil) == WAIT_FOR_GIL) {
+            if (interpreter_waits_for(&pythons[i].picture, look->arguments[0], gil) == WAIT_FOR_GIL &&
+                *gil < pythons[i].gil_count) {
                 return true;
             }
             continue;
@@ -137,9 +140,12 @@ static struct suspect *find_suspect(pid_t tid) {
 }
 
 /* Returns true if the thread had the GIL in between: it then used CPU time. A thread that only wakes up every 5 ms to ask
- * for the GIL uses little. */
+ * for the GIL uses little. With a short sys.setswitchinterval() it uses much: but a GIL that counts how often it changes
+ * hands has not been anybody else's while that count is the same. */
 static bool has_worked(const struct suspect *suspect, uint64_t cpu_time, uint64_t now) {
-    return cpu_time > suspect->cpu_time + 2000000 + (now - suspect->since) / 50;
+    const struct interpreter_gil *gil = &pythons[suspect->python].gils[suspect->gil].now;
+    return (!gil->has_switches || gil->switches != suspect->switches) &&
+           cpu_time > suspect->cpu_time + 2000000 + (now - suspect->since) / 50;
 }
 
 static void look_at_thread(pid_t tid, uint64_t now) {
@@ -147,8 +153,10 @@ static void look_at_thread(pid_t tid, uint64_t now) {
     size_t python = 0, gil = 0;
     struct suspect *suspect = find_suspect(tid);
     if (!thread_look_at_call(tid, &look)) {
+        hidden += thread_exists(tid);
         return;
     }
+    looked_at++;
     bool waits = waits_for_gil(&look, &python, &gil);
     if (!waits && !(suspect && look.call < 0)) {
         return; /* not carried over to this round, so forgotten */
@@ -162,13 +170,16 @@ static void look_at_thread(pid_t tid, uint64_t now) {
         suspect = &suspects[suspect_count++];
         *suspect = (struct suspect){.tid = tid};
     }
-    if (suspect && suspect->looks == 0) {
-        suspect->since = now;
-        suspect->cpu_time = cpu_time;
-    }
     if (suspect && waits) {
         suspect->python = python;
         suspect->gil = gil;
+    }
+    if (suspect && suspect->looks == 0) {
+        suspect->since = now;
+        suspect->cpu_time = cpu_time;
+        suspect->switches = pythons[suspect->python].gils[suspect->gil].now.switches;
+    }
+    if (suspect && waits) {
         suspect->looks++;
     }
     if (suspect) {
@@ -179,6 +190,7 @@ static void look_at_thread(pid_t tid, uint64_t now) {
 static void look_at_threads(void) {
     size_t count = target_threads(tids, THREADS_MAX);
     rounds++;
+    looked_at = hidden = 0;
     for (size_t i = 0; i < count && i < THREADS_MAX; i++) {
         look_at_thread(tids[i], ticks_monotonic());
     }
@@ -204,6 +216,20 @@ static void note_holders(bool is_end) {
     }
 }
 
+/* 2.7 does not count how often its GIL changes hands, but what the holder has done. */
+static void note_work(bool is_end) {
+    for (size_t i = 0; i < python_count; i++) {
+        for (size_t j = 0; j < pythons[i].gil_count; j++) {
+            struct watched_gil *gil = &pythons[i].gils[j];
+            int count = 0;
+            gil->worker = is_end ? gil->worker : gil->now.holder;
+            bool is_known = interpreter_count_of_work(&pythons[i].cpython, gil->worker, &count);
+            gil->has_moved |= is_end && is_known && gil->worker == gil->now.holder && count != gil->work;
+            gil->work = count;
+        }
+    }
+}
+
 static int compare(const void *one, const void *other) {
     const struct suspect *a = one, *b = other;
     return a->since < b->since ? -1 : a->since > b->since;
@@ -216,19 +242,25 @@ void watch_run(uint64_t duration) {
     }
     begun = ticks_monotonic();
     note_holders(false);
-    do {
+    note_work(false);
+    do { /* with many threads, a long watch must not keep a processor busy */
+        uint64_t round_begun = ticks_monotonic();
         look_at_threads();
         for (size_t i = 0; i < python_count; i++) {
             for (size_t j = 0; j < pythons[i].gil_count; j++) {
                 look_at_gil(&pythons[i].cpython, &pythons[i].gils[j]);
             }
         }
-        struct timespec pause = {0, target_source()->is_core ? 0 : PERIOD_NS};
+        uint64_t took = ticks_monotonic() - round_begun;
+        uint64_t ns = rounds >= LOOKS_AT_LEAST && 4 * took > PERIOD_NS ? 4 * took : PERIOD_NS;
+        ns = target_source()->is_core ? 0 : ns;
+        struct timespec pause = {(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)};
         nanosleep(&pause, NULL);
     } while (ticks_monotonic() - begun < duration || rounds < LOOKS_AT_LEAST);
     look_at_threads();
     ended = ticks_monotonic();
     note_holders(true);
+    note_work(true);
     qsort(suspects, suspect_count, sizeof *suspects, compare);
     for (size_t i = 0; i < python_count; i++) {
         if (pythons[i].has_picture) {
@@ -277,6 +309,11 @@ size_t watch_waiters(const struct watched_python *python, size_t gil, struct wai
         }
     }
     return total;
+}
+
+size_t watch_hidden(bool *is_all) {
+    *is_all = hidden && !looked_at;
+    return hidden;
 }
 
 bool watch_is_waiter(pid_t tid) {

@@ -22,6 +22,8 @@ struct watched_gil {
     pid_t holder;             /* at the beginning; 0: not known */
     uint64_t holder_cpu;      /* ns of CPU time that it had used by then ... */
     uint64_t holder_used;     /* ... and used meanwhile */
+    uintptr_t worker;         /* 2.7: the state that held it at the beginning ... */
+    int work;                 /* ... and its interpreter_count_of_work */
 };
 
 struct watched_python {
@@ -46,6 +48,10 @@ uint64_t watch_begun(void);
  * name, since and is_older are filled in. */
 size_t watch_waiters(const struct watched_python *python, size_t gil, struct waiter *waiters, size_t capacity,
                      size_t *all_the_time);
+
+/* Returns the number of threads of which the kernel did not say what they do. Any of them may wait. Sets *is_all to true if it
+ * did so of no thread. */
+size_t watch_hidden(bool *is_all);
 
 /* Returns true if the thread waits for a GIL of this CPython, or did when it was seen last. */
 bool watch_is_waiter(pid_t tid);

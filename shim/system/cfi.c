@@ -82,41 +82,56 @@ struct entry {
     bool is_signal_frame;
 };
 
-/* `whole`: the object's bytes. A record that does not lie in them is none; in gilshim-inspect it may be damaged. */
-static bool open_record(const struct cursor *whole, const uint8_t *at, struct cursor *record) {
-    *record = (struct cursor){at, whole->end};
-    if (at < whole->at || at >= whole->end) {
-        return false;
-    }
+/* Where an object's bytes are read, which may be damaged: nothing is read beyond its segments. */
+struct source {
+    const struct elf_object *object;
+    uintptr_t distance; /* elf_mirror_distance */
+};
+
+static size_t readable(const struct source *source, const uint8_t *at) {
+    return elf_readable_from(source->object, (uintptr_t)at - source->distance);
+}
+
+static size_t rest_of(const struct cursor *from) {
+    return (size_t)(from->end - from->at);
+}
+
+static bool open_record(const struct source *source, const uint8_t *at, struct cursor *record) {
+    record->at = at;
+    record->end = at + readable(source, at);
     uint64_t length = take_bytes(record, 4);
     if (length == 0xffffffff) {
         length = take_bytes(record, 8);
     }
-    if (!length || length > (size_t)(record->end - record->at)) {
+    bool is_inside = length != 0 && length <= rest_of(record);
+    record->end = is_inside ? record->at + length : record->at;
+    return is_inside;
+}
+
+/* Takes a length and that many bytes. */
+static bool take_part(struct cursor *from, struct cursor *part) {
+    uint64_t length = take_uleb(from);
+    if (length > rest_of(from)) {
         return false;
     }
-    record->end = record->at + length;
+    part->at = from->at;
+    part->end = from->at += length;
     return true;
 }
 
-/* Goes on, but never beyond the end. */
-static void skip(struct cursor *from, uint64_t length) {
-    uint64_t rest = (uint64_t)(from->end - from->at);
-    from->at += length < rest ? length : rest;
-}
-
-static bool read_common(const struct cursor *whole, const uint8_t *at, struct entry *entry, uint8_t *pointer_encoding,
+static bool read_common(const struct source *source, const uint8_t *at, struct entry *entry, uint8_t *pointer_encoding,
                         bool *has_data) {
     struct cursor record;
-    if (!open_record(whole, at, &record) || take_bytes(&record, 4) != 0) {
+    if (!open_record(source, at, &record) || take_bytes(&record, 4) != 0) {
         return false;
     }
     uint64_t version = take_bytes(&record, 1);
     const char *augmentation = (const char *)record.at;
-    if (!memchr(augmentation, '\0', (size_t)(record.end - record.at))) {
+    const uint8_t *end = memchr(record.at, '\0', rest_of(&record));
+    if (!end) {
         return false;
     }
-    record.at += strlen(augmentation) + 1;
+    record.at = end + 1;
     if ((version != 1 && version != 3) || strcmp(augmentation, "eh") == 0) {
         return false;
     }
@@ -126,10 +141,10 @@ static bool read_common(const struct cursor *whole, const uint8_t *at, struct en
     *pointer_encoding = 0;
     *has_data = augmentation[0] == 'z';
     if (*has_data) {
-        uint64_t length = take_uleb(&record);
-        struct cursor data = record;
-        skip(&record, length);
-        data.end = record.at;
+        struct cursor data;
+        if (!take_part(&record, &data)) {
+            return false;
+        }
         for (const char *letter = augmentation + 1; *letter; letter++) {
             uintptr_t unused;
             if (*letter == 'R') {
@@ -148,23 +163,24 @@ static bool read_common(const struct cursor *whole, const uint8_t *at, struct en
     return true;
 }
 
-static bool read_entry(const struct cursor *whole, const uint8_t *at, struct entry *entry) {
+static bool read_entry(const struct source *source, const uint8_t *at, struct entry *entry) {
     struct cursor record;
     uint8_t encoding;
     bool has_data;
     memset(entry, 0, sizeof *entry);
-    if (!open_record(whole, at, &record)) {
+    if (!open_record(source, at, &record)) {
         return false;
     }
     const uint8_t *place = record.at;
     uint64_t distance = take_bytes(&record, 4);
-    if (!distance || !read_common(whole, place - distance, entry, &encoding, &has_data) ||
+    if (!distance || !read_common(source, place - distance, entry, &encoding, &has_data) ||
         !take_encoded(&record, encoding, 0, &entry->function) ||
         !take_encoded(&record, encoding & 0x0f, 0, &entry->size)) {
         return false;
     }
-    if (has_data) {
-        skip(&record, take_uleb(&record));
+    struct cursor unused;
+    if (has_data && !take_part(&record, &unused)) {
+        return false;
     }
     entry->code = record;
     return true;
@@ -172,25 +188,23 @@ static bool read_entry(const struct cursor *whole, const uint8_t *at, struct ent
 
 /* Finds the entry of the function that holds `address` in .eh_frame_hdr, which has a sorted table of all functions.
  * Returns false if there is none. */
-static bool find_entry(const struct cursor *whole, const uint8_t *header, uintptr_t address, struct entry *entry) {
+static bool find_entry(const struct source *source, const uint8_t *header, uintptr_t address, struct entry *entry) {
     enum { TABLE_ENCODING = 0x3b /* data-relative, four bytes: the only one that linkers write */ };
-    enum { FIELDS = 4, LARGEST = 24 /* with two values */ };
-    struct cursor from = {header + FIELDS, whole->end};
+    size_t size = readable(source, header);
+    struct cursor from = {header + 4, header + size};
     uintptr_t unused, count;
-    if (header < whole->at || header >= whole->end || (size_t)(whole->end - header) < LARGEST || header[0] != 1 ||
-        header[3] != TABLE_ENCODING || !take_encoded(&from, header[1], (uintptr_t)header, &unused) ||
+    if (size < 4 || header[0] != 1 || header[3] != TABLE_ENCODING ||
+        !take_encoded(&from, header[1], (uintptr_t)header, &unused) ||
         !take_encoded(&from, header[2], (uintptr_t)header, &count) || !count) {
         return false;
     }
     const uint8_t *table = from.at;
-    size_t room = (size_t)(from.end - table) / sizeof(int32_t[2]);
-    count = count < room ? count : room;
-    if (!count) {
-        return false;
-    }
     intptr_t sought = (intptr_t)(address - (uintptr_t)header);
     size_t first = 0, behind = count;
     int32_t pair[2];
+    if (count > rest_of(&from) / sizeof pair) {
+        return false;
+    }
     while (behind - first > 1) {
         size_t middle = first + (behind - first) / 2;
         memcpy(pair, table + middle * sizeof pair, sizeof pair);
@@ -201,7 +215,7 @@ static bool find_entry(const struct cursor *whole, const uint8_t *header, uintpt
         }
     }
     memcpy(pair, table + first * sizeof pair, sizeof pair);
-    return pair[0] <= sought && read_entry(whole, header + pair[1], entry) && address - entry->function < entry->size;
+    return pair[0] <= sought && read_entry(source, header + pair[1], entry) && address - entry->function < entry->size;
 }
 
 /* ---- the program of an entry ------------------------------------------------------------------------------------ */
@@ -483,15 +497,11 @@ struct search {
 
 static bool look(const struct elf_object *object, void *argument) {
     struct search *search = argument;
-    uintptr_t header = 0, low = UINTPTR_MAX, high = 0;
+    uintptr_t header = 0;
     bool is_inside = false;
     for (size_t i = 0; i < object->segment_count; i++) {
         const ElfW(Phdr) *segment = &object->segments[i];
         uintptr_t start = object->bias + segment->p_vaddr;
-        if (segment->p_type == PT_LOAD && segment->p_memsz) {
-            low = start < low ? start : low;
-            high = start + segment->p_memsz > high ? start + segment->p_memsz : high;
-        }
         if (segment->p_type == PT_LOAD && search->address - start < segment->p_memsz) {
             is_inside = (segment->p_flags & PF_X) != 0;
         } else if (segment->p_type == PT_GNU_EH_FRAME) {
@@ -504,9 +514,9 @@ static bool look(const struct elf_object *object, void *argument) {
     struct entry entry;
     struct row row;
     uintptr_t distance = elf_mirror_distance(object); /* entries are relative to where they are read */
+    struct source source = {object, distance};
     uintptr_t address = search->address + distance;
-    const struct cursor whole = {(const uint8_t *)(low + distance), (const uint8_t *)(high + distance)};
-    if (find_entry(&whole, (const uint8_t *)(header + distance), address, &entry) && find_row(&entry, address, &row)) {
+    if (find_entry(&source, (const uint8_t *)(header + distance), address, &entry) && find_row(&entry, address, &row)) {
         bool is_outermost = entry.return_register < CFI_REGISTERS && row.rules[entry.return_register].kind == UNDEFINED;
         bool is_by_stack = row.frame.kind == IN_REGISTER && row.frame_register == CFI_STACK;
         search->shape =

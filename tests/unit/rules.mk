@@ -10,6 +10,9 @@ unit_tests := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c)) 
 unit_sources_text := shim/system/text.c
 unit_sources_interpreter := -iquote tests/inspect/standin shim/inspect/interpreter.c shim/inspect/attached_thread.c shim/inspect/cpython_find.c shim/cpython/layout.c shim/inspect/machine_code.c shim/inspect/thread_descriptor.c shim/inspect/python_stack.c shim/inspect/python_text.c shim/inspect/code_lines.c shim/system/text.c
 unit_sources_machine_code := shim/inspect/machine_code.c
+# mmap is looked at: where it maps with MAP_FIXED.
+unit_sources_mirror := -Wl,--wrap=mmap shim/inspect/objects.c shim/inspect/mirror.c shim/inspect/target.c shim/system/elf.c shim/system/cfi.c shim/system/symtab.c shim/system/text.c
+unit_sources_limited := shim/inspect/limited.c
 unit_sources_json := shim/system/json.c shim/system/text.c
 unit_sources_suppress := shim/diagnose/suppress.c shim/system/text.c
 unit_sources_journal := shim/journal/journal.c shim/journal/journal_read.c shim/journal/modules.c shim/system/ticks.c shim/system/list.c shim/system/elf.c shim/system/elf_loaded.c shim/system/redirected.c shim/system/thunks.c shim/system/thunks.S shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/thread_wait.c shim/system/thread_self.c shim/system/text.c
