@@ -32,7 +32,7 @@ sleeps() {
     for arguments in "" "x" "0" "1 2" "-s" "-s x 1" "-s 0 1" "-s 1e9 1" "-q 1" "99999999999"; do
         # shellcheck disable=SC2086
         limited 30 "$ROOT/build/gilshim-inspect" $arguments
-        is_status 2
+        is_status 125
         has_line 'gilshim-inspect: *'
     done
     limited 30 "$ROOT/build/gilshim-inspect" --help

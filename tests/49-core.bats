@@ -26,16 +26,16 @@ aborts() {
 # shellcheck disable=SC2059 # a format on purpose
 put() { printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 
-@test "wrong usage: 2, and says what" {
+@test "wrong usage: 125, and says what" {
     local arguments
     for arguments in "--core" "--core x --core y" "--core x --pid 1" "--core x a b" "--root /" "--core x --root"; do
         # shellcheck disable=SC2086 # split on purpose
         limited 30 "$ROOT/run-with-shim.sh" $arguments
-        is_status 2
+        is_status 125
         has_line 'run-with-shim.sh: *'
         # shellcheck disable=SC2086
         limited 30 "$ROOT/build/gilshim-inspect" $arguments
-        is_status 2
+        is_status 125
         has_line 'gilshim-inspect: *'
     done
 }

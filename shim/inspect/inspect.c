@@ -22,9 +22,8 @@
 
 enum {
     STATUS_EXPLAINED = 0,
-    STATUS_NOTHING = 1, /* nothing to explain was found */
-    STATUS_USAGE = 2,
-    STATUS_FAILED = 125, /* the process could not be looked at */
+    STATUS_NOTHING = 1,  /* nothing to explain was found */
+    STATUS_FAILED = 125, /* wrong usage, or it could not be looked at; as env, nice and timeout end */
     LIMIT_S = 10,        /* to be done in, after the time that is watched */
     CORE_LIMIT_S = 60,   /* a core file may be on a slow disk */
     WATCH_MAX_S = 3600,
@@ -49,8 +48,8 @@ static const char usage[] = "Usage: gilshim-inspect [-j] [-s SECONDS] PID\n"
                             "  -h, --help\n"
                             "  --version\n"
                             "\n"
-                            "Exit status 0: a stall or a crash was explained; 1: there is none; 2: wrong usage;\n"
-                            "125: the process or core file could not be looked at.\n";
+                            "Exit status 0: a stall or a crash was explained; 1: there is none; 125: wrong usage,\n"
+                            "or the process or core file could not be looked at.\n";
 
 struct arguments {
     double seconds;
@@ -62,7 +61,7 @@ struct arguments {
 
 static int wrong_usage(const char *words, const char *argument) {
     fprintf(stderr, PREFIX "%s%s; see gilshim-inspect -h\n", words, argument);
-    return STATUS_USAGE;
+    return STATUS_FAILED;
 }
 
 static bool read_seconds(const char *word, double *seconds) {
