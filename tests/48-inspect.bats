@@ -21,7 +21,7 @@ sleeps() {
     says begun
 }
 
-@test "wrong usage: 125 (2 by the program itself), and says what" {
+@test "wrong usage: 125, and says what" {
     local arguments
     for arguments in "--pid" "-p" "--pid=1" "--pid x" "--pid 0" "--pid -1" "--pid 1 --pid 2" "--pid 1 true" "-p 1 -s 0" "-s 1 --pid 12a"; do
         # shellcheck disable=SC2086 # split on purpose
