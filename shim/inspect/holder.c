@@ -69,19 +69,19 @@ static const struct interpreter_gil *find_gil(int64_t id) {
     return &choice_gil()->now;
 }
 
-void holder_find(pid_t waiter, bool may_copy, int64_t id, struct holder *holder) {
+void holder_find(pid_t waiter, bool may_copy, int64_t gil, struct holder *holder) {
     (void)waiter;
     (void)may_copy;
     const struct interpreter_picture *picture = &choice_python()->picture;
-    const struct interpreter_gil *gil = find_gil(id);
+    const struct interpreter_gil *chosen = find_gil(gil);
     memset(holder, 0, sizeof *holder);
-    holder->state = (PyThreadState *)gil->holder;
-    holder->tid = gil->lock == GIL_HELD ? attacher_of(holder->state) : 0;
-    if (!gil->holder && !holder->tid) {
-        find_without_state(picture, gil, holder);
+    holder->state = (PyThreadState *)chosen->holder;
+    holder->tid = chosen->lock == GIL_HELD ? attacher_of(holder->state) : 0;
+    if (!chosen->holder && !holder->tid) {
+        find_without_state(picture, chosen, holder);
         return;
     }
-    const struct interpreter_state *state = interpreter_state_at(picture, gil->holder);
+    const struct interpreter_state *state = interpreter_state_at(picture, chosen->holder);
     if (!holder->tid && state && !is_somebody_elses(state)) {
         holder->tid = interpreter_thread_of(state);
     }
