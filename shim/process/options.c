@@ -455,6 +455,19 @@ static void settle_paths(void) {
     }
 }
 
+/* color=auto: what the environment says. COLOR_AUTO: a terminal gets colours, nothing else does. */
+static enum color color_by_environment(void) {
+    const char *no_color = secure_getenv("NO_COLOR"), *force = secure_getenv("CLICOLOR_FORCE");
+    const char *terminal = secure_getenv("TERM");
+    if (no_color && *no_color) {
+        return COLOR_NEVER;
+    }
+    if (force && *force && strcmp(force, "0") != 0) {
+        return COLOR_ALWAYS;
+    }
+    return terminal && strcmp(terminal, "dumb") != 0 ? COLOR_AUTO : COLOR_NEVER;
+}
+
 void options_read(void) {
     const char *value = secure_getenv("GILSHIM_OPTIONS");
     options_default(&options);
@@ -466,14 +479,8 @@ void options_read(void) {
         settle_paths();
     }
     options.summary = options.summary && summary_has_reader();
-    const char *no_color = secure_getenv("NO_COLOR"), *force = secure_getenv("CLICOLOR_FORCE");
-    const char *terminal = secure_getenv("TERM");
-    if (options.color == COLOR_AUTO && no_color && *no_color) {
-        options.color = COLOR_NEVER;
-    } else if (options.color == COLOR_AUTO && force && *force && strcmp(force, "0") != 0) {
-        options.color = COLOR_ALWAYS;
-    } else if (options.color == COLOR_AUTO && (!terminal || strcmp(terminal, "dumb") == 0)) {
-        options.color = COLOR_NEVER;
+    if (options.color == COLOR_AUTO) {
+        options.color = color_by_environment();
     }
 }
 
