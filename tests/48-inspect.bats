@@ -317,3 +317,46 @@ runpy.run_path(sys.argv[0], run_name='__main__')" "$ROOT/tests/fixtures/stall/st
     is_status 125
     has_line "gilshim-inspect: can't write: *"
 }
+
+# Tells how often its threads count in two seconds, first before and then after the looks.
+busy_threads='
+import sys, threading, time
+counts = [0] * 64
+def count(index):
+    while True:
+        counts[index] += 1
+for index in range(64):
+    threading.Thread(target=count, args=(index,), daemon=True).start()
+def work():
+    before = sum(counts)
+    time.sleep(2)
+    return sum(counts) - before
+print("begun", flush=True)
+print("before", work(), flush=True)
+while not __import__("os").path.exists(sys.argv[1]):
+    time.sleep(0.05)
+print("after", work(), all(counts), flush=True)
+time.sleep(100)
+'
+as_it_is() { (cd "/proc/$pid" && ls fd task && awk '{ print $1, $2, $6 }' maps && grep -E '^(Sig[BCIP]|Shd|TracerPid|Threads)' status); }
+
+@test "64 busy threads, looked at 100 times in a row: no stall, the process is as it was, and works as before" {
+    use_python static || use_python shared
+    LIMIT=120 hang "$PYTHON" -S -c "$busy_threads" "$PWD/go-on"
+    says before
+    as_it_is >before
+    local i
+    for ((i = 0; i < 100; i++)); do
+        look_at "$pid" -s 0.02
+        is_status 1
+        has_line "==$pid== gilshim: no stall: *, 65 threads: *"
+    done
+    as_it_is | diff before - || told "something has changed"
+    touch go-on
+    says after
+    local before after all
+    before=$(sed -n 's/^before //p' "$BATS_TEST_TMPDIR/program")
+    read -r after all < <(sed -n 's/^after //p' "$BATS_TEST_TMPDIR/program")
+    [ "$all" = True ]
+    [ "$after" -ge $((before / 3)) ] || told "$before before, $after after" # a busy machine varies by as much
+}
