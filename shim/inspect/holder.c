@@ -7,6 +7,7 @@
 #include "diagnose/stacks.h"
 #include "inspect/choice.h"
 #include "inspect/gil.h"
+#include "inspect/running_thread.h"
 #include "inspect/target.h"
 #include "journal/journal.h"
 
@@ -82,6 +83,9 @@ void holder_find(pid_t waiter, bool may_copy, int64_t gil, struct holder *holder
         return;
     }
     const struct interpreter_state *state = interpreter_state_at(picture, chosen->holder);
+    if (!holder->tid && state) {
+        holder->tid = running_thread_find(&choice_python()->cpython, state);
+    }
     if (!holder->tid && state && !is_somebody_elses(state)) {
         holder->tid = interpreter_thread_of(state);
     }
