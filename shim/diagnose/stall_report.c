@@ -85,6 +85,10 @@ static void add_circle(struct text *text, const struct picture *picture) {
         text_add(text, " at ");
         symbol_add(text, attached_at);
         text_add(text, ")");
+    } else if (picture->kind == PICTURE_SELF && picture->attacher) {
+        text_add(text, "of a thread with itself, in ");
+        stall_add_library(text, picture->attacher);
+        text_add(text, ", which most likely attached a state");
     } else if (picture->kind == PICTURE_SELF) {
         text_add(text, "of a thread with itself, in ");
         stall_add_library(text, wait_graph_place_of_waiter(picture, partner));

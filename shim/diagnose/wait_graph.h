@@ -77,6 +77,9 @@ enum {
 struct picture {
     enum wait_graph_kind kind;
     bool is_doubtful; /* set by the caller: PICTURE_INSIDE may also be a long call that gets on elsewhere */
+    /* Set by the caller: PICTURE_SELF, an address in the library that has most likely attached the state that the thread holds;
+     * NULL: not known. */
+    const void *attacher;
     struct holder holder;
     bool has_holder_look; /* true if `holding` is filled */
     struct party holding;

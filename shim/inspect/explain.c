@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpython/real.h"
 #include "diagnose/stall_report.h"
 #include "inspect/choice.h"
 #include "inspect/describe.h"
@@ -128,6 +129,17 @@ static size_t add_others(const struct watched_python *python, size_t gil, struct
     return count;
 }
 
+/* Without a journal, the thread's stack is all that tells who attached the state that it holds. */
+static void guess_attacher(const struct watched_python *python, struct picture *picture) {
+    const struct waiter *waiter = picture->partner >= 0 ? &picture->waiters[picture->partner] : NULL;
+    const struct interpreter_state *state = interpreter_state_at(&python->picture, (uintptr_t)picture->holder.state);
+    if (picture->kind == PICTURE_SELF && waiter && !waiter->is_unseen && state &&
+        waiter->call == REAL_INDEX_PyGILState_Ensure) {
+        picture->attacher =
+            entry_find_attacher(&picture->holding.stack, &python->cpython.object->elf, state->has_frame);
+    }
+}
+
 static bool explain_one(const struct watched_python *python, size_t number, size_t gil) {
     static struct waiter waiters[WAITERS + REST + PICTURE_EXTRA];
     static struct picture picture;
@@ -149,6 +161,7 @@ static bool explain_one(const struct watched_python *python, size_t number, size
         return false;
     }
     judge_inside(&python->gils[gil], &picture);
+    guess_attacher(python, &picture);
     note_parts(python, number, &picture);
     stall_report(&picture, target_now(), false);
     describe_stall(&picture);

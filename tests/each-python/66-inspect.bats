@@ -90,6 +90,16 @@ has_stacks() {
     has_line '*states: thread * has 2 thread states: *(attached)*'
 }
 
+# One thread made the state, another has it attached and runs Python code under it: who holds the GIL is seen on the stacks, and
+# that the library outside that code has attached the state.
+@test "README's walk-through: a state that one thread made and another has attached" {
+    python_before 3.12 || return 0
+    "$ROOT/tests/demo/build" "$PYTHON" "$BATS_TEST_TMPDIR/modules"
+    hang env PYTHONPATH="$BATS_TEST_TMPDIR/modules" "$PYTHON" -S "$ROOT/tests/demo/demo.py"
+    explains '*gilshim: stall: deadlock of a thread with itself, in engine.so, which most likely attached a state: thread * waits for the GIL (PyGILState_Ensure, called by codec.so!encode+0x*) that it holds itself *'
+    has_line '*suspects: *codec.so, called by engine.so'
+}
+
 # A process that has the shim: since when a thread waits, who attached what, and what both did last.
 @test "with the shim in the process: its journal is read" {
     SHIM=$GILSHIM_LIB hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" lock_order
