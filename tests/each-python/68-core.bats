@@ -64,5 +64,9 @@ dies() { dies_of env PYTHONPATH="$FIXTURES" "$PYTHON" -c "import gilcrash; gilcr
 
 @test "a state that was deleted is attached" {
     dies deleted
+    if [ "$PY_BUILD" = debug ]; then # it looks before it attaches, and aborts
+        begins '*gilshim: crash: gilcrash.so: SIG*'
+        return
+    fi
     begins '*gilshim: crash: gilcrash.so: SIG*: *the attached state is in no list of CPython*: it was deleted'
 }
