@@ -356,7 +356,7 @@ as_it_is() { (cd "/proc/$pid" && ls fd task && awk '{ print $1, $2, $6 }' maps &
     says after
     local before after all
     before=$(sed -n 's/^before //p' "$BATS_TEST_TMPDIR/program")
-    read -r after all < <(sed -n 's/^after //p' "$BATS_TEST_TMPDIR/program")
+    read -r after all <<<"$(sed -n 's/^after //p' "$BATS_TEST_TMPDIR/program")"
     [ "$all" = True ]
     [ "$after" -ge $((before / 3)) ] || told "$before before, $after after" # a busy machine varies by as much
 }
