@@ -47,10 +47,9 @@ static void add_stack(struct json *json, const struct stack *stack) {
     }
 }
 
-/* Adds each line of CPython's dump. */
-static void add_python_stack(struct json *json, PyThreadState *state) {
+void stall_json_python_stack(struct json *json, const void *state) {
     static char dump[8192];
-    const char *reason = pystack_take(state, dump, sizeof dump);
+    const char *reason = pystack_take((PyThreadState *)state, dump, sizeof dump);
     if (reason) {
         json_string(json, "no_python_stack", reason);
         return;
@@ -100,7 +99,7 @@ static void add_holder(struct json *json, const struct picture *picture, bool is
     json_number(json, "waits_for_tid", (uint64_t)holding->awaited);
     if (!is_repeated) {
         add_stack(json, &holding->stack);
-        add_python_stack(json, picture->holder.state);
+        stall_json_python_stack(json, picture->holder.state);
     }
 }
 

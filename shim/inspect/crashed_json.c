@@ -1,6 +1,4 @@
-#include <string.h>
-
-#include "cpython/pystack.h"
+#include "diagnose/stall_json.h"
 #include "inspect/crashed.h"
 #include "inspect/describe_json.h"
 #include "process/log.h"
@@ -22,26 +20,6 @@ static void add_frames(struct json *json, void *const *frames, size_t count) {
     }
 }
 
-static void add_python_stack(struct json *json, const void *state) {
-    static char dump[8192];
-    const char *reason = pystack_take((PyThreadState *)state, dump, sizeof dump);
-    if (reason) {
-        json_string(json, "no_python_stack", reason);
-        return;
-    }
-    if (!json_open(json, "python_stack", '[')) {
-        return;
-    }
-    char *rest = dump;
-    for (char *line; (line = strsep(&rest, "\n"));) {
-        line += strspn(line, " ");
-        if (*line) {
-            json_string(json, NULL, line);
-        }
-    }
-    json_close(json, ']');
-}
-
 static void add_holder(struct json *json, const struct crashed *crashed) {
     json_bool(json, "gil_held", crashed->is_gil_held);
     if (crashed->holder && json_open(json, "holder", '{')) {
@@ -49,7 +27,7 @@ static void add_holder(struct json *json, const struct crashed *crashed) {
         json_hex(json, "tstate", (uintptr_t)crashed->held_by);
         if (crashed->holder != crashed->thread->tid) {
             add_frames(json, crashed->holder_stack.frames, crashed->holder_stack.count);
-            add_python_stack(json, crashed->held_by);
+            stall_json_python_stack(json, crashed->held_by);
         }
         json_close(json, '}');
     }
@@ -96,7 +74,7 @@ void crashed_write_json(const struct crashed *crashed) {
     add_frames(&json, stack->frames, stack->count);
     json_bool(&json, "native_stack_guessed", stack->is_guess);
     if (crashed->state) {
-        add_python_stack(&json, crashed->state);
+        stall_json_python_stack(&json, crashed->state);
     }
     if (crashed->python->has_picture) {
         add_holder(&json, crashed);
