@@ -223,18 +223,28 @@ $(BUILD)/run-with-shim.sh: run-with-shim.sh shim/version.h always
 $(BUILD)/gilshim.1: shim/dist/gilshim.1 always
 	$(call fill_in,644)
 
+# README.md and the pages that it links to: side by side in one folder, where they are installed.
+pages := README.md $(sort $(wildcard shim/doc/*.md))
+built_pages := $(addprefix $(BUILD)/doc/,$(notdir $(pages)))
+$(foreach page,$(pages),$(eval $(BUILD)/doc/$(notdir $(page)): $(page)))
+$(built_pages): shim/dist/pages.sed
+	$(Q)mkdir -p $(@D)
+	$(Q)sed -f shim/dist/pages.sed $(filter %.md,$^) >$@.new && mv $@.new $@
+pictures := $(sort $(wildcard shim/doc/*.svg))
+
 # The files that uninstall removes. (Names can't contain blanks, as always with make.)
-installed := $(LIBDIR)/libgilshim.so $(LIBEXECDIR)/gilshim/gilshim-inspect $(BINDIR)/run-with-shim.sh $(DOCDIR)/README.md \
+installed := $(LIBDIR)/libgilshim.so $(LIBEXECDIR)/gilshim/gilshim-inspect $(BINDIR)/run-with-shim.sh \
+	$(addprefix $(DOCDIR)/,$(notdir $(pages) $(pictures))) \
 	$(MANDIR)/man1/gilshim.1 $(MANDIR)/man1/run-with-shim.sh.1 $(COMPDIR)/run-with-shim.sh \
 	$(ZSHDIR)/_gilshim $(FISHDIR)/run-with-shim.sh.fish \
 	$(DATADIR)/gilshim/gilshim.supp
 
-install: $(library) $(inspect) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1	## into DESTDIR and PREFIX
+install: $(library) $(inspect) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1 $(built_pages)	## into DESTDIR and PREFIX
 	$(Q)$(INSTALL) -d $(foreach folder,$(sort $(dir $(installed))),'$(DESTDIR)$(folder)')
 	$(Q)$(INSTALL) -m 644 $(library) '$(DESTDIR)$(LIBDIR)/libgilshim.so'
 	$(Q)$(INSTALL) -m 755 $(inspect) '$(DESTDIR)$(LIBEXECDIR)/gilshim/gilshim-inspect'
 	$(Q)$(INSTALL) -m 755 $(BUILD)/run-with-shim.sh '$(DESTDIR)$(BINDIR)/run-with-shim.sh'
-	$(Q)$(INSTALL) -m 644 README.md '$(DESTDIR)$(DOCDIR)/README.md'
+	$(Q)$(INSTALL) -m 644 $(built_pages) $(pictures) '$(DESTDIR)$(DOCDIR)'
 	$(Q)$(INSTALL) -m 644 $(BUILD)/gilshim.1 '$(DESTDIR)$(MANDIR)/man1/gilshim.1'
 	$(Q)ln -sf gilshim.1 '$(DESTDIR)$(MANDIR)/man1/run-with-shim.sh.1'
 	$(Q)$(INSTALL) -m 644 shim/dist/run-with-shim.bash '$(DESTDIR)$(COMPDIR)/run-with-shim.sh'

@@ -1,4 +1,4 @@
-# make install and uninstall, file by file, and that the installed files work.
+# make install and uninstall, file by file, and that the installed files work. The pages are those of shim/doc (52-readme.bats).
 
 load helpers
 
@@ -16,15 +16,18 @@ made() {
     is_status 0
 }
 files_in() { (cd "$1" && find . ! -type d -printf '%m %P\n' | sort -k 2); }
+# The names of the pages and pictures that are installed beside README.md, README.md among them; each with $1 in front.
+documentation() { (cd "$ROOT/shim/doc" && printf '%s\n' ../../README.md *.md *.svg) | sed "s|.*/||; s|^|$1|" | sort; }
 version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
 
 @test "make install puts these files there, and no others" {
     made install DESTDIR="$PWD/stage" PREFIX=/usr
+    [ "$(documentation x | wc -l)" -gt 10 ]
     [ "$(files_in stage)" = "755 usr/bin/run-with-shim.sh
 644 usr/lib/libgilshim.so
 755 usr/libexec/gilshim/gilshim-inspect
 644 usr/share/bash-completion/completions/run-with-shim.sh
-644 usr/share/doc/gilshim/README.md
+$(documentation '644 usr/share/doc/gilshim/')
 644 usr/share/fish/vendor_completions.d/run-with-shim.sh.fish
 644 usr/share/gilshim/gilshim.supp
 644 usr/share/man/man1/gilshim.1
@@ -32,7 +35,6 @@ version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
 644 usr/share/zsh/site-functions/_gilshim" ]
     cmp stage/usr/lib/libgilshim.so "$BUILD/libgilshim.so"
     cmp stage/usr/libexec/gilshim/gilshim-inspect "$BUILD/gilshim-inspect"
-    cmp stage/usr/share/doc/gilshim/README.md "$ROOT/README.md"
     cmp stage/usr/share/gilshim/gilshim.supp "$ROOT/shim/dist/gilshim.supp"
     # Nothing of the place where it was built or staged is in the script.
     run ! grep -q '@[A-Z]*@\|'"$PWD" stage/usr/bin/run-with-shim.sh stage/usr/share/man/man1/gilshim.1
@@ -43,16 +45,24 @@ version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
     cmp stage/usr/share/man/man1/run-with-shim.sh.1 stage/usr/share/man/man1/gilshim.1
 }
 
+@test "the links of the installed pages lead to installed pages" {
+    require "needs python3" test -x /usr/bin/python3
+    made install DESTDIR="$PWD/stage" DOCDIR=/doc
+    limited 60 "$ROOT/tests/links" stage/doc/*.md
+    is_status 0
+    is_silent
+}
+
 @test "the default prefix is /usr/local; each folder can be set apart" {
     made install DESTDIR="$PWD/stage"
     [ "$(files_in stage | cut -d ' ' -f 2 | head -n 1)" = usr/local/bin/run-with-shim.sh ]
     made install DESTDIR="$PWD/other" PREFIX=/opt/x LIBDIR=/opt/x/lib/multi BINDIR=/opt/bin DOCDIR=/opt/doc MANDIR=/opt/man COMPDIR=/opt/comp \
         ZSHDIR=/opt/zsh FISHDIR=/opt/fish
-    [ "$(files_in other | cut -d ' ' -f 2 | tr '\n' ' ')" = "opt/bin/run-with-shim.sh opt/comp/run-with-shim.sh opt/doc/README.md \
+    [ "$(files_in other | cut -d ' ' -f 2 | tr '\n' ' ')" = "opt/bin/run-with-shim.sh opt/comp/run-with-shim.sh $(documentation opt/doc/ | tr '\n' ' ')\
 opt/fish/run-with-shim.sh.fish opt/man/man1/gilshim.1 opt/man/man1/run-with-shim.sh.1 opt/x/lib/multi/libgilshim.so \
 opt/x/libexec/gilshim/gilshim-inspect opt/x/share/gilshim/gilshim.supp opt/zsh/_gilshim " ]
     made install DESTDIR="$PWD/third" PREFIX=/opt/x DATADIR=/opt/data
-    [ "$(files_in third | grep -c ' opt/data/')" -eq 7 ]
+    [ "$(files_in third | grep -c ' opt/data/')" -eq $((6 + $(documentation x | wc -l))) ]
 }
 
 @test "make uninstall removes these files, and no others" {

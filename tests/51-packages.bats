@@ -50,15 +50,19 @@ a_package() {
     [ "$output" = "$PWD/gilshim-$(version)/build/libgilshim.so" ]
 }
 
+# The names of the pages and pictures in the folder of the documentation, each with $1 in front.
+documentation() { (cd "$ROOT/shim/doc" && printf '%s\n' ../../README.md *.md *.svg) | sed "s|.*/||; s|^|$1|"; }
+
 @test "make deb: these files, and no others" {
     a_package
     local library
     library=usr/lib/$(dpkg-architecture -qDEB_HOST_MULTIARCH)/gilshim/libgilshim.so
-    [ "$(dpkg-deb --fsys-tarfile "$package" | tar -tv | awk '!/^d/ { print $1, $2, $6 }' | sort -k 3)" = "-rwxr-xr-x root/root ./usr/bin/run-with-shim.sh
+    [ "$(dpkg-deb --fsys-tarfile "$package" | tar -tv | awk '!/^d/ { print $1, $2, $6 }' | sort -k 3)" = "$(sort -k 3 <<FILES
+-rwxr-xr-x root/root ./usr/bin/run-with-shim.sh
 -rw-r--r-- root/root ./$library
 -rwxr-xr-x root/root ./usr/libexec/gilshim/gilshim-inspect
 -rw-r--r-- root/root ./usr/share/bash-completion/completions/run-with-shim.sh
--rw-r--r-- root/root ./usr/share/doc/gilshim/README.md.gz
+$(documentation '-rw-r--r-- root/root ./usr/share/doc/gilshim/')
 -rw-r--r-- root/root ./usr/share/doc/gilshim/changelog.Debian.gz
 -rw-r--r-- root/root ./usr/share/doc/gilshim/copyright
 -rw-r--r-- root/root ./usr/share/fish/vendor_completions.d/run-with-shim.sh.fish
@@ -66,7 +70,9 @@ a_package() {
 -rw-r--r-- root/root ./usr/share/lintian/overrides/gilshim
 -rw-r--r-- root/root ./usr/share/man/man1/gilshim.1.gz
 lrwxrwxrwx root/root ./usr/share/man/man1/run-with-shim.sh.1.gz
--rw-r--r-- root/root ./usr/share/zsh/vendor-completions/_gilshim" ]
+-rw-r--r-- root/root ./usr/share/zsh/vendor-completions/_gilshim
+FILES
+)" ]
     # It needs a libc, and nothing else; no script is run at installation.
     limited 30 dpkg-deb -f "$package" Depends
     [[ $output =~ ^libc6\ \(\>=\ [0-9.]+\)$ ]]
@@ -134,18 +140,21 @@ an_rpm() {
 
 @test "make rpm: these files, and no others" {
     an_rpm
-    [ "$(rpm -qlvp "$rpm" | awk '!/^d/ && !/\.build-id/ { print $1, $3, $9 }' | sed 's|/licenses/gilshim-[0-9.]*/|/licenses/gilshim/|' | sort -k 3)" = "-rwxr-xr-x root /usr/bin/run-with-shim.sh
+    [ "$(rpm -qlvp "$rpm" | awk '!/^d/ && !/\.build-id/ { print $1, $3, $9 }' | sed 's|/licenses/gilshim-[0-9.]*/|/licenses/gilshim/|' | sort -k 3)" = "$(sort -k 3 <<FILES
+-rwxr-xr-x root /usr/bin/run-with-shim.sh
 -rw-r--r-- root /usr/lib64/gilshim/libgilshim.so
 -rwxr-xr-x root /usr/libexec/gilshim/gilshim-inspect
 -rw-r--r-- root /usr/share/bash-completion/completions/run-with-shim.sh
 -rw-r--r-- root /usr/share/doc/gilshim/NEWS
--rw-r--r-- root /usr/share/doc/gilshim/README.md
+$(documentation '-rw-r--r-- root /usr/share/doc/gilshim/')
 -rw-r--r-- root /usr/share/fish/vendor_completions.d/run-with-shim.sh.fish
 -rw-r--r-- root /usr/share/gilshim/gilshim.supp
 -rw-r--r-- root /usr/share/licenses/gilshim/LICENSE
 -rw-r--r-- root /usr/share/man/man1/gilshim.1
 lrwxrwxrwx root /usr/share/man/man1/run-with-shim.sh.1
--rw-r--r-- root /usr/share/zsh/site-functions/_gilshim" ]
+-rw-r--r-- root /usr/share/zsh/site-functions/_gilshim
+FILES
+)" ]
     # It needs a libc and a shell, no script is run at installation, and nothing is to be linked to the library.
     run ! grep -v <(rpm -qp --requires "$rpm") -e '^libc\.so' -e '^ld-linux' -e '^rpmlib(' -e '^rtld(' -e '^/bin/sh$'
     [ -z "$(rpm -qp --scripts "$rpm")" ]
@@ -199,7 +208,7 @@ made_by_makepkg() {
     made_by_makepkg
     is_status 0
     [ "$(cd unpacked/usr && find . ! -type d | sort | tr '\n' ' ')" = "./bin/run-with-shim.sh ./lib/gilshim/gilshim-inspect ./lib/gilshim/libgilshim.so \
-./share/bash-completion/completions/run-with-shim.sh ./share/doc/gilshim/README.md ./share/fish/vendor_completions.d/run-with-shim.sh.fish \
+./share/bash-completion/completions/run-with-shim.sh $(documentation ./share/doc/gilshim/ | sort | tr '\n' ' ')./share/fish/vendor_completions.d/run-with-shim.sh.fish \
 ./share/gilshim/gilshim.supp ./share/licenses/gilshim/LICENSE ./share/man/man1/gilshim.1.gz ./share/man/man1/run-with-shim.sh.1.gz \
 ./share/zsh/site-functions/_gilshim " ]
     grep -q "^libdir='/usr/lib/gilshim' " unpacked/usr/bin/run-with-shim.sh

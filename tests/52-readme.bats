@@ -1,4 +1,5 @@
 # README's first example and its commands, as README shows them. each-python/10-readme.bats runs the example on each interpreter.
+# And the form of README and of the pages in shim/doc: length, links, tables.
 
 load helpers
 
@@ -40,23 +41,23 @@ commands_with() {
     esac
 }
 
-# README's section of that heading, without its code.
-section() { awk -v heading="## $1" '$0 == heading { inside = 1; next } /^## / { inside = 0 } inside' "$ROOT/README.md"; }
-
-@test "README's table of options has those of the library, with their defaults" {
+@test "the table of options, shim/doc/options.md, has those of the library, with their defaults" {
     "$ROOT/run-with-shim.sh" --options 2>&1 | sed -n 's/^gilshim:   \([a-z_]*\)=.*(default \([^ )]*\).*/\1 \2/p' | sort >"$BATS_TEST_TMPDIR/library"
     [ "$(wc -l <"$BATS_TEST_TMPDIR/library")" -gt 12 ]
     # One row may have two options, separated by commas, and so their defaults.
-    section 'Using it' | sed -n 's/\\|/,/g; s/^| \(`[a-z_]*=[^|]*\) | \([^|]*\) |.*/\1|\2/p' | tr -d '`' |
+    sed -n 's/\\|/,/g; s/^| \(`[a-z_]*=[^|]*\) | \([^|]*\) |.*/\1|\2/p' "$ROOT/shim/doc/options.md" | tr -d '`' |
         awk -F'|' '{ n = split($1, keys, ", "); split($2, defaults, ", "); for (i = 1; i <= n; i++) { sub(/=.*/, "", keys[i]); print keys[i], defaults[i] } }' |
-        sort >"$BATS_TEST_TMPDIR/readme"
-    diff "$BATS_TEST_TMPDIR/library" "$BATS_TEST_TMPDIR/readme"
+        sort >"$BATS_TEST_TMPDIR/page"
+    diff "$BATS_TEST_TMPDIR/library" "$BATS_TEST_TMPDIR/page"
 }
 
-@test "README's table of repairs has those of the library" {
+@test "the tables of repairs, README's and shim/doc/repairs.md, have those of the library" {
     sed -n 's/^REPAIR(\([a-z]*\),.*/\1/p' "$ROOT/shim/repairs.def" | sort >"$BATS_TEST_TMPDIR/library"
-    sed -n '/^### The repairs, by name/,/^## /s/^| `\([a-z]*\)` |.*/\1/p' "$ROOT/README.md" | sort >"$BATS_TEST_TMPDIR/readme"
-    diff "$BATS_TEST_TMPDIR/library" "$BATS_TEST_TMPDIR/readme"
+    local page
+    for page in README.md shim/doc/repairs.md; do
+        sed -n 's/^| `\([a-z]*\)` |.*/\1/p' "$ROOT/$page" | sort >"$BATS_TEST_TMPDIR/page"
+        diff "$BATS_TEST_TMPDIR/library" "$BATS_TEST_TMPDIR/page" || told "in $page"
+    done
 }
 
 # Each in its folder's row. And what the map names is there.
@@ -90,9 +91,27 @@ section() { awk -v heading="## $1" '$0 == heading { inside = 1; next } /^## / { 
     done
 }
 
-@test "each target of make that README names is one" {
+@test "each target of make that README and the pages name is one" {
     local target
     while IFS= read -r target; do
         grep -qE "^([^:#=]* )?$target( [^:#=]*)?:" "$ROOT"/Makefile "$ROOT"/tests/*/rules.mk || told "no target $target"
-    done < <(grep -o '`make [a-z][a-z0-9-]*' "$ROOT/README.md" | sed 's/`make //' | sort -u)
+    done < <(grep -oh '`make [a-z][a-z0-9-]*\|^make [a-z][a-z0-9-]*' "$ROOT/README.md" "$ROOT"/shim/doc/*.md | sed 's/`*make //' | sort -u)
+}
+
+@test "README is short: at most 240 lines of 100 columns, but for tables" {
+    [ "$(wc -l <"$ROOT/README.md")" -le 240 ] || told "it has $(wc -l <"$ROOT/README.md") lines"
+    limited 30 env LC_ALL=C.UTF-8 grep -nE '^[^|].{100}' "$ROOT/README.md"
+    is_silent
+}
+
+@test "each link of README and of the pages leads to a file, and to a heading that is in it" {
+    require "needs python3" test -x /usr/bin/python3
+    limited 60 "$ROOT/tests/links" "$ROOT"/README.md "$ROOT"/shim/doc/*.md "$ROOT"/shim/README.md "$ROOT"/tests/README.md
+    is_status 0
+    is_silent
+    # Each page is reached from README.
+    local page
+    for page in "$ROOT"/shim/doc/*.md; do
+        grep -q "](shim/doc/${page##*/}[#)]" "$ROOT/README.md" || told "README does not link to ${page##*/}"
+    done
 }

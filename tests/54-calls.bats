@@ -1,4 +1,4 @@
-# README's table of the system calls that the shim adds, by option. Programs that mix APIs run in a sandbox (tests/fixtures/sandbox)
+# The table of the system calls that the shim adds, by option (shim/doc/behaviour.md). Programs that mix APIs run in a sandbox (tests/fixtures/sandbox)
 # that ends the process at any other call, except for the calls that an unmixed program makes bare. There are two lists of these: one
 # for its start-up, and one for the time after it has announced that it has started.
 
@@ -6,12 +6,12 @@ load helpers
 
 setup() { cd "$BATS_TEST_TMPDIR" || return; }
 
-# The calls in README's row whose first cell begins so.
+# The calls in the table's row whose first cell begins so.
 row() {
     local calls
-    # shellcheck disable=SC2016 # README's backticks
-    calls=$(sed -n 's/^| '"$1"'[^|]*|\(.*\)|$/\1/p' "$ROOT/README.md" | grep -o '`[a-z0-9_]*`' | tr -d '`')
-    [ -n "$calls" ] || told "README has no row: $1" || return
+    # shellcheck disable=SC2016 # the page's backticks
+    calls=$(sed -n 's/^| '"$1"'[^|]*|\(.*\)|$/\1/p' "$ROOT/shim/doc/behaviour.md" | grep -o '`[a-z0-9_]*`' | tr -d '`')
+    [ -n "$calls" ] || told "shim/doc/behaviour.md has no row: $1" || return
     echo "$calls"
 }
 
@@ -73,7 +73,7 @@ without_options() {
     allowed 0 mixed=unmixed '' || return
     allowed 0 mixed=unmixed keep=1 || return
 }
-@test "a plain preload makes the system calls of README's table only" { for_each_python without_options; }
+@test "a plain preload makes the system calls of the table only" { for_each_python without_options; }
 
 # Their own: as one may find them in any profile.
 @test "the table allows a plain preload nothing that a sandbox forbids" {

@@ -1,4 +1,4 @@
-# README's section "Debugging a crashing stack": each of its commands runs as shown, with the output that README shows.
+# The page shim/doc/walkthrough.md: each of its commands runs as shown, with the output that the page shows.
 
 load helpers
 load stalls
@@ -20,21 +20,18 @@ setup() {
 
 gdb_can_trace() { limited 60 gdb -nx -batch -ex run --args /bin/true && [ "$status" -eq 0 ] && [[ $output == *'exited normally'* ]]; }
 
-# That it stands in README so, once the section is there.
-stands_in_readme() {
-    ! grep -q '^## Debugging a crashing stack' "$ROOT/README.md" || grep -qxF -- "\$ $1" "$ROOT/README.md" ||
-        told "README does not have the command: $1"
-}
+# That the page has the command so.
+stands_in_page() { grep -qxF -- "\$ $1" "$ROOT/shim/doc/walkthrough.md" || told "the page does not have the command: $1"; }
 
-# Runs the command as in README; its files go to the test's own folder instead of /tmp.
+# Runs the command as in the page; its files go to the test's own folder instead of /tmp.
 step() {
-    stands_in_readme "$1"
+    stands_in_page "$1"
     limited "$LIMIT" bash -c "${1//\/tmp\//$BATS_TEST_TMPDIR/}"
 }
 
-# As that, for one that hangs: until its output has a line that matches $2. README's `timeout 10` is this test's business.
+# As that, for one that hangs: until its output has a line that matches $2. The page's `timeout 10` is this test's business.
 hanging_step() {
-    stands_in_readme "timeout 10 $1"
+    stands_in_page "timeout 10 $1"
     local program end=$((SECONDS + LIMIT))
     timeout -s KILL "$LIMIT" bash -c "exec $1" >out 2>&1 3>&- </dev/null &
     program=$!

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# README's examples, extracted from README and compiled (tests/fixtures/readme), do what README says.
+# The examples of README.md and of shim/doc/sanitizer.md, extracted and compiled (tests/fixtures/readme), do what these pages say.
 
 load ../helpers
 
@@ -22,8 +22,8 @@ setup() {
     ! python_before 3.12 || has_line '*gilshim: repaired moved: *PyEval_AcquireThread by *library_a+0x*'
 }
 
-# The first line of the report is README's, but for numbers.
-@test "README's example of the GIL sanitizer: bare it ends well by luck, up to 3.11, and the check names the call" {
+# The first line of the report is the page's, but for numbers.
+@test "the page's example of the GIL sanitizer: bare it ends well by luck, up to 3.11, and the check names the call" {
     require "a static libpython's own program is not seen" [ "$PY_KIND" = shared ]
     example=$FIXTURES/readme/worker
     without "$example"
@@ -36,8 +36,8 @@ setup() {
         is_status 139
     fi
     local bare=$status shown
-    shown=$(sed -n '/-c calls .\/worker$/,/(one line)$/p' "$ROOT/README.md" | tail -n +2 | sed 's/^ *//; s/ *(one line)$//' | paste -sd' ')
-    [[ $shown = *'GIL error: no_gil: worker: PyList_Append by '* ]] || told "README does not show it: $shown"
+    shown=$(sed -n '/-c calls .\/worker$/,/(one line)$/p' "$ROOT/shim/doc/sanitizer.md" | tail -n +2 | sed 's/^ *//; s/ *(one line)$//' | paste -sd' ')
+    [[ $shown = *'GIL error: no_gil: worker: PyList_Append by '* ]] || told "shim/doc/sanitizer.md does not show it: $shown"
     SHIM_OPTIONS=check=calls:history=8 with_shim "$example"
     is_status "$bare"
     has_line "$(sed 's/==[0-9]*==/==*==/; s/0x[0-9a-f]*/0x*/; s/tid [0-9]*/tid */' <<<"$shown")"

@@ -72,13 +72,13 @@ new-interpreter-without-gil luck  3.13-3.13 debug
 init-on-another-thread      dies  3.13-3.14 debug
 '
 
-# Not with keep=1 (README, Limits): Py_Finalize, on the main thread, goes back to the memory of the state that Py_Initialize made.
+# Not with keep=1 (shim/doc/limits.md): Py_Finalize, on the main thread, goes back to the memory of the state that Py_Initialize made.
 # The host has freed that, and whoever made a state first has it there, kept until others have freed it.
 not_kept='
 release-unlocked dies 3.12-
 '
 
-# What ends badly bare and well with the shim, and by which repair; and what ends as it does bare, which README names under Limits.
+# What ends badly bare and well with the shim, and by which repair; and what ends as it does bare, which shim/doc/limits.md names.
 mended='
 py-startup        oldlock 3.6-3.11
 startup-only      oldlock 3.13-
@@ -205,7 +205,7 @@ same() {
     [ "$failed" -eq 0 ]
 }
 
-@test "hosts that end as badly with the shim as bare (README, Limits)" {
+@test "hosts that end as badly with the shim as bare (shim/doc/limits.md)" {
     local host how ended failed=0 hosts=()
     while read -r host how; do
         if [ "$how" = hangs ]; then hosts+=("$host:3"); else hosts+=("$host:60"); fi

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# README's table "What is it?": one program for each class of GIL failures. The command that the table names is given, and the first
+# README's table of failures ("What do you see?"): one program for each class of GIL failures. The command that the table names is given, and the first
 # line names the library at fault, with its function, within 100 columns.
 
 load ../helpers

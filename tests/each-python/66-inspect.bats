@@ -92,7 +92,7 @@ has_stacks() {
 
 # One thread made the state, another has it attached and runs Python code under it: who holds the GIL is seen on the stacks, and
 # that the library outside that code has attached the state.
-@test "README's walk-through: a state that one thread made and another has attached" {
+@test "the walk-through's program: a state that one thread made and another has attached" {
     if ! python_before 3.12 || [ "$PY_BUILD" = debug ]; then return 0; fi # it does not hang, but dies
     "$ROOT/tests/demo/build" "$PYTHON" "$BATS_TEST_TMPDIR/modules"
     hang env PYTHONPATH="$BATS_TEST_TMPDIR/modules" "$PYTHON" -S "$ROOT/tests/demo/demo.py"

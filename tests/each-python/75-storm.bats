@@ -6,8 +6,8 @@
 load ../helpers
 
 setup_file() {
-    # Made by the host's Python, so that they are the same for each interpreter. What README says can't be told apart
-    # (limits) is left out.
+    # Made by the host's Python, so that they are the same for each interpreter. What can't be
+    # decided (shim/doc/limits.md) is left out.
     PROGRAMS=$BATS_FILE_TMPDIR/programs
     local without=keepA,keepB,detach
     # Py_NewInterpreter exchanges the allocators for a moment, which with the debug allocator is no exchange of equals:
