@@ -1,11 +1,13 @@
-# The page shim/doc/walkthrough.md: each of its commands runs as shown, with the output that the page shows.
+# The page shim/doc/walkthrough.md: each of its commands runs as shown. On Debian 12's python3.11, with which the page was made, each
+# output is compared with what the page shows of it (tests/shown); on others, the lines that matter.
 
 load helpers
 load stalls
+load hanging
 
 setup_file() {
     use_python static || use_python shared
-    "$ROOT/tests/demo/build" "$PYTHON" "$BATS_FILE_TMPDIR/modules"
+    (cd "$ROOT" && tests/demo/build "$PYTHON" "$BATS_FILE_TMPDIR/modules") # with the names of the sources that the page shows
 }
 
 setup() {
@@ -13,6 +15,8 @@ setup() {
     cd "$BATS_TEST_TMPDIR" || return
     ln -s "$ROOT/run-with-shim.sh" "$ROOT/tests" "$ROOT/build" .
     export PYTHONPATH=$BATS_FILE_TMPDIR/modules
+    page=$ROOT/shim/doc/walkthrough.md
+    [ "$(readlink -f /usr/bin/python3)" != "$PYTHON" ] || PYTHON=/usr/bin/python3 # as in the page
     export demo="$PYTHON -S tests/demo/demo.py"
     export other="$PYTHON -S tests/fixtures/stall/stall.py build/fixtures lock_order"
     LIMIT=120
@@ -21,12 +25,24 @@ setup() {
 gdb_can_trace() { limited 60 gdb -nx -batch -ex run --args /bin/true && [ "$status" -eq 0 ] && [[ $output == *'exited normally'* ]]; }
 
 # That the page has the command so.
-stands_in_page() { grep -qxF -- "\$ $1" "$ROOT/shim/doc/walkthrough.md" || told "the page does not have the command: $1"; }
+stands_in_page() { grep -qxF -- "\$ $1" "$page" || told "the page does not have the command: $1"; }
+
+# That the output of this command, in $output, is what the page shows.
+is_as_shown() {
+    [ "$PYTHON $PY_KIND $PY_VERSION" = '/usr/bin/python3 static 3.11' ] || return 0
+    local printed=$output
+    printf '%s\n' "$printed" >printed
+    output=$("$ROOT/tests/shown" "$page" "$1" printed 2>&1) || told "not as shown: $output" || return
+    output=$printed
+}
+
+teardown() { unhang; }
 
 # Runs the command as in the page; its files go to the test's own folder instead of /tmp.
 step() {
     stands_in_page "$1"
     limited "$LIMIT" bash -c "${1//\/tmp\//$BATS_TEST_TMPDIR/}"
+    is_as_shown "$1"
 }
 
 # As that, for one that hangs: until its output has a line that matches $2. The page's `timeout 10` is this test's business.
@@ -41,6 +57,13 @@ hanging_step() {
     output=$(cat out)
     IFS=$'\n' read -r -d '' -a lines <<<"$output" || :
     has_line "*${2//\\/}*"
+    is_as_shown "timeout 10 $1"
+}
+
+@test "0. can it be served" {
+    step './run-with-shim.sh --check $demo'
+    is_status 0
+    has_line 'gilshim: repair held: *'
 }
 
 @test "1. it hangs: who holds the GIL" {
@@ -115,4 +138,40 @@ for timeline in glob.glob("gil-timeline.*"):
     step "GILSHIM_GDB_ARGS='-batch -ex bt' ./run-with-shim.sh -d \$demo"
     has_line '*hit Breakpoint 1, gilshim_first_report *'
     has_line '#* engine_call_back *'
+}
+
+@test "README's summary" {
+    page=$ROOT/README.md
+    PATH=/usr/bin:$PATH step './run-with-shim.sh python3 -S tests/demo/demo.py'
+}
+
+@test "shim/doc/pid.md's first line" {
+    require "needs Debian's python3.11" [ "$PY_VERSION" = 3.11 ]
+    page=$ROOT/shim/doc/pid.md
+    # shellcheck disable=SC2086 # words
+    hang $demo
+    explains '*gilshim: stall: deadlock of a thread with itself, in engine.so, *'
+    is_as_shown './run-with-shim.sh --pid 21191'
+}
+
+# A page whose outputs are not these is noticed.
+@test "what the page shows can't go stale" {
+    local copy=$BATS_TEST_TMPDIR/page.md
+    ./run-with-shim.sh -v "$PYTHON" -S tests/demo/demo.py >printed 2>&1
+    shown() { limited 30 "$ROOT/tests/shown" "$copy" 'command' printed; }
+    { printf '%s\n' '```console' '$ command' && cat printed && echo '```'; } >"$copy"
+    shown
+    is_status 0
+    sed -i 's/0x[0-9a-f]*/0x1/g; s/==[0-9]*==/==7==/; s/tid [0-9]*/tid 8/; s/[0-9][0-9.]*us/9us/; s/  *summary/ summary/' "$copy"
+    shown
+    is_status 0
+    local change
+    # A line less, one more, another word, another count, the end missing.
+    for change in /summary/d '/summary/s/$/\nmore/' s/summary/summery/ 's/\(engine.so  *\)3 /\14 /' '/states  /d'; do
+        sed "$change" "$copy" >changed.md
+        limited 30 "$ROOT/tests/shown" changed.md command printed
+        [ "$status" -eq 1 ] || told "not noticed: $change"
+    done
+    limited 30 "$ROOT/tests/shown" "$copy" another printed
+    is_status 1
 }
