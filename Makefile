@@ -92,8 +92,12 @@ inspect_shared := $(addprefix shim/, \
 inspect_objects := $(patsubst %,$(BUILD)/%.o,$(wildcard shim/inspect/*.c) $(inspect_shared))
 inspect := $(BUILD)/gilshim-inspect
 
+# The page that --plot puts timelines into: one file, so that it can be moved and sent.
+plot := $(BUILD)/plot.html
+plot_scripts := $(patsubst %,shim/plot/%.js,read lanes draw overview details view)
+
 .PHONY: all demo check lint format bench install uninstall clean dist wheel deb rpm help
-all: $(library) $(inspect)	## build the library and gilshim-inspect (default)
+all: $(library) $(inspect) $(plot)	## build the library, gilshim-inspect and the page of --plot (default)
 
 $(library): $(objects) Makefile
 	$(call say,LINK,$@)
@@ -122,6 +126,14 @@ $(BUILD)/shim/start/check.c.o: $(BUILD)/.commit
 $(BUILD)/.commit: always
 	$(Q)mkdir -p $(@D)
 	$(Q)echo '$(commit)' | cmp -s - $@ || echo '$(commit)' >$@
+
+$(plot): shim/plot/page.html shim/plot/style.css $(plot_scripts) shim/version.h Makefile
+	$(call say,PAGE,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)cat $(plot_scripts) >$@.js
+	$(Q)sed -e 's/@VERSION@/$(version)/' -e '/^@style@$$/{r shim/plot/style.css' -e 'd;}' -e '/^@script@$$/{r $@.js' -e 'd;}' \
+		shim/plot/page.html >$@.new
+	$(Q)mv $@.new $@
 
 # Code that runs in every call may use only this much of a host's stack. Reports use another stack (shim/system/aside.h).
 ifeq ($(SANITIZE),)
@@ -213,7 +225,8 @@ compile_commands.json:	## how each file of the library is compiled
 # $(BUILD)/FILE is FILE with the paths and the version filled in.
 define fill_in
 $(Q)mkdir -p $(@D)
-$(Q)sed -e "s|'@LIBDIR@'|'$(LIBDIR)'|" -e "s|'@LIBEXECDIR@'|'$(LIBEXECDIR)'|" -e "s|'@VERSION@'|'$(version)'|" -e 's|/usr/local/lib/libgilshim|$(LIBDIR)/libgilshim|' \
+$(Q)sed -e "s|'@LIBDIR@'|'$(LIBDIR)'|" -e "s|'@LIBEXECDIR@'|'$(LIBEXECDIR)'|" \
+	-e "s|'@DATADIR@'|'$(DATADIR)'|" -e "s|'@VERSION@'|'$(version)'|" -e 's|/usr/local/lib/libgilshim|$(LIBDIR)/libgilshim|' \
 	-e 's|/usr/local/share/gilshim|$(DATADIR)/gilshim|' \
 	-e 's|/usr/local/libexec/gilshim|$(LIBEXECDIR)/gilshim|' $< >$@.new
 $(Q)if cmp -s $@.new $@; then rm $@.new; else chmod $(1) $@.new && mv $@.new $@; fi
@@ -237,9 +250,9 @@ installed := $(LIBDIR)/libgilshim.so $(LIBEXECDIR)/gilshim/gilshim-inspect $(BIN
 	$(addprefix $(DOCDIR)/,$(notdir $(pages) $(pictures))) \
 	$(MANDIR)/man1/gilshim.1 $(MANDIR)/man1/run-with-shim.sh.1 $(COMPDIR)/run-with-shim.sh \
 	$(ZSHDIR)/_gilshim $(FISHDIR)/run-with-shim.sh.fish \
-	$(DATADIR)/gilshim/gilshim.supp
+	$(DATADIR)/gilshim/gilshim.supp $(DATADIR)/gilshim/plot.html
 
-install: $(library) $(inspect) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1 $(built_pages)	## into DESTDIR and PREFIX
+install: $(library) $(inspect) $(plot) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1 $(built_pages)	## into DESTDIR and PREFIX
 	$(Q)$(INSTALL) -d $(foreach folder,$(sort $(dir $(installed))),'$(DESTDIR)$(folder)')
 	$(Q)$(INSTALL) -m 644 $(library) '$(DESTDIR)$(LIBDIR)/libgilshim.so'
 	$(Q)$(INSTALL) -m 755 $(inspect) '$(DESTDIR)$(LIBEXECDIR)/gilshim/gilshim-inspect'
@@ -251,6 +264,7 @@ install: $(library) $(inspect) $(BUILD)/run-with-shim.sh $(BUILD)/gilshim.1 $(bu
 	$(Q)$(INSTALL) -m 644 shim/dist/run-with-shim.zsh '$(DESTDIR)$(ZSHDIR)/_gilshim'
 	$(Q)$(INSTALL) -m 644 shim/dist/run-with-shim.fish '$(DESTDIR)$(FISHDIR)/run-with-shim.sh.fish'
 	$(Q)$(INSTALL) -m 644 shim/dist/gilshim.supp '$(DESTDIR)$(DATADIR)/gilshim/gilshim.supp'
+	$(Q)$(INSTALL) -m 644 $(plot) '$(DESTDIR)$(DATADIR)/gilshim/plot.html'
 
 uninstall:		## removes what install put there
 	$(Q)rm -f $(foreach file,$(installed),'$(DESTDIR)$(file)')

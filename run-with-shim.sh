@@ -5,6 +5,7 @@ set -eu
 
 libdir='@LIBDIR@'   # `make install` fills these in
 libexecdir='@LIBEXECDIR@'
+datadir='@DATADIR@'
 version='@VERSION@'
 
 usage() {
@@ -12,6 +13,7 @@ usage() {
 Usage: run-with-shim.sh [OPTIONS] [--] COMMAND [ARGUMENT...]
        run-with-shim.sh --pid PID [-j] [-s SECONDS]
        run-with-shim.sh --core CORE [-j] [--root DIR] [EXE]
+       run-with-shim.sh --plot TIMELINE... >PAGE.html
 
 Runs COMMAND with libgilshim.so preloaded, so that native Python modules that
 mix CPython's GIL APIs neither deadlock nor die. It prints a summary on stderr
@@ -25,8 +27,8 @@ at exit. The exit status is COMMAND's.
   -o FILE     write messages to FILE.PID instead of stderr (%p pid, %h host,
               %e program)
   -j          messages as JSON, one object a line
-  -t FILE     write a timeline of who holds the GIL and who waits, for
-              ui.perfetto.dev
+  -t FILE     write a timeline of who holds the GIL and who waits, for --plot
+              and ui.perfetto.dev
   -s SECONDS  report who holds the GIL when a thread has waited this long
               (5, 0.5)
   -c WHAT     check for GIL errors before they do damage: calls (Python's API
@@ -46,6 +48,11 @@ at exit. The exit status is COMMAND's.
               its program, if that is not where it was. Exit status as for
               --pid
   --root DIR  with --core: its program and libraries are below DIR
+  --plot TIMELINE...
+              print a page for a browser that shows what -t has written, of one
+              process or several: each thread with what it held, waited for and
+              had repaired. It needs no network. A TIMELINE may be compressed
+              (.gz)
   --check     don't run COMMAND, but say whether the shim can serve it, how,
               and with which repairs; exit status 0: it can, 1: it can't,
               3: that can't be known before COMMAND runs
@@ -491,6 +498,91 @@ debug() {
         -ex 'set breakpoint pending on' -ex 'break gilshim_first_report' -ex run ${GILSHIM_GDB_ARGS:-} --args "$program" ${1+"$@"}
 }
 
+# ---- --plot
+
+# Prints the TIMELINE $1.
+unpacked() { case $1 in *.gz) gzip -dc -- "$1" ;; *) cat -- "$1" ;; esac; }
+
+# Prints the pid that the TIMELINE $1 begins with, and nothing if it has no events. Fails if it is not a timeline.
+pid_in() {
+    case $1 in *.gz) have gzip || wrong_usage "--plot $1: gzip is not installed" ;; esac
+    beginning=$(unpacked "$1" 2>/dev/null | LC_ALL=C tr -d '\000' | head -c 200 | head -n 2) || return 1
+    case $beginning in
+    '[') ;;
+    '[
+{"ph":"'[MXi]'","pid":'[1-9]*,*) printf '%s\n' "$beginning" | sed -n '2s/^{"ph":".","pid":\([0-9]*\),.*/\1/p' ;;
+    *) return 1 ;;
+    esac
+}
+
+# Sets $older to the file with the older half of the TIMELINE $1, which is of the process $2, or to nothing if there is none.
+find_older() {
+    older=''
+    for other in "${1%.gz}.1" "${1%.gz}.1.gz"; do
+        [ -n "$older" ] || [ ! -f "$other" ] || [ ! -r "$other" ] || [ "$(pid_in "$other")" != "$2" ] || older=$other
+    done
+}
+
+# Succeeds if the TIMELINE $1 is the older half of one of the others: `t.*` names both.
+is_older_half() {
+    half=$1
+    shift
+    case ${half%.gz} in *.1) ;; *) return 1 ;; esac
+    for whole in "$@"; do
+        find_older "$whole" "$(pid_in "$whole")"
+        [ "$older" != "$half" ] || return 0
+    done
+    return 1
+}
+
+# Prints the TIMELINE $1 as a part of the page, as that of process number $2. It is data in a script element, in pieces, each
+# followed by the call that reads it. Without a "<" nothing in it can end that element: the names of libraries and threads may
+# be anything.
+print_pieces() {
+    name=$(printf '%s\n' "${1##*/}" | sed 's/&/\&amp;/g; s/"/\&quot;/g; s/</\&lt;/g')
+    unpacked "$1" | LC_ALL=C sed 's/</\\u003c/g' |
+        begin="<script type=\"application/json\" data-process=\"$2\" data-name=\"$name\">" LC_ALL=C awk '
+            NR % 20000 == 1 { if (NR > 1) print end; else end = "</script><script>eat();</script>"; print ENVIRON["begin"] }
+            { print }
+            END { if (NR) print end }'
+}
+
+print_page() {
+    sed '/^<!--timelines-->$/,$d' -- "$page" || return
+    number=0
+    for timeline in "$@"; do
+        ! is_older_half "$timeline" "$@" || continue
+        find_older "$timeline" "$(pid_in "$timeline")"
+        [ -z "$older" ] || print_pieces "$older" $number || return
+        print_pieces "$timeline" $number || return
+        number=$((number + 1))
+    done
+    sed '1,/^<!--timelines-->$/d' -- "$page"
+}
+
+# Prints the page for these TIMELINEs.
+plot() {
+    page=''
+    for place in "$here" "$here/build" "$here/../share/gilshim" "$datadir/gilshim"; do
+        [ -n "$page" ] || [ ! -f "$place/plot.html" ] || page=$place/plot.html
+    done
+    [ -n "$page" ] || {
+        say "no plot.html beside $self, in $here/build or in $here/../share/gilshim: build it with make"
+        exit 125
+    }
+    [ ! -t 1 ] || wrong_usage '--plot prints a page: send it to a file, as in --plot TIMELINE >page.html'
+    for timeline in "$@"; do
+        [ -e "$timeline" ] || wrong_usage "--plot $timeline: there is no such file"
+        [ ! -d "$timeline" ] || wrong_usage "--plot $timeline: is a folder"
+        [ -f "$timeline" ] || wrong_usage "--plot $timeline: is not a regular file"
+        [ -r "$timeline" ] || wrong_usage "--plot $timeline: permission denied"
+        pid_in "$timeline" >/dev/null || wrong_usage "--plot $timeline: is not a timeline, as -t FILE writes it into FILE.PID"
+    done
+    print_page "$@" && exit 0
+    say "can't write the page"
+    exit 125
+}
+
 # ---- main
 
 # The defaults go in front of the existing GILSHIM_OPTIONS, where later options win. Only processes with this same stderr
@@ -572,7 +664,7 @@ say_useless() {
     [ -z "$useless" ] || say "$useless: no effect with $reason"
 }
 
-mode='' verbosity='' checking='' debugging='' listing='' given='' log='' trace='' pid='' core='' root='' json='' seconds=''
+mode='' verbosity='' checking='' debugging='' listing='' given='' log='' trace='' pid='' core='' plot='' root='' json='' seconds=''
 while [ $# -gt 0 ]; do
     # -vj means -v -j; -oFILE means -o FILE.
     case $1 in
@@ -589,11 +681,12 @@ while [ $# -gt 0 ]; do
         set -- "$letter" "$value" "$@"
         ;;
     esac
-    case $1 in -[cmopstS] | --pid | --core | --root)
+    case $1 in -[cmopstS] | --pid | --core | --plot | --root)
         [ $# -ge 2 ] || case $1 in
         -c) wrong_usage '-c needs one of calls, locks and all' ;;
         -m) wrong_usage '-m needs a mode' ;;
         --core) wrong_usage "--core needs the name of a core file" ;;
+        --plot) wrong_usage "--plot needs the name of a timeline" ;;
         --root) wrong_usage "--root needs the name of a folder" ;;
         -p | --pid) wrong_usage "$1 needs the number of a process" ;;
         -s) wrong_usage '-s needs a number of seconds, e.g. 5 or 0.5' ;;
@@ -645,6 +738,12 @@ while [ $# -gt 0 ]; do
         pid=$2
         shift
         ;;
+    --plot)
+        [ -n "$2" ] || wrong_usage "--plot needs the name of a timeline"
+        [ -z "$plot" ] || wrong_usage "--plot: give it once, before all the timelines"
+        plot=$2
+        shift
+        ;;
     -q) verbosity=0 ;;
     --root)
         root=$2
@@ -685,6 +784,11 @@ if [ -n "$listing" ]; then
     LD_PRELOAD=$library GILSHIM_OPTIONS=check=1:help=1 exec /bin/sh -c :
 fi
 [ -n "$core" ] || [ -z "$root" ] || wrong_usage "--root is for --core"
+if [ -n "$plot" ]; then
+    [ -z "$core$pid" ] || wrong_usage "--plot, --core and --pid: one of them at a time"
+    say_useless --plot
+    plot "$plot" ${1+"$@"}
+fi
 if [ -n "$core" ]; then
     [ -z "$pid" ] || wrong_usage "--core and --pid: one of them at a time"
     [ $# -le 1 ] || wrong_usage "--core: one program at a time"

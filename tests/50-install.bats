@@ -30,12 +30,14 @@ version() { sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h"; }
 $(documentation '644 usr/share/doc/gilshim/')
 644 usr/share/fish/vendor_completions.d/run-with-shim.sh.fish
 644 usr/share/gilshim/gilshim.supp
+644 usr/share/gilshim/plot.html
 644 usr/share/man/man1/gilshim.1
 777 usr/share/man/man1/run-with-shim.sh.1
 644 usr/share/zsh/site-functions/_gilshim" ]
     cmp stage/usr/lib/libgilshim.so "$BUILD/libgilshim.so"
     cmp stage/usr/libexec/gilshim/gilshim-inspect "$BUILD/gilshim-inspect"
     cmp stage/usr/share/gilshim/gilshim.supp "$ROOT/shim/dist/gilshim.supp"
+    cmp stage/usr/share/gilshim/plot.html "$BUILD/plot.html"
     # Nothing of the place where it was built or staged is in the script.
     run ! grep -q '@[A-Z]*@\|'"$PWD" stage/usr/bin/run-with-shim.sh stage/usr/share/man/man1/gilshim.1
     grep -q "^libdir='/usr/lib' " stage/usr/bin/run-with-shim.sh
@@ -60,9 +62,9 @@ $(documentation '644 usr/share/doc/gilshim/')
         ZSHDIR=/opt/zsh FISHDIR=/opt/fish
     [ "$(files_in other | cut -d ' ' -f 2 | tr '\n' ' ')" = "opt/bin/run-with-shim.sh opt/comp/run-with-shim.sh $(documentation opt/doc/ | tr '\n' ' ')\
 opt/fish/run-with-shim.sh.fish opt/man/man1/gilshim.1 opt/man/man1/run-with-shim.sh.1 opt/x/lib/multi/libgilshim.so \
-opt/x/libexec/gilshim/gilshim-inspect opt/x/share/gilshim/gilshim.supp opt/zsh/_gilshim " ]
+opt/x/libexec/gilshim/gilshim-inspect opt/x/share/gilshim/gilshim.supp opt/x/share/gilshim/plot.html opt/zsh/_gilshim " ]
     made install DESTDIR="$PWD/third" PREFIX=/opt/x DATADIR=/opt/data
-    [ "$(files_in third | grep -c ' opt/data/')" -eq $((6 + $(documentation x | wc -l))) ]
+    [ "$(files_in third | grep -c ' opt/data/')" -eq $((7 + $(documentation x | wc -l))) ]
 }
 
 @test "make uninstall removes these files, and no others" {
@@ -86,6 +88,15 @@ opt/x/libexec/gilshim/gilshim-inspect opt/x/share/gilshim/gilshim.supp opt/zsh/_
     files_in stage | diff before -
 }
 
+# The page is that of this installation, and has the timeline in it.
+plots() {
+    printf '[\n{"ph":"M","pid":7,"tid":7,"name":"process_name","args":{"name":"x<y"}}\n]\n' >timeline
+    limited 30 "$1" --plot timeline
+    is_status 0
+    has_line '{"ph":"M","pid":7,"tid":7,"name":"process_name","args":{"name":"x\\u003cy"}}'
+    has_line '</html>'
+}
+
 @test "runs from where it is installed, by name, by path and through a link" {
     made install PREFIX="$PWD/prefix"
     local library=$PWD/prefix/lib/libgilshim.so
@@ -101,16 +112,19 @@ opt/x/libexec/gilshim/gilshim-inspect opt/x/share/gilshim/gilshim.supp opt/zsh/_
     has_line "$library: version $(version) (*"
     limited 30 prefix/bin/run-with-shim.sh --pid $$
     has_line "gilshim-inspect: process $$: there is no CPython in it *"
+    plots prefix/bin/run-with-shim.sh
     # Nor does it need to stay there.
     mv prefix moved
     limited 30 moved/bin/run-with-shim.sh --pid $$
     has_line "gilshim-inspect: process $$: there is no CPython in it *"
+    plots moved/bin/run-with-shim.sh
     limited 30 ./moved/bin/run-with-shim.sh printenv LD_PRELOAD
     [ "$output" = "$PWD/moved/lib/libgilshim.so" ]
 }
 
 @test "runs where the library is in another folder than ../lib" {
-    made install PREFIX="$PWD/prefix" LIBDIR="$PWD/elsewhere/multi" LIBEXECDIR="$PWD/elsewhere/exec"
+    made install PREFIX="$PWD/prefix" LIBDIR="$PWD/elsewhere/multi" LIBEXECDIR="$PWD/elsewhere/exec" DATADIR="$PWD/elsewhere/data"
+    plots prefix/bin/run-with-shim.sh
     limited 30 prefix/bin/run-with-shim.sh --pid $$
     has_line "gilshim-inspect: process $$: there is no CPython in it *"
     limited 30 prefix/bin/run-with-shim.sh printenv LD_PRELOAD

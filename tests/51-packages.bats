@@ -67,6 +67,7 @@ $(documentation '-rw-r--r-- root/root ./usr/share/doc/gilshim/')
 -rw-r--r-- root/root ./usr/share/doc/gilshim/copyright
 -rw-r--r-- root/root ./usr/share/fish/vendor_completions.d/run-with-shim.sh.fish
 -rw-r--r-- root/root ./usr/share/gilshim/gilshim.supp
+-rw-r--r-- root/root ./usr/share/gilshim/plot.html
 -rw-r--r-- root/root ./usr/share/lintian/overrides/gilshim
 -rw-r--r-- root/root ./usr/share/man/man1/gilshim.1.gz
 lrwxrwxrwx root/root ./usr/share/man/man1/run-with-shim.sh.1.gz
@@ -149,6 +150,7 @@ an_rpm() {
 $(documentation '-rw-r--r-- root /usr/share/doc/gilshim/')
 -rw-r--r-- root /usr/share/fish/vendor_completions.d/run-with-shim.sh.fish
 -rw-r--r-- root /usr/share/gilshim/gilshim.supp
+-rw-r--r-- root /usr/share/gilshim/plot.html
 -rw-r--r-- root /usr/share/licenses/gilshim/LICENSE
 -rw-r--r-- root /usr/share/man/man1/gilshim.1
 lrwxrwxrwx root /usr/share/man/man1/run-with-shim.sh.1
@@ -209,7 +211,7 @@ made_by_makepkg() {
     is_status 0
     [ "$(cd unpacked/usr && find . ! -type d | sort | tr '\n' ' ')" = "./bin/run-with-shim.sh ./lib/gilshim/gilshim-inspect ./lib/gilshim/libgilshim.so \
 ./share/bash-completion/completions/run-with-shim.sh $(documentation ./share/doc/gilshim/ | sort | tr '\n' ' ')./share/fish/vendor_completions.d/run-with-shim.sh.fish \
-./share/gilshim/gilshim.supp ./share/licenses/gilshim/LICENSE ./share/man/man1/gilshim.1.gz ./share/man/man1/run-with-shim.sh.1.gz \
+./share/gilshim/gilshim.supp ./share/gilshim/plot.html ./share/licenses/gilshim/LICENSE ./share/man/man1/gilshim.1.gz ./share/man/man1/run-with-shim.sh.1.gz \
 ./share/zsh/site-functions/_gilshim " ]
     grep -q "^libdir='/usr/lib/gilshim' " unpacked/usr/bin/run-with-shim.sh
 }

@@ -32,7 +32,7 @@ files_in() { (cd "$1" && find . ! -type d | sort); }
         "$data"/data/share/fish/vendor_completions.d/{gilshim,run-with-shim.sh}.fish "$data"/data/share/gilshim/gilshim.supp \
         "$data"/data/share/man/man1/{gilshim,run-with-shim.sh}.1 "$data"/data/share/zsh/site-functions/_gilshim \
         "$data"/scripts/{gilshim,run-with-shim.sh} "$info"/{LICENSE,METADATA,RECORD,WHEEL} \
-        ./gilshim/{__init__.py,__main__.py,gilshim-inspect,libgilshim.so,run-with-shim.sh} | sort)" ]
+        ./gilshim/{__init__.py,__main__.py,gilshim-inspect,libgilshim.so,plot.html,run-with-shim.sh} | sort)" ]
     cmp in/gilshim/libgilshim.so "$BUILD/wheel/$(uname -m)/libgilshim.so"
     cmp "in/$info/LICENSE" "$ROOT/LICENSE"
     grep -qx "Version: $(version)" "in/$info/METADATA"
@@ -86,6 +86,7 @@ keeps_its_tag() {
     # A function of glibc 2.34 under its own name.
     echo 'int close_range(unsigned, unsigned, int); int f(void) { return close_range(1, 2, 3); }' >new.c
     mkdir built && gcc -shared -fPIC -o built/gilshim-inspect new.c && cp "$BUILD/wheel/$(uname -m)/libgilshim.so" built/
+    cp "$BUILD/wheel/$(uname -m)/plot.html" built/
     is_at_most "$(needs_glibc built/gilshim-inspect)" 2.28 && told "the test's own library is no example"
     limited 30 python3 "$ROOT/shim/dist/python/wheel.py" --build built --policy manylinux_2_28 --folder .
     is_status 1
@@ -164,6 +165,10 @@ APP
     has_line "run-with-shim.sh (gilshim) $(version)"
     limited 30 venv/bin/python -m gilshim --pid $$
     has_line "gilshim-inspect: process $$: there is no CPython in it *"
+    printf '[\n\n]\n' >timeline
+    limited 30 venv/bin/python -m gilshim --plot timeline
+    is_status 0
+    has_line '</html>'
     limited 60 venv/bin/python -m gilshim --check
     is_status 0
     has_line 'gilshim: interpreter: CPython *'

@@ -15,6 +15,7 @@ _run_with_shim() {
         -[djqv]*[cmoptsS] | -[cmoptsS]) wants=${COMP_WORDS[i]: -1} ;;
         --pid) wants=p ;;
         --core | --root) wants=f ;;
+        --plot) _run_with_shim_files "$word" && return ;; # all that follows
         -*) ;;
         *) _run_with_shim_command $i && return ;;
         esac
@@ -27,7 +28,7 @@ _run_with_shim() {
     ?) _run_with_shim_files "$word" ;;
     *)
         if [[ $word == -* ]]; then
-            mapfile -t COMPREPLY < <(compgen -W '-m -v -q -o -j -t -s -c -S -d -p --pid --core --root --check --options -h --help --version --' -- "$word")
+            mapfile -t COMPREPLY < <(compgen -W '-m -v -q -o -j -t -s -c -S -d -p --pid --core --plot --root --check --options -h --help --version --' -- "$word")
         else
             _run_with_shim_command "$COMP_CWORD"
         fi

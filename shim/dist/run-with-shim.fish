@@ -9,7 +9,7 @@ function __gilshim_command
             set -e words[1]
             set -q words[1]; and printf '%s\n' $words
             return 0
-        else if string match -qr -- '^-[dhjqv]*[cmopstS]$|^--(pid|core|root)$' $words[1]
+        else if string match -qr -- '^-[dhjqv]*[cmopstS]$|^--(pid|core|plot|root)$' $words[1]
             set -e words[1..2]
         else if string match -q -- '-*' $words[1]
             set -e words[1]
@@ -41,6 +41,7 @@ for name in run-with-shim.sh gilshim
     complete -c $name -n 'not __gilshim_command' -s d -d 'Run COMMAND under gdb'
     complete -c $name -n 'not __gilshim_command' -s p -l pid -x -a '(__fish_complete_pids)' -d 'Say why this process hangs'
     complete -c $name -n 'not __gilshim_command' -l core -r -F -d 'Say why the process hung or died that left this core file'
+    complete -c $name -n 'not __gilshim_command' -l plot -r -F -d 'Print a page that shows these timelines'
     complete -c $name -n 'not __gilshim_command' -l root -x -a '(__fish_complete_directories)' -d 'Where the files of the core are'
     complete -c $name -n 'not __gilshim_command' -l check -d 'Say whether the shim can serve COMMAND'
     complete -c $name -n 'not __gilshim_command' -l options -d 'List what can be set in GILSHIM_OPTIONS'

@@ -14,6 +14,7 @@ _arguments -s -S -A '-*' : \
     '-d[run COMMAND under gdb]' \
     '(-p --pid)'{-p+,--pid}'[say why this process hangs]:process:_pids' \
     '--core[say why the process hung or died that left this core file]:core:_files' \
+    '(-)*--plot[print a page that shows these timelines]:*:timeline:_files' \
     '--root[where the program and libraries of the core file are]:folder:_files -/' \
     "--check[say whether the shim can serve COMMAND]" \
     '(- : *)--options[list what can be set in GILSHIM_OPTIONS]' \

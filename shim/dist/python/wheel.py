@@ -91,6 +91,7 @@ def filled_in(text, libdir, datadir):
     for old, new in (
         (b"'@LIBDIR@'", b"'" + libdir + b"'"),
         (b"'@LIBEXECDIR@'", b"'" + libdir + b"'"),
+        (b"'@DATADIR@'", b"'" + datadir + b"'"),
         (b"@VERSION@", stated("GILSHIM_VERSION").encode()),
         (b"/usr/local/lib/libgilshim", libdir + b"/libgilshim"),
         (b"/usr/local/libexec/gilshim", libdir),
@@ -108,8 +109,9 @@ def files(built):
     yield "gilshim/__main__.py", in_package("__main__.py"), False
     yield "gilshim/libgilshim.so", built["libgilshim.so"], False
     yield "gilshim/gilshim-inspect", built["gilshim-inspect"], True
+    yield "gilshim/plot.html", built["plot.html"], False
     # It looks beside itself first; nowhere else is a library of this version.
-    yield "gilshim/run-with-shim.sh", filled_in(read("run-with-shim.sh"), b"/dev/null", b""), True
+    yield "gilshim/run-with-shim.sh", filled_in(read("run-with-shim.sh"), b"/dev/null", b"/dev/null"), True
     for name in "gilshim", "run-with-shim.sh":
         yield data + "scripts/" + name, read("shim", "dist", "python", "launcher.sh"), True
     share = data + "data/share/"
@@ -143,10 +145,13 @@ def source_time():
     return max(int(seconds), 315532800)  # zip files know nothing earlier
 
 
+PROGRAMS = "libgilshim.so", "gilshim-inspect"
+
+
 def read_built(build):
     """Returns the content of the files that make has built in this folder, by name."""
     built = {}
-    for name in "libgilshim.so", "gilshim-inspect":
+    for name in PROGRAMS + ("plot.html",):
         with open(os.path.join(build, name), "rb") as file:
             built[name] = file.read()
     return built
@@ -155,7 +160,7 @@ def read_built(build):
 def pack(build, policy, folder):
     """Writes the wheel of what was built in BUILD into the folder. Returns its name."""
     built = read_built(build)
-    tag, = {tag_of(elf, policy) for elf in built.values()}
+    tag, = {tag_of(elf, policy) for elf in (built[name] for name in PROGRAMS)}
     members = list(files(built)) + [(info_folder() + "/" + name, content, False) for name, content in metadata_files(tag)]
     record = ""
     for name, content, _ in members:
