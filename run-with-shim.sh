@@ -48,11 +48,11 @@ at exit. The exit status is COMMAND's.
               its program, if that is not where it was. Exit status as for
               --pid
   --root DIR  with --core: its program and libraries are below DIR
-  --plot TIMELINE...
+  --plot TIMELINE
               print a page for a browser that shows what -t has written, of one
-              process or several: each thread with what it held, waited for and
-              had repaired. It needs no network. A TIMELINE may be compressed
-              (.gz)
+              process or several: when each thread held the GIL and waited for
+              it, and what was repaired. The page needs no network. A TIMELINE
+              may be compressed (.gz)
   --check     don't run COMMAND, but say whether the shim can serve it, how,
               and with which repairs; exit status 0: it can, 1: it can't,
               3: that can't be known before COMMAND runs

@@ -1,5 +1,6 @@
 # run-with-shim.sh --plot TIMELINE: a page that shows it, used here with mouse and keys in browsers without a window. What is seen is
 # read from the page's text and from the colours of its pixels.
+# shellcheck disable=SC2030,SC2031 # each test has its own lines
 load helpers
 load wrapper
 
