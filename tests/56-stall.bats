@@ -187,8 +187,7 @@ passes() {
 }
 
 is_well() {
-    # For a while a thread may really get nothing: 3.2 s were seen on an idle machine.
-    SHIM_OPTIONS=stall=4.7 works_with "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" healthy 5
+    SHIM_OPTIONS=stall=3 works_with "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" healthy 5
     is_silent
 }
 

@@ -43,18 +43,32 @@ static bool read_interpreter(uintptr_t address, struct interpreter *interpreter)
     return is_read && interpreter->id >= 0 && (own == 0 || own == 1);
 }
 
-/* Returns true if the main interpreter is found where, and as, the layout says. */
-static bool is_plausible(void) {
+/* Returns where the main interpreter's GIL is, or 0. Up to 3.11 it is in _PyRuntime. */
+static uintptr_t main_gil(void) {
+    uintptr_t gil = 0;
+    if (layout.runtime_gil >= 0) {
+        return (uintptr_t)real._PyRuntime + (uintptr_t)layout.runtime_gil;
+    }
+    return read_at((uintptr_t)interp_main(), layout.interp_gil, &gil, sizeof gil) ? gil : 0;
+}
+
+static bool is_main_plausible(void) {
     struct interpreter first;
-    uintptr_t head = 0;
+    return layout.interp_gil < 0 ||
+           (read_interpreter((uintptr_t)interp_main(), &first) && first.id == 0 && first.has_own_gil);
+}
+
+/* Returns true if the main interpreter and its GIL are found where, and as, the layout says. */
+static bool is_plausible(void) {
+    uintptr_t head = 0, gil = main_gil();
     uint64_t interval = 0;
     int locked = 0;
     return layout.state_interp >= 0 && layout.gil_size > 0 &&
            read_at((uintptr_t)real._PyRuntime, layout.runtime_head, &head, sizeof head) &&
-           head == (uintptr_t)real.PyInterpreterState_Head() && read_interpreter((uintptr_t)interp_main(), &first) &&
-           first.id == 0 && first.has_own_gil && read_at(first.gil, layout.gil_interval, &interval, sizeof interval) &&
-           interval > 0 && interval < 86400ull * 1000000 &&
-           read_at(first.gil, layout.gil_locked, &locked, sizeof locked) && (locked == 0 || locked == 1);
+           head == (uintptr_t)real.PyInterpreterState_Head() && is_main_plausible() && gil &&
+           read_at(gil, layout.gil_interval, &interval, sizeof interval) && interval > 0 &&
+           interval < 86400ull * 1000000 && read_at(gil, layout.gil_locked, &locked, sizeof locked) &&
+           (locked == 0 || locked == 1);
 }
 
 /* Returns false also while another thread learns it. */
@@ -78,16 +92,19 @@ void gil_forked(void) {
     is_learning = false;
 }
 
+/* Returns true if it is known where this CPython has its GIL. */
+static bool can_be_read(void) {
+    return real._PyRuntime && real.PyInterpreterState_Head && !interp_is_free_threaded && learn();
+}
+
 /* Returns true if there may be several GILs, and they can be told. */
 static bool can_be_several(void) {
-    return real._PyRuntime && real.PyInterpreterState_Head && !interp_is_free_threaded && !interp_has_one_gil() &&
-           learn();
+    return real.PyInterpreterState_Head && !interp_is_free_threaded && !interp_has_one_gil() && can_be_read();
 }
 
 /* An interpreter without a GIL of its own has the main one's. */
 int64_t gil_now_of_interpreter(const void *interpreter) {
     struct interpreter found;
-    uintptr_t main_gil = 0;
     if (!interpreter || !can_be_several() || !read_interpreter((uintptr_t)interpreter, &found)) {
         return GIL_NOT_TOLD;
     }
@@ -95,9 +112,7 @@ int64_t gil_now_of_interpreter(const void *interpreter) {
         bool is_inside = found.gil - (uintptr_t)interpreter < INTERPRETER_SIZE;
         return is_inside ? found.id : GIL_NOT_TOLD;
     }
-    bool is_main =
-        read_at((uintptr_t)interp_main(), layout.interp_gil, &main_gil, sizeof main_gil) && found.gil == main_gil;
-    return is_main ? 0 : GIL_NOT_TOLD;
+    return found.gil && found.gil == main_gil() ? 0 : GIL_NOT_TOLD;
 }
 
 int64_t gil_now_of_state(const void *state) {
@@ -193,4 +208,13 @@ bool gil_read_holder(int64_t gil, PyThreadState **state) {
     }
     *state = NULL;
     return owner != NULL;
+}
+
+bool gil_read_switches(int64_t gil, uint64_t *switches) {
+    const struct interpreter *owner = owner_of(gil);
+    unsigned long number = 0;
+    uintptr_t address = owner ? owner->gil : gil == GIL_NOT_TOLD && !are_several && can_be_read() ? main_gil() : 0;
+    bool is_read = address && read_at(address, layout.gil_switches, &number, sizeof number);
+    *switches = number;
+    return is_read;
 }

@@ -34,3 +34,7 @@ int64_t gil_of_wait(const struct thread_look *look);
 /* Sets `*state` to the state with which the GIL is held, or to NULL if it is free. Looks several times, because a GIL is free
  * for a moment whenever another thread takes it. Returns false if it can't be read. */
 bool gil_read_holder(int64_t gil, PyThreadState **state);
+
+/* Sets `*switches` to how often the GIL has gone from one thread to another (3.7+). `gil`: GIL_NOT_TOLD for the only one. While a
+ * thread keeps it, or is in a deadlock with it, the number stays the same. Returns false, with 0, if it can't be read. */
+bool gil_read_switches(int64_t gil, uint64_t *switches);

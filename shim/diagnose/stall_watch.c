@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "cpython/gil.h"
+#include "cpython/interp.h"
 #include "cpython/real.h"
 #include "system/ticks.h"
 
@@ -70,8 +71,11 @@ static struct suspect {
     unsigned looks;
     unsigned round;
     uint64_t since;
+    uint64_t looked_at; /* when it was last found so, with this CPU time and this stack pointer */
     uint64_t cpu_time;
+    uintptr_t stack;
     int64_t gil;
+    uint64_t moves; /* of this GIL, at that look */
 } suspects[SUSPECTS_MAX];
 static size_t suspect_count;
 
@@ -84,10 +88,20 @@ static struct suspect *find_suspect(pid_t tid) {
     return NULL;
 }
 
-/* Returns true if the thread had the GIL in between: it then used CPU time. A thread that only wakes up every 5 ms to
- * ask for the GIL uses little. */
-static bool has_worked(const struct suspect *suspect, uint64_t cpu_time, uint64_t now) {
-    return cpu_time > suspect->cpu_time + 2000000 + (now - suspect->since) / 50;
+/* Returns a number that changes when the GIL goes from one thread to another: how often it has, or, where that can't be read (3.6), the
+ * state that is attached. */
+static uint64_t moves_of(int64_t gil) {
+    uint64_t switches;
+    return gil_read_switches(gil, &switches) || interp_slot_follows ? switches : (uintptr_t)interp_current();
+}
+
+/* Returns true if the thread may have had the GIL since the last look. If the GIL has gone from one thread to another meanwhile,
+ * it can't be told whether this was one of them: with a hundred threads that compute, each has it twice a second, which
+ * is no stall. Otherwise, it waits elsewhere in the program now, or has used CPU time. Waking up every 5 ms to ask for the
+ * GIL takes 2 to 9 ms of it in a second, on a loaded machine; who has the GIL uses 5 ms at a time. */
+static bool has_worked(const struct suspect *suspect, const struct suspect *now) {
+    return now->moves != suspect->moves || (suspect->stack && now->stack != suspect->stack) ||
+           now->cpu_time > suspect->cpu_time + 2500000 + (now->looked_at - suspect->looked_at) / 100;
 }
 
 static void suspect_thread(pid_t tid, unsigned round, uint64_t now) {
@@ -96,20 +110,21 @@ static void suspect_thread(pid_t tid, unsigned round, uint64_t now) {
     if (!thread_look_at_call(tid, &look) || !(wait_graph_waits_in_python(&look) || (suspect && look.call < 0))) {
         return; /* not carried over to this round, so forgotten */
     }
-    uint64_t cpu_time = thread_cpu_time(tid);
-    int64_t gil = look.call >= 0 || !suspect ? gil_of_wait(&look) : suspect->gil;
-    if (!suspect && suspect_count < SUSPECTS_MAX) {
+    bool is_asleep = look.call >= 0;
+    struct suspect found = {.tid = tid, .round = round, .since = now, .looked_at = now};
+    found.cpu_time = thread_cpu_time(tid);
+    found.gil = is_asleep || !suspect ? gil_of_wait(&look) : suspect->gil;
+    found.stack = is_asleep || !suspect ? look.stack : suspect->stack;
+    found.moves = moves_of(found.gil);
+    if (suspect && suspect->gil == found.gil && !has_worked(suspect, &found)) {
+        found.since = suspect->since;
+        found.looks = suspect->looks;
+    } else if (!suspect && suspect_count < SUSPECTS_MAX) {
         suspect = &suspects[suspect_count++];
-        *suspect = (struct suspect){.tid = tid, .since = now, .cpu_time = cpu_time, .gil = gil};
-    } else if (suspect && (suspect->gil != gil || has_worked(suspect, cpu_time, now))) {
-        suspect->gil = gil;
-        suspect->since = now;
-        suspect->looks = 0;
-        suspect->cpu_time = cpu_time;
     }
     if (suspect) {
-        suspect->looks += look.call >= 0;
-        suspect->round = round;
+        found.looks += is_asleep;
+        *suspect = found;
     }
 }
 
@@ -168,6 +183,7 @@ static void add_suspects(struct waiter *waiters, size_t capacity, size_t *count,
         waiter.caller = waiter.state = NULL;
         waiter.since = suspect->since;
         waiter.gil = suspect->gil;
+        waiter.moves = suspect->moves;
         insert(waiters, capacity, count, &waiter);
     }
 }
@@ -204,7 +220,7 @@ bool stall_watch_waits_still(const struct waiter *waiter) {
     struct journal_thread thread;
     int index = journal_find(waiter->tid);
     if (waiter->is_unseen) {
-        return wait_graph_is_unseen_waiter(waiter->tid);
+        return moves_of(waiter->gil) == waiter->moves && wait_graph_is_unseen_waiter(waiter->tid);
     }
     return index >= 0 && journal_read_thread((unsigned)index, &thread) && thread.now.phase == JOURNAL_WAITS &&
            ticks_to_ns(thread.now.since) / 1000000 == waiter->since / 1000000;

@@ -16,14 +16,15 @@
 /* A thread that waits for the GIL. */
 struct waiter {
     pid_t tid;
-    bool is_unseen;       /* it waits in CPython's own loop, not in a call that the shim saw */
-    bool is_older;        /* it may have waited since before `since` */
-    bool is_timeless;     /* `since` is not known: from a core file */
-    uint16_t call;        /* seen: the API function, as an index into real_api_names */
-    const void *caller;   /* seen: return address in the module that called it */
-    const void *state;    /* seen: the state that it is to attach; NULL: not known */
-    int64_t gil;          /* which GIL, as gil.h calls it; GIL_NOT_TOLD: there is one only, or it can't be told */
-    uint64_t since;       /* ns of CLOCK_MONOTONIC; unseen: since when it was found so at every look */
+    bool is_unseen;     /* it waits in CPython's own loop, not in a call that the shim saw */
+    bool is_older;      /* it may have waited since before `since` */
+    bool is_timeless;   /* `since` is not known: from a core file */
+    uint16_t call;      /* seen: the API function, as an index into real_api_names */
+    const void *caller; /* seen: return address in the module that called it */
+    const void *state;  /* seen: the state that it is to attach; NULL: not known */
+    int64_t gil;        /* which GIL, as gil.h calls it; GIL_NOT_TOLD: there is one only, or it can't be told */
+    uint64_t since;     /* ns of CLOCK_MONOTONIC; unseen: since when it was found so at every look */
+    uint64_t moves; /* unseen: a number that changes when that GIL goes from one thread to another, as it was then */
     char python_name[32]; /* "" if it is not known */
     char name[16];
 };

@@ -57,3 +57,10 @@ witness() {
         [ -n "$output" ] || told "the stalls were not told: $i"
     done
 }
+
+# Each has the GIL for 5 ms in turn, and waits for it whenever it is looked at.
+@test "seventy threads that compute are not spoken of" {
+    LIMIT=150 SHIM_OPTIONS=stall=1 works_with "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" busy 70 4
+    has_line 'all went on'
+    has_no_line '*gilshim:*'
+}
