@@ -23,6 +23,9 @@ const xOf = (time) => NAMES + ((time - view.from) / (view.to - view.from)) * (vi
 
 /* Returns a time with its unit, with four digits; `step`: as exact as a ruler with such steps needs. */
 function inWords(time, step) {
+    if (step === undefined && Math.abs(time) < 0.0005) {
+        return '0 \u00b5s'; /* what is left of a sum is less than the nanosecond that times are written in */
+    }
     const size = Math.abs(step === undefined ? time : Math.max(Math.abs(time), step));
     const [unit, scale] = size >= 1e6 ? ['s', 1e6] : size >= 1e3 ? ['ms', 1e3]
         : size >= 1 || size === 0 ? ['\u00b5s', 1] : ['ns', 1e-3];
