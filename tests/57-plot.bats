@@ -81,7 +81,7 @@ forms() { grep '^{' "$@" | sed -e 's/":"[^"]*"/":S/g' -e 's/":[0-9.]*/":N/g' -e 
     cat >mixed.py <<'PY'
 import sys, threading
 import engine, codec
-sys.setswitchinterval(1e-5)
+if hasattr(sys, "setswitchinterval"): sys.setswitchinterval(1e-5)
 def work():
     for i in range(100):
         engine.run(lambda who: None)
