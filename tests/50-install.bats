@@ -155,6 +155,22 @@ has_man() { command -v man; }
     is_status 0
 }
 
+# The Dockerfile of shim/doc/containers.md, without Docker.
+@test "what the Dockerfile's first stage makes is what the image takes, and its variables repair" {
+    use_python static || use_python shared
+    local page=$ROOT/shim/doc/containers.md make environment
+    make=$(sed -n 's/^RUN \(make .*\)/\1/p' "$page")
+    grep -qx 'COPY gilshim /src' "$page" && grep -qx 'COPY --from=gilshim /out/usr/local /usr/local' "$page"
+    limited 120 sh -c "$(sed "s|/src|$ROOT|; s|/out|$PWD/out BUILD=$BUILD|" <<<"$make")"
+    is_status 0
+    environment=$(sed -n 's/^ENV //p' "$page" | sed "s|/usr/local|$PWD/out&|")
+    [[ $environment = LD_PRELOAD=*' GILSHIM_OPTIONS='* ]]
+    "$ROOT/tests/demo/build" "$PYTHON" modules
+    limited 60 sh -c "env $environment PYTHONPATH=modules $PYTHON -S $ROOT/tests/demo/demo.py"
+    is_status 0
+    has_line '*gilshim: repaired held: *'
+}
+
 @test "make dist packs what make needs" {
     require "needs a git checkout" git -C "$ROOT" rev-parse --verify HEAD
     made dist
