@@ -6,14 +6,6 @@
  * found in libdl.so.2 and libpthread.so.0 too, which the library therefore has to name as needed (see the Makefile). */
 #pragma once
 
-/* From glibc 2.38 on, _GNU_SOURCE makes strtol and its kin those of C23, under new names. features.h decides that, once; its
- * name for the decision was another one in 2.38 and 2.39. */
-#include <features.h>
-#undef __GLIBC_USE_C2X_STRTOL
-#define __GLIBC_USE_C2X_STRTOL 0
-#undef __GLIBC_USE_C23_STRTOL
-#define __GLIBC_USE_C23_STRTOL 0
-
 #include <sys/stat.h>
 
 #if defined(__x86_64__)
