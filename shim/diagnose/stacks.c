@@ -176,29 +176,57 @@ static bool read_word(uintptr_t address, uintptr_t *word) {
 
 /* ---- from a system call outwards -------------------------------------------------------------------------------- */
 
-/* Used where the extent of the frame cannot be told: finds the next return address above, preferably one after a call
- * of this very function. Returns false if there is none. */
+/* Returns true if the registers of the frame lead on from it: it is the outermost, or a return address lies where its
+ * function has saved one. */
+static bool leads_on(const struct cfi_frame *frame) {
+    struct cfi_frame outer = *frame;
+    struct cfi_shape shape;
+    uintptr_t function;
+    return (cfi_shape(frame->pc, frame->is_call, &shape) && shape.is_outermost) ||
+           (cfi_step(&outer, read_word, &function) == CFI_STEPPED && is_return_address(outer.pc));
+}
+
+/* Fills `caller` with the frame to which the return address at `place` leads. Returns true if what the function has saved
+ * around that place leads on; then the caller's registers are known. What an earlier call has left there does not, as a
+ * rule. */
+static bool take_caller(const struct cfi_frame *frame, uintptr_t place, uintptr_t back, struct cfi_frame *caller) {
+    *caller = *frame;
+    if (cfi_step_over(caller, place, read_word) && caller->pc == back && leads_on(caller)) {
+        return true;
+    }
+    *caller = (struct cfi_frame){.pc = back, .is_call = true, .known = 1ull << CFI_STACK};
+    caller->values[CFI_STACK] = place + sizeof back;
+    return false;
+}
+
+/* Used where the extent of the frame cannot be told: finds the next return address above, preferably one that leads on, and
+ * rather one after a call of this very function than that. Returns false if there is none. */
 static bool find_caller(struct cfi_frame *frame, uintptr_t function, bool *is_sure) {
-    enum { WORDS = 2048 };
-    uintptr_t stack = frame->values[CFI_STACK], found = 0, back = 0, word;
-    *is_sure = false;
-    for (uintptr_t at = stack; at < stack + WORDS * sizeof word && !*is_sure && read_word(at, &word);
+    enum { WORDS = 2048, MAY_CALL_IT = 1, LEADS_ON = 2, CALLS_IT = 4, BEST = LEADS_ON | CALLS_IT };
+    uintptr_t stack = frame->values[CFI_STACK], word;
+    struct cfi_frame found = *frame;
+    unsigned best = 0;
+    for (uintptr_t at = stack; at < stack + WORDS * sizeof word && best < BEST && read_word(at, &word);
          at += sizeof word) {
         if (!is_return_address(word)) {
             continue;
         }
+        struct cfi_frame caller;
         uintptr_t callee = callee_of(word);
-        *is_sure = function && callee == function;
-        if (*is_sure || (!found && !callee)) {
-            found = at;
-            back = word;
+        bool leads = take_caller(frame, at, word, &caller);
+        unsigned rank = function && callee == function ? CALLS_IT : 0;
+        rank |= leads ? LEADS_ON : 0;
+        rank |= !callee ? MAY_CALL_IT : 0;
+        if (rank > best) {
+            best = rank;
+            found = caller;
         }
     }
-    if (found) {
-        *frame = (struct cfi_frame){.pc = back, .is_call = true, .known = 1ull << CFI_STACK};
-        frame->values[CFI_STACK] = found + sizeof word;
+    *is_sure = best >= CALLS_IT;
+    if (best) {
+        *frame = found;
     }
-    return found != 0;
+    return best != 0;
 }
 
 static void walk(const struct thread_look *look, struct stack *stack) {

@@ -486,11 +486,28 @@ static enum cfi_result step(struct cfi_frame *frame, const struct entry *entry, 
     return CFI_STEPPED;
 }
 
+/* Sets the register by which the function finds its frame so that its return address lies at `place`. */
+static bool place_frame(struct cfi_frame *frame, const struct entry *entry, const struct row *row, uintptr_t place) {
+    uint64_t back = entry->return_register, number = row->frame_register;
+    if (back >= CFI_REGISTERS || number >= CFI_REGISTERS || row->rules[back].kind != AT_OFFSET ||
+        row->frame.kind != IN_REGISTER) {
+        return false;
+    }
+    uintptr_t value = place - (uintptr_t)row->rules[back].value - (uintptr_t)row->frame.value;
+    if (frame->known & 1ull << number) {
+        return frame->values[number] == value;
+    }
+    frame->values[number] = value;
+    frame->known |= 1ull << number;
+    return true;
+}
+
 /* All the work is done inside the visit, because the object may be unloaded afterwards. */
 struct search {
     uintptr_t address;
     struct cfi_frame *frame;
     reader *read;
+    const uintptr_t *place; /* of the return address, if it was found without a step */
     enum cfi_result result;
     struct cfi_shape shape;
 };
@@ -521,7 +538,7 @@ static bool look(const struct elf_object *object, void *argument) {
         bool is_by_stack = row.frame.kind == IN_REGISTER && row.frame_register == CFI_STACK;
         search->shape =
             (struct cfi_shape){entry.function - distance, is_outermost, is_by_stack, (uintptr_t)row.frame.value};
-        if (search->frame) {
+        if (search->frame && (!search->place || place_frame(search->frame, &entry, &row, *search->place))) {
             search->result = step(search->frame, &entry, &row, search->read);
         }
     }
@@ -535,6 +552,21 @@ enum cfi_result cfi_step(struct cfi_frame *frame, bool (*read)(uintptr_t address
     elf_visit(look, &search);
     *function = search.shape.function;
     return search.result;
+}
+
+bool cfi_step_over(struct cfi_frame *frame, uintptr_t place, bool (*read)(uintptr_t address, uintptr_t *word)) {
+    struct cfi_frame placed = *frame;
+    struct search search = {.address = frame->pc - (frame->is_call ? 1 : 0),
+                            .frame = &placed,
+                            .read = read,
+                            .place = &place,
+                            .result = CFI_LOST};
+    elf_visit(look, &search);
+    if (search.result != CFI_STEPPED) {
+        return false;
+    }
+    *frame = placed;
+    return true;
 }
 
 bool cfi_shape(uintptr_t pc, bool is_call, struct cfi_shape *shape) {

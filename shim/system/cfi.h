@@ -29,6 +29,11 @@ enum cfi_result { CFI_STEPPED, CFI_OUTERMOST, CFI_LOST };
 enum cfi_result cfi_step(struct cfi_frame *frame, bool (*read)(uintptr_t address, uintptr_t *word),
                          uintptr_t *function);
 
+/* Steps as cfi_step does, from a frame whose register for finding it is not known, but whose return address was found on the
+ * stack, at `place`: that tells where the frame ends, and so the register and all that the function has saved. Returns false
+ * if the frame does not lie so, or does not say how it lies; then `frame` is as it was. */
+bool cfi_step_over(struct cfi_frame *frame, uintptr_t place, bool (*read)(uintptr_t address, uintptr_t *word));
+
 /* The layout of a function's frame on the stack when it is at `pc`. */
 struct cfi_shape {
     uintptr_t function; /* its start */

@@ -22,6 +22,7 @@ unit_sources_thunks := shim/system/thunks.c shim/system/thunks.S
 unit_sources_thread := shim/system/thread.c shim/system/thread_wait.c shim/system/thread_self.c shim/system/text.c
 unit_sources_registry := shim/states/registry.c shim/process/locks.c
 unit_sources_elf := shim/system/elf.c shim/system/elf_loaded.c shim/system/redirected.c shim/system/thunks.c shim/system/thunks.S shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/thread_wait.c shim/system/thread_self.c shim/system/text.c
+unit_sources_stacks := shim/diagnose/stacks.c shim/system/cfi.c $(unit_sources_elf)
 unit_sources_redirect := shim/system/redirect.c shim/system/glimpse.c shim/system/elf.c shim/system/elf_loaded.c shim/system/redirected.c shim/system/thunks.c shim/system/thunks.S shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/thread_wait.c shim/system/thread_self.c shim/system/text.c
 unit_sources_nesting := shim/rules/nesting.c shim/states/blocks.c shim/system/list.c
 unit_sources_lifecycle := shim/hooks/lifecycle.c shim/states/taken.c

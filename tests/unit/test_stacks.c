@@ -1,0 +1,171 @@
+#include "diagnose/stacks.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "system/cfi.h"
+#include "test.h"
+
+uintptr_t stacks_top_of(pid_t tid) {
+    (void)tid;
+    return 0;
+}
+bool stacks_registers_of(pid_t tid, struct cfi_frame *frame) {
+    (void)tid;
+    (void)frame;
+    return false;
+}
+unsigned stacks_patience(void) {
+    return 0;
+}
+
+static volatile pid_t sleeper;
+
+/* Waits until the thread sleeps in the system call. */
+static struct thread_look look_asleep(long call) {
+    struct thread_look look = {0};
+    for (int i = 0; i < 30000; i++) {
+        if (sleeper && thread_look(sleeper, &look) && look.call == call && look.stack) {
+            return look;
+        }
+        usleep(1000);
+    }
+    return look;
+}
+
+#if defined(__x86_64__)
+
+void chain_outer(void);
+extern char chain_asleep[], chain_in_inner[], chain_in_cold[], chain_in_outer[];
+
+/* Functions that find their frames by a frame pointer: chain_outer calls chain_middle through a
+ * pointer, which goes on in a part of it that lies elsewhere (as compilers do with what seldom runs) and calls chain_inner.
+ * That calls chain_leaf, which has no frame pointer and sleeps in pause(). The first frame that needs rbp is
+ * that of chain_inner, and nothing inside it has saved rbp. On the stack is, below chain_inner's own return address, the
+ * same word once more, from an earlier call. */
+__asm__(".pushsection .text\n"
+        ".globl chain_outer, chain_asleep, chain_in_inner, chain_in_cold, chain_in_outer\n"
+        "chain_leaf:\n"
+        ".cfi_startproc\n"
+        "    sub $24, %rsp\n"
+        ".cfi_adjust_cfa_offset 24\n"
+        "    mov $34, %eax\n"
+        "    syscall\n"
+        "chain_asleep:\n"
+        "    add $24, %rsp\n"
+        ".cfi_adjust_cfa_offset -24\n"
+        "    ret\n"
+        ".cfi_endproc\n"
+        "chain_inner:\n"
+        ".cfi_startproc\n"
+        "    push %rbp\n"
+        ".cfi_def_cfa rbp, 16\n"
+        ".cfi_offset rbp, -16\n"
+        "    mov %rsp, %rbp\n"
+        "    sub $64, %rsp\n"
+        "    movq $0, -48(%rbp)\n"
+        "    lea chain_in_cold(%rip), %rax\n"
+        "    mov %rax, -40(%rbp)\n"
+        "    call chain_leaf\n"
+        "chain_in_inner:\n"
+        "    leave\n"
+        ".cfi_def_cfa rsp, 8\n"
+        "    ret\n"
+        ".cfi_endproc\n"
+        "chain_middle:\n"
+        ".cfi_startproc\n"
+        "    push %rbp\n"
+        ".cfi_def_cfa rbp, 16\n"
+        ".cfi_offset rbp, -16\n"
+        "    mov %rsp, %rbp\n"
+        "    sub $32, %rsp\n"
+        "    jmp chain_cold\n"
+        ".cfi_endproc\n"
+        "    .zero 64\n"
+        "chain_cold:\n"
+        ".cfi_startproc\n"
+        ".cfi_def_cfa rbp, 16\n"
+        ".cfi_offset rbp, -16\n"
+        "    call chain_inner\n"
+        "chain_in_cold:\n"
+        "    leave\n"
+        ".cfi_def_cfa rsp, 8\n"
+        "    ret\n"
+        ".cfi_endproc\n"
+        "chain_outer:\n"
+        ".cfi_startproc\n"
+        "    push %rbp\n"
+        ".cfi_def_cfa rbp, 16\n"
+        ".cfi_offset rbp, -16\n"
+        "    mov %rsp, %rbp\n"
+        "    lea chain_middle(%rip), %rax\n"
+        "    call *%rax\n"
+        "chain_in_outer:\n"
+        "    leave\n"
+        ".cfi_def_cfa rsp, 8\n"
+        "    ret\n"
+        ".cfi_endproc\n"
+        ".popsection\n");
+
+static void *sleep_in_chain(void *unused) {
+    sleeper = (pid_t)syscall(SYS_gettid);
+    chain_outer();
+    return unused;
+}
+
+/* Where a frame's own registers are not known, its return address tells them, and the frames around it are certain. */
+static void finds_frames_by_frame_pointer(void) {
+    char *const expected[] = {chain_asleep, chain_in_inner, chain_in_cold, chain_in_outer};
+    enum { COUNT = sizeof expected / sizeof expected[0] };
+    static struct stack stack;
+    pthread_t thread;
+    pthread_create(&thread, NULL, sleep_in_chain, NULL);
+    struct thread_look look = look_asleep(SYS_pause);
+    stacks_take(&look, &stack);
+    CHECK(stack.source == STACK_TAKEN && stack.sure == stack.count && !stack.reason);
+    CHECK(stack.count > COUNT && memcmp(stack.frames, expected, sizeof expected) == 0);
+    for (size_t i = 0; i < stack.count && test_faults; i++) {
+        printf("# #%zu %p\n", i, stack.frames[i]);
+    }
+}
+
+#endif
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static void *sleep_in_mutex(void *unused) {
+    sleeper = (pid_t)syscall(SYS_gettid);
+    pthread_mutex_lock(&mutex);
+    pthread_mutex_unlock(&mutex);
+    return unused;
+}
+
+/* From where a thread sleeps to where it began: its own function has a frame pointer here, and is called through a pointer, so
+ * that not all may be certain. */
+static void goes_to_the_outermost(void) {
+    static struct stack stack;
+    struct cfi_shape shape = {0}, own = {0};
+    bool is_found = false;
+    pthread_t thread;
+    sleeper = 0;
+    pthread_mutex_lock(&mutex);
+    pthread_create(&thread, NULL, sleep_in_mutex, NULL);
+    struct thread_look look = look_asleep(SYS_futex);
+    stacks_take(&look, &stack);
+    pthread_mutex_unlock(&mutex);
+    pthread_join(thread, NULL);
+    for (size_t i = 0; i < stack.count; i++) {
+        is_found |= cfi_shape((uintptr_t)stack.frames[i], i > 0, &own) && own.function == (uintptr_t)sleep_in_mutex;
+    }
+    CHECK(is_found && stack.sure >= 3);
+    CHECK(stack.count && cfi_shape((uintptr_t)stack.frames[stack.count - 1], true, &shape) && shape.is_outermost);
+}
+
+int main(void) {
+#if defined(__x86_64__)
+    RUN(finds_frames_by_frame_pointer);
+#endif
+    RUN(goes_to_the_outermost);
+    return test_end();
+}
