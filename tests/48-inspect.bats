@@ -9,12 +9,7 @@ load hanging
 setup() { cd "$BATS_TEST_TMPDIR" || return; }
 teardown() { unhang; }
 
-# refuses WORDS: the last look failed, with this one line.
-refuses() {
-    is_status 125
-    [ "${#lines[@]}" -eq 1 ] || told "more than one line"
-    has_line "gilshim-inspect: process $pid$1"
-}
+refuses_process() { refuses "process $pid$1"; }
 sleeps() {
     use_python static || use_python shared
     hang "$PYTHON" -S -c "import time; print('begun', flush=True); time.sleep(100)"
@@ -52,14 +47,14 @@ sleeps() {
 @test "no such process" {
     pid=4194304 # above all that the kernel gives by default
     look_at $pid
-    refuses ': no such process'
+    refuses_process ': no such process'
 }
 
 @test "no CPython in it" {
     hang sleep 100
     until_so grep -qx sleep "/proc/$pid/comm"
     look_at "$pid"
-    refuses ': there is no CPython in it (*/sleep)'
+    refuses_process ': there is no CPython in it (*/sleep)'
 }
 
 @test "a process that ends, or executes another program, while it is looked at" {
@@ -67,14 +62,14 @@ sleeps() {
     hang "$PYTHON" -S -c "import time; print('begun', flush=True); time.sleep(2)"
     says begun
     look_at "$pid" -s 4
-    refuses ' ended, or executed another program, while it was looked at'
+    refuses_process ' ended, or executed another program, while it was looked at'
     unhang
     hang "$PYTHON" -S -c "import os, sys, time
 print('begun', flush=True); time.sleep(2)
 os.execv(sys.executable, [sys.executable, '-S', '-c', 'import time; time.sleep(100)'])"
     says begun
     look_at "$pid" -s 4
-    refuses ' ended, or executed another program, while it was looked at'
+    refuses_process ' ended, or executed another program, while it was looked at'
 }
 
 # The thread through which memory is read ends: another one is taken.
@@ -99,7 +94,7 @@ ctypes.CDLL('./ld-musl-x86_64.so.1')
 print('begun', flush=True); time.sleep(100)"
     says begun
     look_at "$pid"
-    refuses ' uses musl; this is for processes with glibc'
+    refuses_process ' uses musl; this is for processes with glibc'
 }
 
 @test "a kernel that hides what threads wait for" {
@@ -108,7 +103,7 @@ print('begun', flush=True); time.sleep(100)"
     # shellcheck disable=SC2016 # the inner shell expands it
     limited 30 unshare --mount sh -c 'mount --bind /dev/null "/proc/$2/task/$2/syscall" && exec "$1" --pid "$2"' \
         sh "$ROOT/run-with-shim.sh" "$pid"
-    refuses ": the kernel hides what its threads wait for (/proc/$pid/task/\*/syscall)"
+    refuses_process ": the kernel hides what its threads wait for (/proc/$pid/task/\*/syscall)"
 }
 
 @test "names of files do nothing to the terminal" {
@@ -117,7 +112,7 @@ print('begun', flush=True); time.sleep(100)"
     hang "$PWD/$name" 100
     until_so grep -q ']0;title' "/proc/$pid/comm"
     look_at "$pid"
-    refuses ': there is no CPython in it (*/sl?]0;title?eep)'
+    refuses_process ': there is no CPython in it (*/sl?]0;title?eep)'
     [[ $output != *[$'\033\007']* ]] || told "control characters"
 }
 
@@ -130,14 +125,14 @@ has_zombie() {
     until_so has_zombie
     look_at "$child"
     pid=$child
-    refuses ' has ended: it is a zombie, which its parent has not waited for'
+    refuses_process ' has ended: it is a zombie, which its parent has not waited for'
 }
 
 @test "a thread of the kernel" {
     pid=2
     require "needs to see the kernel's threads" grep -q kthreadd /proc/2/comm
     look_at 2
-    refuses ' is a thread of the kernel*'
+    refuses_process ' is a thread of the kernel*'
 }
 
 runs() { local status=0; timeout 0.2 "$@" || status=$?; [ "$status" -eq 124 ]; }
@@ -149,7 +144,7 @@ runs() { local status=0; timeout 0.2 "$@" || status=$?; [ "$status" -eq 124 ]; }
     hang ./32bit
     until_so grep -qx 32bit "/proc/$pid/comm"
     look_at "$pid"
-    refuses ' is a 32-bit process; this is for 64-bit processes'
+    refuses_process ' is a 32-bit process; this is for 64-bit processes'
 }
 
 is_root() { [ "$(id -u)" -eq 0 ] && command -v setpriv; }
@@ -160,7 +155,7 @@ is_root() { [ "$(id -u)" -eq 0 ] && command -v setpriv; }
     cp "$ROOT/build/gilshim-inspect" inspect
     chmod 755 . inspect
     limited 30 setpriv --reuid 65534 --regid 65534 --clear-groups "$PWD/inspect" "$pid"
-    refuses ': not permitted: it belongs to user 0; run this as that user or as root'
+    refuses_process ': not permitted: it belongs to user 0; run this as that user or as root'
     unhang
     hang setpriv --reuid 65534 --regid 65534 --clear-groups "$PYTHON" -S -c 'import ctypes, time
 ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) # PR_SET_DUMPABLE
@@ -168,7 +163,7 @@ print("begun", flush=True)
 time.sleep(100)'
     says begun
     limited 30 setpriv --reuid 65534 --regid 65534 --clear-groups "$PWD/inspect" "$pid"
-    refuses ': not permitted: it *'
+    refuses_process ': not permitted: it *'
     look_at "$pid"
     is_status 1 # root may
 }

@@ -11,12 +11,6 @@ load cores
 setup() { cd "$BATS_TEST_TMPDIR" || return; }
 teardown() { unhang; }
 
-# refuses WORDS: the last look failed, with this one line.
-refuses() {
-    is_status 125
-    [ "${#lines[@]}" -eq 1 ] || told "more than one line"
-    has_line "gilshim-inspect: $1"
-}
 # Sets $core to that of a Python that aborted.
 aborts() {
     use_python static || use_python shared

@@ -2,11 +2,12 @@
 # shellcheck disable=SC2034,SC2154 # helpers.bash's variables
 
 # hang CMD...: starts it bare, in the background, with its output in $BATS_TEST_TMPDIR/program, and sets $pid. It is killed after
-# LIMIT seconds, or by `unhang`. SHIM=LIBRARY: not bare, but with this library, which repairs nothing and keeps a journal.
+# LIMIT seconds, or by `unhang`. SHIM=LIBRARY: not bare, but with this library, which repairs nothing and keeps a journal. The
+# shell lets programs in the background ignore SIGQUIT, which is to end it.
 hang() {
     rm -f "$BATS_TEST_TMPDIR/pid"
     # shellcheck disable=SC2016 # the inner shell expands it
-    timeout -s KILL "${LIMIT:-60}" env -u LD_PRELOAD -u GILSHIM_OPTIONS \
+    timeout -s KILL "${LIMIT:-60}" env --default-signal=INT,QUIT -u LD_PRELOAD -u GILSHIM_OPTIONS \
         ${SHIM:+LD_PRELOAD="$SHIM" GILSHIM_OPTIONS=repair=none:history=64} \
         sh -c 'echo $$ >"$0"; exec "$@"' "$BATS_TEST_TMPDIR/pid" "$@" >"$BATS_TEST_TMPDIR/program" 2>&1 3>&- </dev/null &
     program=$!
@@ -34,6 +35,13 @@ until_so() {
 says() { until_so grep -q "$1" "$BATS_TEST_TMPDIR/program"; }
 
 look_at() { limited "${LIMIT:-60}" "$ROOT/run-with-shim.sh" --pid "$@"; }
+
+# refuses PATTERN: the last look failed, with this one line.
+refuses() {
+    is_status 125
+    [ "${#lines[@]}" -eq 1 ] || told "more than one line"
+    has_line "gilshim-inspect: $1"
+}
 
 # explains PATTERN [OPTION...]: looks at the process until the first line matches, for half of LIMIT: it has yet to begin to hang,
 # and holds the GIL for a while before that on a busy machine.
