@@ -3,7 +3,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +11,7 @@
 #include <unistd.h>
 
 #include "inspect/core_notes.h"
-
-__attribute__((format(printf, 3, 4))) static bool refuse(char *reason, size_t capacity, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(reason, capacity, format, arguments); // NOLINT(clang-analyzer-valist.Uninitialized)
-    va_end(arguments);
-    return false;
-}
+#include "inspect/refusal.h"
 
 /* ---- what kind of file it is ------------------------------------------------------------------------------------- */
 

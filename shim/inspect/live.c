@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +14,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "inspect/refusal.h"
 #include "inspect/target.h"
 
 static struct {
@@ -245,14 +245,6 @@ static const struct target_source source = {
 };
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
-
-__attribute__((format(printf, 3, 4))) static bool refuse(char *reason, size_t capacity, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(reason, capacity, format, arguments); // NOLINT(clang-analyzer-valist.Uninitialized)
-    va_end(arguments);
-    return false;
-}
 
 static int ptrace_scope(void) {
     char line[16];

@@ -3,14 +3,13 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "process/log_form.h"
 #include "process/options.h"
 #include "process/streams.h"
 #include "system/aside.h"
 #include "system/descriptor.h"
-#include "system/json.h"
 #include "system/output.h"
 #include "system/path.h"
 
@@ -41,43 +40,18 @@ static bool write_all(int fd, const char *bytes, size_t size) {
 /* Ends the text and writes it with a newline, which it leaves at text->buffer[text->length]. Returns false if it could
  * not be written. */
 static bool put(int fd, struct text *text) {
-    text_end(text);
-    if (options.log_format == LOG_TEXT) {
-        text_disarm(text->buffer, text->length);
-    }
-    text->buffer[text->length] = '\n'; /* in place of the 0 byte */
-    return write_all(fd, text->buffer, text->length + 1);
+    size_t size = log_form_end(text);
+    return write_all(fd, text->buffer, size);
 }
 
-static void add_prefix(struct text *text) {
-    text_add(text, "==");
-    text_add_decimal(text, (uint64_t)getpid());
-    text_add(text, "== gilshim: ");
-}
-
-struct json log_json(char *buffer, size_t capacity, const char *type) {
-    struct json json = json_start(buffer, capacity);
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    json_seconds(&json, "time", (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec);
-    json_number(&json, "pid", (uint64_t)getpid());
-    json_number(&json, "tid", (uint64_t)syscall(SYS_gettid));
-    json_string(&json, "type", type);
-    return json;
+static pid_t own_tid(void) {
+    return (pid_t)syscall(SYS_gettid);
 }
 
 static bool put_message(int fd, const char *line) {
     char buffer[3600];
-    struct text text;
-    if (options.log_format == LOG_JSON) {
-        struct json json = log_json(buffer, sizeof buffer, "message");
-        json_string(&json, "text", line);
-        text = json_end(&json);
-    } else {
-        text = text_start(buffer, sizeof buffer);
-        add_prefix(&text);
-        text_add(&text, line);
-    }
+    pid_t tid = options.log_format == LOG_JSON ? own_tid() : 0; /* a line of text needs no system call for it */
+    struct text text = log_form_message(buffer, sizeof buffer, line, getpid(), tid);
     return put(fd, &text);
 }
 
@@ -197,9 +171,11 @@ void log_text(struct text *text) {
 }
 
 struct text log_start(char *buffer, size_t capacity) {
-    struct text text = text_start(buffer, capacity);
-    add_prefix(&text);
-    return text;
+    return log_form_start(buffer, capacity, getpid());
+}
+
+struct json log_json(char *buffer, size_t capacity, const char *type) {
+    return log_form_json(buffer, capacity, type, getpid(), own_tid());
 }
 
 bool log_has_color(void) {
