@@ -34,6 +34,40 @@ all_survive() {
     all_survive --random 80 --seed 4 --env PYTHONMALLOC=debug --env PYTHONDEVMODE=1
 }
 
+# Interpreters with a GIL of their own. tests/README.md says what is promised.
+has_several() {
+    python_from 3.12 || return
+    case $PY_TAG in *t) return 1 ;; esac
+}
+
+# Nothing is mixed in these: they are what CPython can do by itself.
+@test "several GILs: all chains of two blocks that CPython itself can do" {
+    has_several || return 0
+    nest --gils --all --depth 2 --only gil,gilaway,swapmain,swapeast,swapwest,release,detach,ensure,pthread,py
+    is_status 0
+    has_line "$PY_TAG * bare 100.0% *with the shim 100.0% *"
+}
+
+@test "several GILs: random programs, to depth 8" {
+    has_several || return 0
+    all_survive --gils --random 150 --size 14 --seed 2019
+    all_survive --gils --random 50 --one-object --seed 2888
+}
+
+@test "several GILs: nothing is wrong with what CPython itself can do" {
+    has_several || return 0
+    all_survive --gils --all --depth 3 --sample 60 --shim-options mode=observe:check=all \
+        --only gil,gilaway,swapmain,swapeast,swapwest,release,detach,ensure,pthread,py
+}
+
+@test "several GILs: without the shim an Ensure goes to another interpreter, and an attach over a state dies" {
+    has_several || return 0
+    nest --bare --program 'main: swapeast[release[newwest ensure]]'
+    has_line '*PyGILState_Ensure chose another interpreter*'
+    nest --bare --program 'main: swapeast[newwest]'
+    has_line '*non-NULL old thread state*'
+}
+
 @test "without the shim many of them are lost" {
     nest --bare --random 25 --tree-depth 4 --seed 2019
     is_status 0

@@ -10,11 +10,12 @@ DETACHED = "detached"  # nothing
 HELD = "held"  # the GIL and no state: up to 3.11, inside PyThreadState_Swap(NULL)
 NULL = "null"  # the same from 3.12 on, where Swap(NULL) lets go of the GIL
 
-STARTS = {"main": ATTACHED, "thread": ATTACHED, "foreign": DETACHED, "sub": ATTACHED}
+STARTS = {"main": ATTACHED, "thread": ATTACHED, "foreign": DETACHED, "sub": ATTACHED, "gil": ATTACHED, "many": DETACHED}
 
 EVER = ((0, 0), (9, 9))
 PYBIND = ((3, 0), (9, 9))
 PEP788 = ((3, 15), (9, 9))
+OWN_GIL = ((3, 12), (9, 9))
 
 # name: where it is legal, what is inside, for which versions. tests/fixtures/nesting/blocks.c says what each does.
 BLOCKS = {
@@ -57,7 +58,19 @@ BLOCKS = {
     "keepP": ((DETACHED, NULL), DETACHED, PYBIND),
     "unlock": ((ATTACHED,), DETACHED, ((0, 0), (3, 8))),
     "lock": ((DETACHED,), ATTACHED, ((0, 0), (2, 7))),
+    "gil": ((ATTACHED, DETACHED, NULL), ATTACHED, OWN_GIL),
+    "gilaway": ((ATTACHED, DETACHED, NULL), ATTACHED, OWN_GIL),
 }
+
+# The same blocks with a state of the main interpreter, or of one of two that have their own GILs.
+SIDES = ("main", "east", "west")
+ANYWHERE = ("swap", "new", "own", "made", "lent")
+ASIDE = {name + side: name for name in ANYWHERE for side in SIDES}
+BLOCKS.update({name: ((ATTACHED, DETACHED, NULL), ATTACHED, OWN_GIL) for name in ASIDE})
+
+# What is generated only if it is asked for: with these the random trees of a seed would be others.
+GILS = ("gil", "gilaway") + tuple(ASIDE)
+GIL_STARTS = ("gil", "many")
 
 
 # The attached state stays the same.
@@ -117,6 +130,7 @@ class Rules:
         # where the kept one is the attached one: that is another's, and the library comes back to it with an empty key, too.
         if name.startswith(("dis", "moved")) and library & place.kept:
             return None
+        name = ASIDE.get(name, name)
         if not self.undecided:
             # AcquireThread, ReleaseThread: the latter has to let go of the GIL here. In `again`, and wherever a program
             # attaches a state of its own when it is needed, the same calls have to go back to the state beneath.
@@ -151,6 +165,8 @@ class Rules:
 
     def allow(self, program):
         start, blocks = program
+        if start in GIL_STARTS and self.version < OWN_GIL[0]:
+            return False
         return self.allow_all(blocks, Place(STARTS[start]))
 
     def allow_all(self, blocks, place):
@@ -158,7 +174,7 @@ class Rules:
             within = self.inside(name, place)
             if within is None or not self.allow_all(inner, within):
                 return False
-            if name == "own" and not self.allow_all(inner, within.after((name, inner))):
+            if ASIDE.get(name, name) == "own" and not self.allow_all(inner, within.after((name, inner))):
                 return False  # it plays them twice
             place = place.after((name, inner))
         return True
@@ -222,9 +238,11 @@ def smaller_lists(blocks):
 
 
 class Grammar:
-    def __init__(self, rules, only=None, without=()):
+    def __init__(self, rules, only=None, without=(), gils=False):
         self.rules = rules
+        without = tuple(without) + (() if gils or only else GILS)
         self.names = [name for name in BLOCKS if (not only or name in only) and name not in without]
+        self.starts = [start for start in STARTS if start not in GIL_STARTS or (gils and rules.version >= OWN_GIL[0])]
 
     def legal(self, place):
         for name in self.names:
@@ -235,7 +253,8 @@ class Grammar:
     def chains(self, depth):
         """All programs in which each block has at most one other inside."""
         lines = []
-        for start, outer in STARTS.items():
+        for start in self.starts:
+            outer = STARTS[start]
             lines.append(text((start, [])))
             lines += [text((start, [chain])) for chain in self.chains_in(Place(outer), depth)]
         return lines
@@ -251,7 +270,7 @@ class Grammar:
     def random_trees(self, count, depth, size, source):
         lines = []
         while len(lines) < count:
-            start = source.choice(list(STARTS))
+            start = source.choice(self.starts)
             program = start, self.random_blocks(Place(STARTS[start]), depth, [size], source)
             if self.rules.allow(program):
                 lines.append(text(program))

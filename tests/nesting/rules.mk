@@ -6,5 +6,6 @@ nest: $(library)	## the nesting suite in full: all chains to depth 3, random tre
 	+$(Q)$(MAKE) -f tests/fixtures/Makefile
 	$(Q)tests/nesting/run --bare-sample 500 --all --depth 3 --without $(nest_pybind) $(NEST)
 	$(Q)tests/nesting/run --bare-sample 500 --random 5000 --size 14 $(NEST)
+	$(Q)tests/nesting/run --bare-sample 100 --gils --random 3000 --size 14 $(NEST)
 	$(Q)tests/nesting/run --shim --all --depth 2 --random 2000 --one-object $(NEST)
 	$(Q)tests/nesting/run --shim --all --depth 2 --random 1000 --env PYTHONMALLOC=debug --env PYTHONDEVMODE=1 $(NEST)
