@@ -1,5 +1,6 @@
 #include "start/check.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -14,6 +15,7 @@
 #include "diagnose/report.h"
 #include "hooks/hooks.h"
 #include "process/options.h"
+#include "system/elf.h"
 #include "system/text.h"
 #include "version.h"
 
@@ -59,6 +61,15 @@ static void print_interpreter(void) {
     print(&text);
 }
 
+static void print_gil(void) {
+    char buffer[200];
+    struct text text = line_start(buffer, sizeof buffer);
+    text_add(&text, "GIL: off, unless PYTHON_GIL=1 or a module that needs it turns it on");
+    if (interp_is_free_threaded) {
+        print(&text);
+    }
+}
+
 static void print_functions(void) {
     char buffer[300];
     struct text text = line_start(buffer, sizeof buffer);
@@ -101,6 +112,11 @@ static void print_repairs(void) {
         if (!reason && interp_slot_follows && (repair == REPAIR_duplicate || repair == REPAIR_subinterp)) {
             text_add(&text, " (not needed: this Python handles it)");
         }
+        if (!reason && repair == REPAIR_moved && interp_is_free_threaded) {
+            text_add(
+                &text,
+                " (with the GIL off CPython itself is not safe where a thread uses a state that another one made)");
+        }
         if (!reason && repair == REPAIR_held && !counter_is_known()) {
             text_add(&text, " (without gilstate_counter's place: the end of a block is guessed)");
         }
@@ -121,9 +137,36 @@ static void name_program(void) {
     real.Py_SetProgramName(slot_goes_by_ident() ? (const void *)path : (const void *)wide);
 }
 
+/* A program's own constructors run after those of the libraries, so after us, and a CPython in the program may need them: in
+ * free-threaded builds they set up its allocator, and debug builds assert that. */
+static void run_constructors_of_program(void) {
+    typedef void (*constructor)(int, char **, char **);
+    char *arguments[] = {program_invocation_name, NULL};
+    struct elf_object program;
+    uintptr_t init = 0, array = 0;
+    size_t count = 0;
+    if (real_status.binding != REAL_STATIC || !elf_find_by_address((const void *)real.Py_IsInitialized, &program)) {
+        return;
+    }
+    for (size_t i = 0; i < program.dynamic_count; i++) {
+        const ElfW(Dyn) *entry = &program.dynamic[i];
+        /* ld.so adds the bias to neither of them in place. */
+        init = entry->d_tag == DT_INIT ? program.bias + entry->d_un.d_ptr : init;
+        array = entry->d_tag == DT_INIT_ARRAY ? program.bias + entry->d_un.d_ptr : array;
+        count = entry->d_tag == DT_INIT_ARRAYSZ ? entry->d_un.d_val / sizeof(constructor) : count;
+    }
+    if (init) {
+        ((constructor)init)(1, arguments, environ);
+    }
+    for (size_t i = 0; array && i < count; i++) {
+        ((const constructor *)array)[i](1, arguments, environ);
+    }
+}
+
 /* Runs in a child process, since an interpreter that cannot find its library ends the process (up to 3.7 in any
  * case). */
 static void probe_and_print(void) {
+    run_constructors_of_program();
     name_program();
     if (real.Py_NoSiteFlag) {
         *real.Py_NoSiteFlag = 1;
@@ -169,6 +212,7 @@ _Noreturn void check_and_exit(void) {
         print(&text);
         _exit(1);
     }
+    print_gil();
     print_functions();
     pid_t child = fork();
     if (child == 0) {
