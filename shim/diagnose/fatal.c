@@ -175,7 +175,7 @@ static void tell_end(void *frame) {
     follow(frames, count, is_guess, &course);
     bool is_asked = journal_is_on || options.verbosity >= 1 || options.crash;
     if (course.is_fatal && (course.culprit || is_asked)) {
-        char said[300];
+        char said[500];
         struct text text = text_start(said, sizeof said);
         fatal_text_add(&text, frames, count, course.culprit, frame);
         report_end_is_told();

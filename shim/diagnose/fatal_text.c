@@ -9,8 +9,9 @@
 #include "system/elf.h"
 #include "system/thread.h"
 
-/* STACK_WORDS: how much of the stack the one or two functions of CPython's end take. */
-enum { STACK_WORDS = 32, TEXT_MAX = 240 };
+/* STACK_WORDS: how much of the stack the one or two functions of CPython's end take. TEXT_MAX: the longest text has 267
+ * characters, that of a call without a thread state in a free-threaded build. */
+enum { STACK_WORDS = 32, TEXT_MAX = 400 };
 
 /* Where a text may be: in CPython, or in the module that called Py_FatalError itself. */
 struct places {
@@ -18,32 +19,32 @@ struct places {
     size_t count;
 };
 
-static bool is_constant(const struct elf_object *object, uintptr_t address) {
+/* Returns how many bytes follow the address in a segment of the object's that is not writable; 0: it is in none. */
+static size_t constant_bytes(const struct elf_object *object, uintptr_t address) {
     for (size_t i = 0; i < object->segment_count; i++) {
         const ElfW(Phdr) *segment = &object->segments[i];
-        if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W) &&
-            address - object->bias - segment->p_vaddr < segment->p_memsz) {
-            return true;
+        uintptr_t offset = address - object->bias - segment->p_vaddr;
+        if (segment->p_type == PT_LOAD && !(segment->p_flags & PF_W) && offset < segment->p_memsz) {
+            return segment->p_memsz - offset;
         }
     }
-    return false;
+    return 0;
 }
 
 /* Returns the string at `address` if it can be a message: several words that begin where another string has ended. Else
  * NULL. */
 static const char *message_at(const struct places *places, uintptr_t address) {
-    bool is_inside = false;
-    for (size_t i = 0; i < places->count; i++) {
-        is_inside = is_inside || (is_constant(&places->objects[i], address - 1) &&
-                                  is_constant(&places->objects[i], address + TEXT_MAX));
+    size_t room = 0; /* with the byte before the text */
+    for (size_t i = 0; i < places->count && !room; i++) {
+        room = constant_bytes(&places->objects[i], address - 1);
     }
     const char *text = (const char *)address;
-    if (!is_inside || text[-1]) {
+    if (room < 2 || text[-1]) {
         return NULL;
     }
     size_t length = 0;
     for (; text[length]; length++) {
-        if (length == TEXT_MAX || text[length] < ' ' || text[length] > '~') {
+        if (length == TEXT_MAX || length + 2 == room || text[length] < ' ' || text[length] > '~') {
             return NULL;
         }
     }

@@ -75,6 +75,10 @@ LIST
     has_no_line '*gilshim*'
     SHIM_OPTIONS=history=8 dies_with
     has_line "==*== gilshim: FATAL: *Py_FatalError*misuse.so!misuse_fatal+0x*"
+    # Its words are found, however long they are.
+    misuse fatal-long
+    SHIM_OPTIONS=history=8 dies_with
+    has_line '==*== gilshim: FATAL: misuse.so: *misuse.so!misuse_fatal_long+0x*: "forty letters of a text that is too long, *, the end"*'
 }
 
 @test "mode=observe: told before it happens, nothing is changed, exitcode= ends what would hang" {
