@@ -4,7 +4,8 @@
 #include <time.h>
 
 #include "cpython/interp.h"
-#include "cpython/layout.h"
+#include "cpython/own_layout.h"
+#include "cpython/pauses.h"
 #include "cpython/real.h"
 
 enum {
@@ -21,6 +22,8 @@ static struct interpreter {
 } interpreters[INTERPRETERS_MAX];
 static size_t count;
 static bool are_several;
+static bool is_off;
+static bool has_pause_begun;
 
 /* Where this CPython has what. It is learnt once, and again if another libpython is bound. */
 static struct layout layout;
@@ -73,7 +76,6 @@ static bool is_plausible(void) {
 
 /* Returns false also while another thread learns it. */
 static bool learn(void) {
-    int major, minor;
     uintptr_t runtime = (uintptr_t)real._PyRuntime;
     if (__atomic_load_n(&learnt_of, __ATOMIC_ACQUIRE) == runtime) {
         return is_known;
@@ -81,8 +83,7 @@ static bool learn(void) {
     if (__atomic_exchange_n(&is_learning, true, __ATOMIC_ACQUIRE)) {
         return false;
     }
-    is_known = interp_version(&major, &minor) && layout_find(major, minor, false, false, &layout) &&
-               (minor < 13 || layout_read_offsets(runtime, minor, false, &layout)) && is_plausible();
+    is_known = own_layout_find(&layout) && is_plausible();
     __atomic_store_n(&learnt_of, runtime, __ATOMIC_RELEASE);
     __atomic_store_n(&is_learning, false, __ATOMIC_RELEASE);
     return is_known;
@@ -140,6 +141,7 @@ void gil_look(void) {
     uintptr_t address = 0;
     count = 0;
     are_several = false;
+    is_off = pauses_gil_is_off();
     if (!can_be_several() || !read_at((uintptr_t)real._PyRuntime, layout.runtime_head, &address, sizeof address)) {
         return;
     }
@@ -157,10 +159,17 @@ bool gil_are_several(void) {
     return are_several;
 }
 
+bool gil_is_off(void) {
+    return is_off;
+}
+
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
 
 int64_t gil_of_state(const void *state) {
     uintptr_t address = 0;
+    if (is_off) {
+        return GIL_PAUSE;
+    }
     if (!are_several || !state || !read_at((uintptr_t)state, layout.state_interp, &address, sizeof address)) {
         return GIL_NOT_TOLD;
     }
@@ -190,11 +199,26 @@ static const struct interpreter *owner_of(int64_t gil) {
     return NULL;
 }
 
+static bool read_pause(PyThreadState **state) {
+    struct pause pause;
+    bool is_one = pauses_look(&pause);
+    has_pause_begun = is_one && pause.has_begun;
+    *state = !is_one ? NULL : pause.has_begun ? pause.requester : pause.delayer;
+    return true;
+}
+
+bool gil_pause_has_begun(void) {
+    return has_pause_begun;
+}
+
 bool gil_read_holder(int64_t gil, PyThreadState **state) {
     enum { LOOKS = 5 };
     const struct interpreter *owner = owner_of(gil);
     int locked = 0;
     *state = NULL;
+    if (gil == GIL_PAUSE) {
+        return read_pause(state);
+    }
     for (int i = 0; owner && i < LOOKS; i++) {
         if (!read_at(owner->gil, layout.gil_locked, &locked, sizeof locked) ||
             !read_at(owner->gil, layout.gil_holder, state, sizeof(PyThreadState *))) {

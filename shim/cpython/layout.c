@@ -11,16 +11,16 @@ enum {
 
 struct row {
     int major, minor;
-    bool is_traced, is_free_threaded;
+    bool is_debug, is_free_threaded;
     struct layout fields;
 };
 
 /* The rows of this processor. */
 #ifdef __aarch64__
 #define ROW_x86_64(...)
-#define ROW_aarch64(major, minor, traced, free_threaded, ...) {major, minor, traced, free_threaded, {__VA_ARGS__}},
+#define ROW_aarch64(major, minor, debug, free_threaded, ...) {major, minor, debug, free_threaded, {__VA_ARGS__}},
 #else
-#define ROW_x86_64(major, minor, traced, free_threaded, ...) {major, minor, traced, free_threaded, {__VA_ARGS__}},
+#define ROW_x86_64(major, minor, debug, free_threaded, ...) {major, minor, debug, free_threaded, {__VA_ARGS__}},
 #define ROW_aarch64(...)
 #endif
 
@@ -48,11 +48,11 @@ static const char names[][20] = {
 };
 _Static_assert(sizeof(struct layout) == sizeof names / sizeof names[0] * sizeof(int32_t), "one offset for each name");
 
-static const struct row *find(const struct row *rows, size_t count, int major, int minor, bool is_traced,
+static const struct row *find(const struct row *rows, size_t count, int major, int minor, bool is_debug,
                               bool is_free_threaded) {
     for (size_t i = 0; i < count; i++) {
         const struct row *row = &rows[i];
-        if (row->major == major && row->minor == minor && row->is_traced == is_traced &&
+        if (row->major == major && row->minor == minor && row->is_debug == is_debug &&
             row->is_free_threaded == is_free_threaded) {
             return row;
         }
@@ -60,9 +60,8 @@ static const struct row *find(const struct row *rows, size_t count, int major, i
     return NULL;
 }
 
-bool layout_find(int major, int minor, bool is_traced, bool is_free_threaded, struct layout *layout) {
-    const struct row *row =
-        find(layouts, sizeof layouts / sizeof layouts[0], major, minor, is_traced, is_free_threaded);
+bool layout_find(int major, int minor, bool is_debug, bool is_free_threaded, struct layout *layout) {
+    const struct row *row = find(layouts, sizeof layouts / sizeof layouts[0], major, minor, is_debug, is_free_threaded);
     if (!row) {
         return false;
     }

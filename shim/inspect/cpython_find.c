@@ -175,8 +175,8 @@ static void examine(struct interpreter_cpython *cpython) {
         cpython->reason = "built with --with-trace-refs, whose structures are not known";
         return;
     }
-    if (!layout_find(cpython->major, cpython->minor, cpython->is_traced && cpython->minor <= 7,
-                     cpython->is_free_threaded, &cpython->layout)) {
+    bool is_larger = (cpython->is_traced && cpython->minor <= 7) || (cpython->is_debug && cpython->is_free_threaded);
+    if (!layout_find(cpython->major, cpython->minor, is_larger, cpython->is_free_threaded, &cpython->layout)) {
         cpython->reason = "a version whose structures are not known";
         return;
     }

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "cpython/interp.h"
+#include "cpython/pauses.h"
 #include "cpython/real.h"
 #include "system/thread.h"
 
@@ -17,6 +18,7 @@ struct links {
 
 enum { HIDDEN_MAX = 32 };
 static struct links *hidden[HIDDEN_MAX];
+static bool is_marked[HIDDEN_MAX]; /* by pauses_mark */
 static size_t hidden_count;
 
 static struct links *next_of(struct links *state) {
@@ -82,6 +84,7 @@ static bool unlink_state(PyInterpreterState *interp, struct links *state) {
 
 static void hide(PyInterpreterState *interp, const PyThreadState *attached, PyThreadState *state) {
     if (state && state != attached && hidden_count < HIDDEN_MAX && unlink_state(interp, (struct links *)state)) {
+        is_marked[hidden_count] = pauses_mark(state);
         hidden[hidden_count++] = (struct links *)state;
     }
 }
@@ -105,6 +108,9 @@ void fork_states_show(void) {
     while (behind && hidden_count) {
         struct links *state = hidden[--hidden_count];
         struct links *next = behind->next;
+        if (is_marked[hidden_count]) {
+            pauses_unmark((PyThreadState *)state);
+        }
         state->previous = behind;
         state->next = next;
         behind->next = state;

@@ -137,6 +137,19 @@ static void fill_state(void) {
 #endif
 }
 
+static void fill_pause(void) {
+#ifdef Py_GIL_DISABLED
+    AT(runtime_pause, _PyRuntimeState, stoptheworld);
+    AT(interp_pause, PyInterpreterState, stoptheworld);
+    AT(pause_requested, struct _stoptheworld_state, requested);
+    AT(pause_stopped, struct _stoptheworld_state, world_stopped);
+    AT(pause_requester, struct _stoptheworld_state, requester);
+    AT(state_qsbr, _PyThreadStateImpl, qsbr);
+    AT(qsbr_state, struct _qsbr_thread_state, tstate);
+    AT(qsbr_allocated, struct _qsbr_thread_state, allocated);
+#endif
+}
+
 static void fill_frame(void) {
 #if PY_VERSION_HEX >= 0x030b0000
     AT(frame_back, _PyInterpreterFrame, previous);
@@ -215,9 +228,9 @@ static void fill_places(void) {
 #define MACHINE "x86_64"
 #endif
 
-static void print_row(const char *macro, int is_traced, int is_free_threaded, const struct layout *row) {
+static void print_row(const char *macro, int is_larger, int is_free_threaded, const struct layout *row) {
     const int32_t *values = (const int32_t *)row;
-    printf("%s(%s, %d, %d, %d, %d", macro, MACHINE, PY_MAJOR_VERSION, PY_MINOR_VERSION, is_traced, is_free_threaded);
+    printf("%s(%s, %d, %d, %d, %d", macro, MACHINE, PY_MAJOR_VERSION, PY_MINOR_VERSION, is_larger, is_free_threaded);
     for (size_t i = 0; i < sizeof *row / sizeof *values; i++) {
         printf(", %d", values[i]);
     }
@@ -225,12 +238,15 @@ static void print_row(const char *macro, int is_traced, int is_free_threaded, co
 }
 
 int main(void) {
-    int is_traced = 0, is_free_threaded = 0;
+    int is_larger = 0, is_free_threaded = 0;
 #if defined Py_TRACE_REFS && PY_VERSION_HEX < 0x030d0000 /* 3.13+: objects are no longer larger for it */
-    is_traced = 1;
+    is_larger = 1;
 #endif
 #ifdef Py_GIL_DISABLED
     is_free_threaded = 1;
+#ifdef Py_DEBUG
+    is_larger = 1;
+#endif
 #endif
     memset(&layout, 0xff, sizeof layout);
     memset(&places, 0xff, sizeof places);
@@ -239,9 +255,10 @@ int main(void) {
     fill_runtime();
     fill_interpreter();
     fill_state();
+    fill_pause();
     fill_frame();
     fill_places();
-    print_row("LAYOUT", is_traced, is_free_threaded, &layout);
+    print_row("LAYOUT", is_larger, is_free_threaded, &layout);
     if (places.runtime_head >= 0) {
         print_row("DEBUG_OFFSETS", 0, is_free_threaded, &places);
     }

@@ -116,12 +116,12 @@ bool target_symbol(const struct target_object *unused, const char *name, uintptr
 
 struct version {
     int major, minor;
-    bool is_traced, is_free_threaded;
+    bool is_debug, is_free_threaded;
     struct layout layout;
 };
 
 static const struct version versions[] = {
-#define LAYOUT(machine, major, minor, traced, free_threaded, ...) {major, minor, traced, free_threaded, {__VA_ARGS__}},
+#define LAYOUT(machine, major, minor, debug, free_threaded, ...) {major, minor, debug, free_threaded, {__VA_ARGS__}},
 #define DEBUG_OFFSETS(...)
 #ifdef __aarch64__
 #define WANTED "aarch64"
@@ -143,8 +143,8 @@ static const char *const machines[] = {
 
 static const struct version places[] = {
 #define LAYOUT(...)
-#define DEBUG_OFFSETS(machine, major, minor, traced, free_threaded, ...) \
-    {major, minor, traced, free_threaded, {__VA_ARGS__}},
+#define DEBUG_OFFSETS(machine, major, minor, debug, free_threaded, ...) \
+    {major, minor, debug, free_threaded, {__VA_ARGS__}},
 #include "cpython/layouts.def"
 #undef LAYOUT
 #undef DEBUG_OFFSETS
@@ -342,8 +342,8 @@ static void make_world(const struct version *version) {
     is_noise = false;
     add_symbol("PyInterpreterState_Head", 0);
     add_symbol("PyEval_RestoreThread", 0);
-    if (version->is_traced) {
-        add_symbol("_Py_PrintReferences", 0);
+    if (version->is_debug) {
+        add_symbol(version->is_free_threaded ? "_Py_NegativeRefcount" : "_Py_PrintReferences", 0);
     }
     uintptr_t code_type = add_symbol("PyCode_Type", 32);
     unsigned key = version->minor % 2 ? NEAR_KEY : FAR_KEY;
