@@ -247,6 +247,7 @@ void interp_describe(struct text *text) {
     }
     text_add(text, "CPython ");
     text_add(text, version[0] ? version : "?");
+    text_add(text, interp_is_free_threaded ? " free-threaded" : "");
     text_add(text, interp_is_debug ? " debug (" : " release (");
     text_add(text, ways[real_status.binding]);
     text_add(text, ", ");

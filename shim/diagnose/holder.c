@@ -174,8 +174,15 @@ static pid_t thread_with(const PyThreadState *state) {
     return 0;
 }
 
-/* Of several GILs. The last resort is the thread that made the state, which has it most likely. Returns false if it can't be told
- * with which state that GIL is held. */
+/* The last resort is the thread that made the state, which has it most likely. */
+pid_t holder_thread_of(const PyThreadState *state) {
+    current_learn_aside();
+    pid_t tid = attacher_of(state);
+    tid = tid ? tid : thread_with(state);
+    return tid ? tid : holder_tid_of(creator_of(state));
+}
+
+/* Of several GILs, or without any. Returns false if it can't be told with which state that GIL is held. */
 static bool find_by_gil(int64_t gil, struct holder *holder) {
     PyThreadState *state;
     if (!gil_read_holder(gil, &state)) {
@@ -184,10 +191,7 @@ static bool find_by_gil(int64_t gil, struct holder *holder) {
     holder->state = state;
     holder->kind = state ? HOLDER_UNKNOWN : HOLDER_NONE;
     if (state) {
-        current_learn_aside();
-        holder->tid = attacher_of(state);
-        holder->tid = holder->tid ? holder->tid : thread_with(state);
-        holder->tid = holder->tid ? holder->tid : holder_tid_of(creator_of(state));
+        holder->tid = holder_thread_of(state);
         holder->kind = holder->tid ? HOLDER_THREAD : HOLDER_UNKNOWN;
     }
     return true;

@@ -31,5 +31,9 @@ void holder_find(pid_t waiter, bool may_copy, int64_t gil, struct holder *holder
 /* Returns true if the thread with this pthread_self() made `state`, which may be gone. Async-signal-safe. */
 bool holder_made(uintptr_t pthread, const PyThreadState *state);
 
+/* Returns the thread that has the state attached, or had when it was last heard of it; 0 if that can't be told. For the watch
+ * thread. */
+pid_t holder_thread_of(const PyThreadState *state);
+
 /* Returns the tid (gettid) of a pthread_self(), or 0 if it cannot be told. */
 pid_t holder_tid_of(uintptr_t pthread);

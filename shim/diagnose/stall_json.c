@@ -22,9 +22,9 @@ static void add_library(struct json *json, const void *address) {
     json_string(json, "library", address ? text_end(&text) : "CPython");
 }
 
-/* The interpreter that it was made for; nothing if there is one GIL only. */
+/* The interpreter that it was made for; nothing if there is one GIL only, or none. */
 static void add_gil(struct json *json, int64_t gil) {
-    if (gil != GIL_NOT_TOLD) {
+    if (gil >= 0) {
         json_number(json, "gil", (uint64_t)gil);
     }
 }
@@ -132,6 +132,9 @@ void stall_json(const struct picture *picture, uint64_t now, bool is_repeated) {
     json_string(&json, "deadlock", kinds[picture->kind]);
     json_bool(&json, "repeated", is_repeated);
     json_number(&json, "waiters", picture->total);
+    if (picture->gil == GIL_PAUSE) {
+        json_string(&json, "pause", picture->has_begun ? "begun" : "delayed");
+    }
     if (json_open(&json, "waiter", '{')) {
         add_waiter(&json, picture, first, now);
         json_close(&json, '}');

@@ -98,7 +98,11 @@ static void add_circle(struct text *text, const struct picture *picture) {
     text_add(text, ": ");
     stall_add_waiter(text, &picture->waiters[partner]);
     text_add(text, " waits for ");
-    stall_add_gil(text, picture->gil);
+    if (picture->gil == GIL_PAUSE) {
+        stall_add_awaited(text, &picture->waiters[partner]);
+    } else {
+        stall_add_gil(text, picture->gil);
+    }
     text_add(text, " ");
     add_waiting_call(text, picture, partner);
     switch (picture->kind) {
@@ -118,7 +122,9 @@ static void add_circle(struct text *text, const struct picture *picture) {
     }
     text_add(text, " ");
     add_holder(text, picture);
-    text_add(text, ", which holds the GIL");
+    text_add(text, picture->gil != GIL_PAUSE ? ", which holds the GIL"
+                   : picture->has_begun      ? ", which has paused them"
+                                             : ", which stays attached");
     add_without_state(text, picture);
     if (picture->kind == PICTURE_JOIN) {
         text_add(text, ", waits for that thread's end ");
@@ -130,18 +136,54 @@ static void add_circle(struct text *text, const struct picture *picture) {
     add_place_of_holder(text, picture, "in ");
 }
 
+/* "libfoo.so has the GIL: ", or without a GIL "libfoo.so delays a pause of all threads: ". */
+static void add_library_of_holder(struct text *text, const struct picture *picture) {
+    stall_add_library(text, wait_graph_place_of_holder(picture));
+    if (picture->gil == GIL_PAUSE) {
+        text_add(text, picture->has_begun ? " has paused all threads: " : " delays a pause of all threads: ");
+        return;
+    }
+    text_add(text, " has ");
+    stall_add_gil(text, picture->gil);
+    text_add(text, ": ");
+}
+
+/* After the name of the thread that holds the GIL, or has to do with the pause. */
+static const char *does_what(const struct picture *picture) {
+    return picture->gil != GIL_PAUSE ? " holds it" : picture->has_begun ? " has asked for it" : " stays attached";
+}
+
+static void add_no_holder(struct text *text, const struct picture *picture) {
+    if (picture->gil == GIL_PAUSE && picture->holder.kind == HOLDER_NONE) {
+        text_add(text, "there is no pause just now");
+        return;
+    }
+    switch (picture->holder.kind) {
+    case HOLDER_THREAD: break;
+    case HOLDER_UNKNOWN:
+        text_add(text, "a Python thread that never called through a module");
+        text_add(text, does_what(picture));
+        break;
+    case HOLDER_NONE:
+        text_add(text, "no thread has a state attached: it is free just now, or held without a state");
+        break;
+    case HOLDER_UNSEEN: text_add(text, "none of the threads that could be looked at has a state attached"); break;
+    }
+}
+
 static void add_plain(struct text *text, const struct picture *picture, uint64_t now) {
     const struct waiter *waiter = &picture->waiters[0];
     text_add(text, "stall: ");
     if (picture->holder.kind == HOLDER_THREAD && wait_graph_place_of_holder(picture)) {
-        stall_add_library(text, wait_graph_place_of_holder(picture));
-        text_add(text, " has ");
-        stall_add_gil(text, picture->gil);
-        text_add(text, ": ");
+        add_library_of_holder(text, picture);
     }
     stall_add_waiter(text, waiter);
     text_add(text, waiter->is_timeless ? " waits for " : " has waited for ");
-    stall_add_gil(text, picture->gil);
+    if (picture->gil == GIL_PAUSE) {
+        stall_add_awaited(text, waiter);
+    } else {
+        stall_add_gil(text, picture->gil);
+    }
     if (!waiter->is_timeless) {
         text_add(text, " for ");
         text_add(text, waiter->is_older ? "at least " : "");
@@ -150,20 +192,15 @@ static void add_plain(struct text *text, const struct picture *picture, uint64_t
     text_add(text, " ");
     add_waiting_call(text, picture, 0);
     text_add(text, "; ");
-    switch (picture->holder.kind) {
-    case HOLDER_THREAD:
-        add_holder(text, picture);
-        text_add(text, " holds it");
-        add_without_state(text, picture);
-        text_add(text, " ");
-        add_place_of_holder(text, picture, "in ");
-        break;
-    case HOLDER_UNKNOWN: text_add(text, "a Python thread that never called through a module holds it"); break;
-    case HOLDER_NONE:
-        text_add(text, "no thread has a state attached: it is free just now, or held without a state");
-        break;
-    case HOLDER_UNSEEN: text_add(text, "none of the threads that could be looked at has a state attached"); break;
+    if (picture->holder.kind != HOLDER_THREAD) {
+        add_no_holder(text, picture);
+        return;
     }
+    add_holder(text, picture);
+    text_add(text, does_what(picture));
+    add_without_state(text, picture);
+    text_add(text, " ");
+    add_place_of_holder(text, picture, "in ");
 }
 
 /* ---- the rest --------------------------------------------------------------------------------------------------- */
@@ -204,11 +241,11 @@ static void tell_waiter(const struct picture *picture, size_t index, uint64_t no
     }
     if (waiter->gil != GIL_NOT_TOLD) {
         text_add(&text, ", for ");
-        stall_add_gil(&text, waiter->gil);
+        stall_add_awaited(&text, waiter);
     }
     text_add(&text, " ");
     add_waiting_call(&text, picture, index);
-    if (waiter->state) {
+    if (waiter->state && !(waiter->gil == GIL_PAUSE && waiter->is_unseen)) { /* it has its state attached */
         text_add(&text, ", to attach state ");
         text_add_hex(&text, (uintptr_t)waiter->state);
     }
@@ -247,12 +284,17 @@ static void add_block(struct text *text, const struct party *party) {
     }
 }
 
+/* What the thread is called in the lines after the first. */
+static const char *holder_is_called(const struct picture *picture) {
+    return picture->gil == GIL_PAUSE ? "the attached thread" : "the holder";
+}
+
 static void tell_holder(const struct picture *picture, uint64_t now) {
     char buffer[1600];
     struct text text = text_start(buffer, sizeof buffer);
-    text_add(&text, "  holds: ");
+    text_add(&text, picture->gil != GIL_PAUSE ? "  holds: " : picture->has_begun ? "  paused by: " : "  attached: ");
     add_holder(&text, picture);
-    if (picture->gil != GIL_NOT_TOLD) {
+    if (picture->gil >= 0) {
         text_add(&text, ", ");
         stall_add_gil(&text, picture->gil);
     }
@@ -287,7 +329,7 @@ static void tell_holder(const struct picture *picture, uint64_t now) {
     text_add(&text, "    ");
     add_block(&text, &picture->holding);
     report_line(text_end(&text));
-    tell_stack(&picture->holding.stack, "the holder");
+    tell_stack(&picture->holding.stack, holder_is_called(picture));
 }
 
 /* Reports each line of CPython's dump as a line of ours. */
@@ -323,6 +365,14 @@ static const char *advice_for(const struct picture *picture) {
         return "PyThreadState_Swap(NULL) takes the state off and keeps the GIL, up to Python 3.11: PyEval_SaveThread "
                "gives it "
                "as well (freeswitch issue 2732)";
+    }
+    if (picture->gil == GIL_PAUSE) {
+        return picture->has_holder_look && picture->holding.look.call >= 0 && !picture->has_begun
+                   ? "the garbage collector and others pause all threads, and wait for each one that is attached: it "
+                     "should "
+                     "detach "
+                     "its state (Py_BEGIN_ALLOW_THREADS) around each call that may block"
+                   : NULL;
     }
     switch (picture->kind) {
     case PICTURE_SELF:
@@ -363,7 +413,7 @@ void stall_report_holder(const struct picture *picture, uint64_t now) {
         tell_holder(picture, now);
     }
     if (picture->holder.state) {
-        tell_python_stack(picture->holder.state, "the holder");
+        tell_python_stack(picture->holder.state, holder_is_called(picture));
     }
 }
 

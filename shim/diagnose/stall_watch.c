@@ -6,7 +6,9 @@
 
 #include "cpython/gil.h"
 #include "cpython/interp.h"
+#include "cpython/pauses.h"
 #include "cpython/real.h"
+#include "diagnose/holder.h"
 #include "system/ticks.h"
 
 /* ---- seen waits ------------------------------------------------------------------------------------------------- */
@@ -59,6 +61,47 @@ static void look_at_journal(struct waiter *waiters, size_t capacity, size_t *cou
             }
         }
     }
+}
+
+/* ---- pauses ----------------------------------------------------------------------------------------------------- */
+
+/* Without a GIL: the thread that has asked for a pause waits until each other thread has paused, with its state attached and
+ * unseen by the journal. Which threads they are is read anew at each look. */
+static void look_at_pause(struct waiter *waiters, size_t capacity, size_t *count, uint64_t limit, uint64_t now) {
+    static struct pause last;
+    static uint64_t since;
+    struct pause pause;
+    if (!gil_is_off() || !pauses_look(&pause) || pause.has_begun || !pause.requester || !pause.delayer) {
+        last.requester = NULL;
+        return;
+    }
+    if (pause.requester != last.requester || pause.delayer != last.delayer) {
+        last = pause;
+        since = now;
+    }
+    pid_t tid = now >= since + limit ? holder_thread_of(pause.requester) : 0;
+    struct thread_look look;
+    struct journal_thread thread;
+    struct waiter waiter;
+    int index = tid ? journal_find(tid) : -1;
+    memset(&thread, 0, sizeof thread);
+    if (!tid || !thread_look(tid, &look)) {
+        return;
+    }
+    if (index < 0 || !journal_read_thread((unsigned)index, &thread)) {
+        memcpy(thread.name, look.name, sizeof thread.name);
+    }
+    thread.tid = tid;
+    thread.now = (struct journal_now){.call = JOURNAL_NO_CALL, .state = pause.requester};
+    describe(&waiter, &thread);
+    waiter.is_unseen = true;
+    waiter.since = since;
+    insert(waiters, capacity, count, &waiter);
+}
+
+static bool asks_still(const struct waiter *waiter) {
+    struct pause pause;
+    return pauses_look(&pause) && !pause.has_begun && pause.requester == waiter->state;
 }
 
 /* ---- unseen waits ----------------------------------------------------------------------------------------------- */
@@ -194,6 +237,11 @@ size_t stall_watch_look(struct waiter *waiters, size_t capacity, uint64_t limit,
     size_t count = 0;
     gil_look();
     look_at_journal(waiters, capacity, &count, limit, now);
+    if (gil_is_off()) {
+        suspect_count = 0;
+        look_at_pause(waiters, capacity, &count, limit, now);
+        return count;
+    }
     look_at_threads(now);
     add_suspects(waiters, capacity, &count, limit, LOOKS_AT_LEAST, now);
     return count;
@@ -203,6 +251,7 @@ size_t stall_watch_rest(struct waiter *waiters, size_t count, size_t capacity, u
     static struct waiter all[REST_MAX];
     size_t found = 0, added = 0;
     look_at_journal(all, REST_MAX, &found, 0, now);
+    look_at_pause(all, REST_MAX, &found, 0, now);
     add_suspects(all, REST_MAX, &found, 0, 1, now);
     for (size_t i = 0; i < found && i < REST_MAX && count + added < capacity; i++) {
         size_t known = 0;
@@ -219,6 +268,9 @@ size_t stall_watch_rest(struct waiter *waiters, size_t count, size_t capacity, u
 bool stall_watch_waits_still(const struct waiter *waiter) {
     struct journal_thread thread;
     int index = journal_find(waiter->tid);
+    if (waiter->is_unseen && waiter->gil == GIL_PAUSE) {
+        return asks_still(waiter);
+    }
     if (waiter->is_unseen) {
         return moves_of(waiter->gil) == waiter->moves && wait_graph_is_unseen_waiter(waiter->tid);
     }

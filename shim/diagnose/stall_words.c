@@ -26,9 +26,17 @@ void stall_add_thread(struct text *text, pid_t tid, const char *python_name, con
 
 void stall_add_gil(struct text *text, int64_t gil) {
     text_add(text, "the GIL");
-    if (gil != GIL_NOT_TOLD) {
+    if (gil >= 0) {
         text_add(text, " of interpreter ");
         text_add_decimal(text, (uint64_t)gil);
+    }
+}
+
+void stall_add_awaited(struct text *text, const struct waiter *waiter) {
+    if (waiter->gil != GIL_PAUSE) {
+        stall_add_gil(text, waiter->gil);
+    } else {
+        text_add(text, waiter->is_unseen ? "a pause of all threads" : "a pause of all threads to end");
     }
 }
 
@@ -51,7 +59,9 @@ void stall_add_library(struct text *text, const void *place) {
 /* "(PyGILState_Ensure, called by libfoo.so!bar+0x12)" */
 void stall_add_call(struct text *text, const struct waiter *waiter, const void *place) {
     text_add(text, "(");
-    text_add(text, waiter->is_unseen ? "in the interpreter's eval loop" : stall_call_name(waiter->call));
+    text_add(text, !waiter->is_unseen         ? stall_call_name(waiter->call)
+                   : waiter->gil == GIL_PAUSE ? "in the interpreter"
+                                              : "in the interpreter's eval loop");
     if (place) {
         text_add(text, waiter->is_unseen ? ", below " : ", called by ");
         symbol_add(text, place);

@@ -17,6 +17,10 @@ void stall_add_waiter(struct text *text, const struct waiter *waiter);
 /* Adds "the GIL", and " of interpreter 2" if there are several. */
 void stall_add_gil(struct text *text, int64_t gil);
 
+/* Adds what the thread waits for: stall_add_gil, or without a GIL "a pause of all threads" (until it begins) or "a pause of all
+ * threads to end". */
+void stall_add_awaited(struct text *text, const struct waiter *waiter);
+
 /* Returns the name of the API function with this index. */
 const char *stall_call_name(uint16_t call);
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cpython/interp.h"
+#include "cpython/pauses.h"
 #include "cpython/real.h"
 #include "diagnose/call_sites.h"
 #include "diagnose/report.h"
@@ -136,10 +137,16 @@ static void put_heading(void) {
     put(&line);
 }
 
+/* Without a GIL a thread takes none, but attaches its state. */
+static bool is_without_gil(void) {
+    return pauses_gil_was() == PAUSES_GIL_OFF;
+}
+
 static void put_interpreter(void) {
     char described[700];
     struct text text = text_start(described, sizeof described);
     interp_describe(&text);
+    text_add(&text, is_without_gil() ? ", GIL off" : pauses_gil_was() == PAUSES_GIL_ON ? ", GIL on" : "");
     struct line line;
     start(&line, "interpreter  ");
     put_wrapped(&line, text_end(&text), "/");
@@ -232,7 +239,8 @@ static bool has_totals(const struct journal_totals *totals) {
 
 static void put_modules(void) {
     struct line line;
-    start(&line, "module            taken waits waited  worst   held  worst");
+    start(&line, is_without_gil() ? "module         attached waits waited  worst   kept  worst"
+                                  : "module            taken waits waited  worst   held  worst");
     bool is_first = true;
     for (unsigned module = 0; module < MODULE_COUNT; module++) {
         const char *name = modules_name(module);
@@ -294,7 +302,7 @@ static void put_left(void) {
     if (left.holding || left.waiting) {
         text_add(&line.text, " (");
         text_add_decimal(&line.text, left.holding);
-        text_add(&line.text, " with the GIL, ");
+        text_add(&line.text, is_without_gil() ? " attached, " : " with the GIL, ");
         text_add_decimal(&line.text, left.waiting);
         text_add(&line.text, " waiting)");
     }
@@ -372,6 +380,9 @@ static void put_json(void) {
     struct json json = log_json(buffer, sizeof buffer, "summary");
     struct left left = count_left();
     json_string(&json, "interpreter", text_end(&text));
+    if (interp_is_free_threaded) {
+        json_bool(&json, "gil_off", is_without_gil());
+    }
     json_number(&json, "functions_bound", real_status.bound);
     json_number(&json, "threads_seen", left.seen);
     json_number(&json, "threads_left", left.alive);

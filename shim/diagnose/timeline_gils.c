@@ -5,6 +5,7 @@
 
 #include "cpython/gil.h"
 #include "cpython/interp.h"
+#include "cpython/pauses.h"
 #include "cpython/real.h"
 #include "system/thread.h"
 
@@ -15,15 +16,24 @@ static struct kept {
     unsigned round;
 } table[KEPT];
 static unsigned current_round;
+static bool is_off;
 static bool may_ask; /* CPython is there, and has several interpreters */
 
 /* An interpreter is so large that its memory goes back to the system when it ends, maybe while it is read. */
 void timeline_gils_forget(void) {
     current_round++;
+    if (real_is_served() && interp_is_there()) {
+        pauses_gil_is_off();
+    }
+    is_off = pauses_gil_was() == PAUSES_GIL_OFF; /* also when the interpreter is gone */
     may_ask = real_is_served() && interp_is_there() && !interp_has_one_gil();
     if (may_ask) {
         thread_reads_by_file();
     }
+}
+
+bool timeline_gils_is_off(void) {
+    return is_off;
 }
 
 /* Interpreters are so large that malloc puts each on pages of its own, most of them at the same offset. */

@@ -119,6 +119,14 @@ static void add_name(struct timeline_track *track) {
 
 /* ---- spans ------------------------------------------------------------------------------------------------------ */
 
+/* What a thread does in a span, with a GIL and without one. */
+static const char *waits_for(void) {
+    return timeline_gils_is_off() ? "waits for a pause" : "waits for the GIL";
+}
+static const char *holds(void) {
+    return timeline_gils_is_off() ? "attached" : "holds the GIL";
+}
+
 /* "waits for the GIL of interpreter 2": viewers give each name a colour of its own. */
 static const char *name_with_gil(char *buffer, size_t capacity, const char *before, int64_t gil, const char *after) {
     struct text text = text_start(buffer, capacity);
@@ -171,7 +179,7 @@ static void close_hold(struct timeline_track *track, uint64_t time) {
     char name[64];
     if (track->holds) {
         close_state(track, time);
-        add_span(track, name_with_gil(name, sizeof name, "holds the GIL", track->gil, ""), track->hold_since, time,
+        add_span(track, name_with_gil(name, sizeof name, holds(), track->gil, ""), track->hold_since, time,
                  track->hold_call, track->hold_caller, NULL, track->gil);
     }
     track->holds = false;
@@ -188,8 +196,8 @@ static void attach(struct timeline_track *track, const struct journal_event *eve
     }
     track->gil = track->holds && gil == GIL_NOT_TOLD ? track->gil : gil;
     if (waited >= JOURNAL_WAIT_NS && from < time && !track->holds) {
-        add_span(track, name_with_gil(name, sizeof name, "waits for the GIL", gil, ""), from, time, event->call,
-                 event->caller, event->state, gil);
+        add_span(track, name_with_gil(name, sizeof name, waits_for(), gil, ""), from, time, event->call, event->caller,
+                 event->state, gil);
     }
     if (track->holds) {
         close_state(track, time);
@@ -284,7 +292,7 @@ void timeline_track_waits(struct timeline_track *track, const struct journal_now
         return;
     }
     close_hold(track, from); /* the thread released it in CPython's own loop */
-    add_span(track, name_with_gil(name, sizeof name, "waits for the GIL", gil, ", to the end"), from, time, now->call,
+    add_span(track, name_with_gil(name, sizeof name, waits_for(), gil, ", to the end"), from, time, now->call,
              now->caller, now->state, gil);
     track->last_time = time;
 }

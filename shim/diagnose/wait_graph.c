@@ -394,6 +394,7 @@ void wait_graph_take(struct picture *picture, struct waiter *waiters, size_t cou
     picture->partner = -1;
     picture->gil = count ? waiters[0].gil : GIL_NOT_TOLD;
     holder_find(count ? waiters[0].tid : 0, true, picture->gil, &picture->holder);
+    picture->has_begun = picture->gil == GIL_PAUSE && gil_pause_has_begun();
     for (size_t i = 0; i < count && i < PICTURE_WAITERS; i++) {
         picture->has_waiting_look[i] = take_party(&picture->waiting[i], waiters[i].tid);
     }

@@ -95,6 +95,7 @@ struct picture {
     int partner;      /* index of the waiter that closes the circle; -1: none, or it is not among the waiters */
     unsigned between; /* PICTURE_LOCK_ORDER: number of further threads with mutexes in the circle */
     int64_t gil;      /* which GIL it is about */
+    bool has_begun;   /* GIL_PAUSE: all threads are paused, and the "holder" is the one that asked for it */
     size_t added;     /* how many waiters wait_graph_take has added */
     /* PICTURE_ACROSS: the first is this GIL's holder, and the waiter of each waits for the GIL of the next; that of the last, the
      * partner, for this GIL. */

@@ -1,6 +1,7 @@
 #include "hooks/record.h"
 
 #include "cpython/interp.h"
+#include "cpython/pauses.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
 #include "diagnose/check_calls.h"
@@ -44,13 +45,17 @@ void record_needs_gil(uint16_t call, const void *caller) {
     }
 }
 
-/* Notes that the thread is about to make a call that attaches `state`. Returns the time for journal_attached. */
+/* Notes that the thread is about to make a call that attaches `state`. Returns the time for journal_attached; 0 if the thread can't
+ * wait. */
 static uint64_t begins_wait(uint16_t call, const void *state, const void *caller) {
     bool is_checked = UNLIKELY(lock_order_is_on) && !current_thread_has_gil();
     if (is_checked) {
         record_needs_gil(call, caller);
     }
     uint64_t begun = journal_waits(call, state, caller);
+    if (UNLIKELY(interp_is_free_threaded) && pauses_gil_is_off() && !pauses_is_one()) {
+        begun = 0; /* there is nothing to wait for, it only takes its time */
+    }
     if (is_checked) {
         gil_waits_look(call, caller); /* after the note, which the other thread looks for after its own */
     }

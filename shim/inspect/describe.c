@@ -68,7 +68,8 @@ static size_t states_of(const struct interpreter_picture *picture, pid_t tid) {
 
 static void add_state(struct text *text, const struct interpreter_state *state, const struct interpreter_gil *gil) {
     text_add_hex(text, state->address);
-    if (state->address == gil->holder) {
+    bool is_without_gil = gil->lock == GIL_NONE && state->attachment == STATE_ATTACHED;
+    if (state->address == gil->holder || is_without_gil) {
         text_add(text, " (attached)");
     } else if (state->has_slot && state->slot == state->address) {
         text_add(text, " (the one that PyGILState_Ensure uses)");
@@ -217,7 +218,8 @@ void describe_stall(const struct picture *picture) {
     uint64_t still = picture->holder.kind == HOLDER_THREAD ? threads_still_for(picture->holder.tid) : 0;
     if (still > 20000000u) {
         text = text_start(buffer, sizeof buffer);
-        text_add(&text, "  still: the holder has not run for ");
+        text_add(&text, picture->gil == GIL_PAUSE ? "  still: the attached thread has not run for "
+                                                  : "  still: the holder has not run for ");
         add_seconds(&text, still);
         text_add(&text, " s");
         log_line(text_end(&text));

@@ -38,6 +38,7 @@ static void add_process(struct json *json, const struct watched_python *python) 
 
 static void add_states(struct json *json, const struct watched_python *python, uintptr_t holder) {
     const struct interpreter_picture *picture = &python->picture;
+    bool is_without_gil = python->cpython.is_free_threaded && python->gil_count && python->gils[0].now.lock == GIL_NONE;
     if (!python->has_picture || !json_open(json, "states", '[')) {
         return;
     }
@@ -49,7 +50,8 @@ static void add_states(struct json *json, const struct watched_python *python, u
         json_hex(json, "tstate", state->address);
         json_number(json, "interpreter", (uint64_t)picture->interpreters[state->interpreter].id);
         json_number(json, "tid", (uint64_t)state->tid);
-        json_bool(json, "attached", state->address == holder);
+        bool is_attached = is_without_gil ? state->attachment == STATE_ATTACHED : state->address == holder;
+        json_bool(json, "attached", is_attached);
         if (state->has_slot) {
             json_bool(json, "in_gilstate_slot", state->slot == state->address);
         }

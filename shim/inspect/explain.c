@@ -3,12 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpython/gil.h"
 #include "cpython/real.h"
 #include "diagnose/stall_report.h"
 #include "inspect/choice.h"
 #include "inspect/describe.h"
 #include "inspect/entry.h"
 #include "inspect/gil.h"
+#include "inspect/pause.h"
 #include "inspect/target.h"
 #include "inspect/threads.h"
 #include "journal/journal.h"
@@ -168,6 +170,69 @@ static bool explain_one(const struct watched_python *python, size_t number, size
     return true;
 }
 
+/* ---- without a GIL: a pause that does not begin, or does not end ------------------------------------------------ */
+
+/* Fills in a thread that has waited for the pause for as long as it was looked at. */
+static void describe_waiter(struct waiter *waiter, uintptr_t state, pid_t tid) {
+    memset(waiter, 0, sizeof *waiter);
+    waiter->tid = tid;
+    waiter->is_unseen = waiter->is_older = true;
+    waiter->is_timeless = target_source()->is_core;
+    waiter->since = watch_begun();
+    waiter->gil = GIL_PAUSE;
+    waiter->call = JOURNAL_NO_CALL;
+    waiter->state = (const void *)state;
+    thread_read_name(tid, waiter->name);
+}
+
+/* Finds the threads that wait for the pause: first the one that has asked for it, then those that are in a call that attaches a
+ * suspended state. Others have one, too, but only those wait whose stacks or journals say so. */
+static size_t find_waiters_of_pause(const struct watched_python *python, const struct pause_seen *seen,
+                                    struct waiter *waiters, size_t capacity) {
+    static struct stack stack;
+    const struct interpreter_picture *picture = &python->picture;
+    const struct interpreter_state *asks = interpreter_state_at(picture, seen->requester);
+    size_t count = 0;
+    if (asks && !seen->has_begun && interpreter_thread_of(asks)) {
+        describe_waiter(&waiters[count++], asks->address, interpreter_thread_of(asks));
+    }
+    for (size_t i = 0; i < picture->state_count && count < capacity; i++) {
+        const struct interpreter_state *state = &picture->states[i];
+        struct waiter *waiter = &waiters[count];
+        struct thread_look look;
+        if (state->attachment != STATE_SUSPENDED || !state->tid || !thread_look(state->tid, &look) ||
+            !thread_is_in_futex(&look)) {
+            continue;
+        }
+        describe_waiter(waiter, state->address, state->tid);
+        stacks_take(&look, &stack);
+        bool is_one = take_from_journal(waiter) ||
+                      entry_find(&stack, &python->cpython.object->elf, &waiter->call, &waiter->caller);
+        waiter->is_unseen = false;
+        waiter->is_timeless |= waiter->since > target_now();
+        count += is_one;
+    }
+    return count;
+}
+
+static bool explain_pause(const struct watched_python *python) {
+    static struct waiter waiters[WAITERS + PICTURE_EXTRA];
+    static struct picture picture;
+    struct pause_seen seen;
+    if (!pause_lasts(python, &seen)) {
+        return false;
+    }
+    choice_make(python, 0);
+    size_t count = find_waiters_of_pause(python, &seen, waiters, WAITERS);
+    if (!count) {
+        return false;
+    }
+    wait_graph_take(&picture, waiters, count, count, 0);
+    stall_report(&picture, target_now(), false);
+    describe_stall(&picture);
+    return true;
+}
+
 /* Nobody waits for it all the time, and yet it did not move: where its holder is may be what is sought. */
 static void tell_only_holder(const struct watched_python *python, size_t gil) {
     static struct waiter none[PICTURE_EXTRA];
@@ -186,6 +251,7 @@ bool explain(struct watched_python *pythons, size_t count) {
         for (size_t gil = 0; pythons[i].has_picture && gil < pythons[i].gil_count; gil++) {
             has_stall |= explain_one(&pythons[i], i, gil);
         }
+        has_stall |= explain_pause(&pythons[i]);
     }
     for (size_t i = 0; !has_stall && i < count; i++) {
         describe_nothing(&pythons[i]);

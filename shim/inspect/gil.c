@@ -3,6 +3,7 @@
 
 #include "inspect/choice.h"
 #include "inspect/gil.h"
+#include "inspect/pause.h"
 
 int64_t gil_id(const struct interpreter_picture *picture, size_t gil) {
     int64_t id = GIL_NOT_TOLD;
@@ -22,6 +23,11 @@ bool gil_are_several(void) {
     return choice_python()->picture.gil_count > 1;
 }
 
+bool gil_is_off(void) {
+    struct pause_seen seen;
+    return pause_read(choice_python(), &seen);
+}
+
 int64_t gil_of_state(const void *state) {
     const struct interpreter_picture *picture = &choice_python()->picture;
     const struct interpreter_state *found = state ? interpreter_state_at(picture, (uintptr_t)state) : NULL;
@@ -37,8 +43,21 @@ int64_t gil_of_wait(const struct thread_look *look) {
     return gil_id(picture, gil);
 }
 
+static bool has_pause_begun;
+
+bool gil_pause_has_begun(void) {
+    return has_pause_begun;
+}
+
 bool gil_read_holder(int64_t gil, PyThreadState **state) {
     const struct watched_python *python = choice_python();
+    struct pause_seen seen;
+    if (gil == GIL_PAUSE) {
+        bool is_one = pause_read(python, &seen);
+        has_pause_begun = is_one && seen.has_begun;
+        *state = (PyThreadState *)(!is_one ? 0 : seen.has_begun ? seen.requester : seen.delayer);
+        return true;
+    }
     for (size_t i = 0; i < python->gil_count; i++) {
         if (gil >= 0 && gil_id(&python->picture, i) == gil) {
             *state = (PyThreadState *)python->gils[i].now.holder;

@@ -70,9 +70,27 @@ static const struct interpreter_gil *find_gil(int64_t id) {
     return &choice_gil()->now;
 }
 
+/* Without a GIL: who keeps the pause from beginning, or has asked for it. */
+static void find_of_pause(struct holder *holder) {
+    const struct interpreter_state *state;
+    gil_read_holder(GIL_PAUSE, &holder->state);
+    holder->tid = holder->state ? attacher_of(holder->state) : 0;
+    state = interpreter_state_at(&choice_python()->picture, (uintptr_t)holder->state);
+    if (!holder->tid && state) {
+        pid_t running = running_thread_find(&choice_python()->cpython, state);
+        holder->tid = running ? running : interpreter_thread_of(state);
+    }
+    holder->kind = holder->tid ? HOLDER_THREAD : holder->state ? HOLDER_UNKNOWN : HOLDER_NONE;
+}
+
 void holder_find(pid_t waiter, bool may_copy, int64_t gil, struct holder *holder) {
     (void)waiter;
     (void)may_copy;
+    if (gil == GIL_PAUSE) {
+        memset(holder, 0, sizeof *holder);
+        find_of_pause(holder);
+        return;
+    }
     const struct interpreter_picture *picture = &choice_python()->picture;
     const struct interpreter_gil *chosen = find_gil(gil);
     memset(holder, 0, sizeof *holder);

@@ -22,6 +22,7 @@ static struct { size_t memory, share; } rings = {64 << 20, 16};
 
 struct journal_store journal_store = {.ring_size = EVENTS_MIN, .layout = JOURNAL_LAYOUT};
 bool journal_is_on;
+bool journal_is_parallel;
 void (*journal_before_end)(bool is_last);
 void (*journal_filled_quarter)(void);
 
@@ -343,16 +344,29 @@ static inline uint64_t noticeable(void) {
     return known;
 }
 
+/* Adds to one of a module's totals, or of a thread's. */
+NO_TSAN static inline __attribute__((always_inline)) void add(uint64_t *total, uint64_t more) {
+    if (__builtin_expect(journal_is_parallel, 0)) {
+        __atomic_fetch_add(total, more, __ATOMIC_RELAXED);
+    } else {
+        *total += more;
+    }
+}
+
+NO_TSAN static inline __attribute__((always_inline)) void raise_to(uint64_t *longest, uint64_t span) {
+    *longest = span > *longest ? span : *longest; /* of two at the same moment, one is lost */
+}
+
 NO_TSAN static void count_wait(struct journal_totals *totals, uint64_t waited) {
-    totals->waits++;
-    totals->wait_total += waited;
-    totals->wait_longest = waited > totals->wait_longest ? waited : totals->wait_longest;
+    add(&totals->waits, 1);
+    add(&totals->wait_total, waited);
+    raise_to(&totals->wait_longest, waited);
 }
 
 NO_TSAN static inline __attribute__((always_inline)) void count_hold(struct journal_totals *totals, uint64_t held) {
-    totals->holds++;
-    totals->hold_total += held;
-    totals->hold_longest = held > totals->hold_longest ? held : totals->hold_longest;
+    add(&totals->holds, 1);
+    add(&totals->hold_total, held);
+    raise_to(&totals->hold_longest, held);
 }
 
 NO_TSAN void journal_attached(enum journal_kind kind, uint16_t call, uint8_t detail, const void *state,
@@ -372,7 +386,7 @@ NO_TSAN void journal_attached(enum journal_kind kind, uint16_t call, uint8_t det
         record->module_totals = modules_totals(modules_of(caller));
     }
     record->thread.totals.acquisitions++;
-    record->module_totals->acquisitions++;
+    add(&record->module_totals->acquisitions, 1);
     if (waited >= noticeable()) {
         count_wait(&record->thread.totals, waited);
         count_wait(record->module_totals, waited);

@@ -87,6 +87,10 @@ struct journal_thread {
 /* True if every call is recorded. Constant after the constructor. */
 extern bool journal_is_on;
 
+/* True if threads may attach states at the same moment, since there may be no GIL: modules' totals are then added to atomically. Set
+ * when a CPython is bound. */
+extern bool journal_is_parallel;
+
 /* For the constructor. `events`: the number of events in the ring of a thread, rounded up to a power of two, at most
  * 65536. A ring has fewer if the rings of all threads would take more than 64 MiB, or 256 MiB if `events` is more than
  * 4096. `is_on`: whether every call is recorded. `with_names`: whether the name of each thread is read at its first

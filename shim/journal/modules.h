@@ -2,8 +2,8 @@
  * module that has been closed since keeps its name, and a module that is opened again at any address is the same one
  * (by its file's name).
  *
- * Totals are written with the GIL held, without atomic additions. Where each interpreter has its own GIL (3.12+),
- * additions made at the same moment may be lost. */
+ * Totals are written with the GIL held, without atomic additions unless journal_is_parallel. Where each interpreter has its own GIL
+ * (3.12+), additions made at the same moment may be lost. */
 #pragma once
 
 #include <stdbool.h>

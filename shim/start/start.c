@@ -115,6 +115,7 @@ static void learn(void) {
         return;
     }
     interp_learn();
+    journal_is_parallel = interp_is_free_threaded;
     counter_forget();
     current_forget();
     reconcile_forget_interpreter();
