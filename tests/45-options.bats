@@ -80,6 +80,9 @@ find_pid() {
     done
     under mode=frob:verbosity=1
     has_line '*repaired held*'
+    under repair=frob:history=4097
+    has_line '*"repair=frob"*; repair takes *(NAME is duplicate, held, *, share)'
+    has_line '*"history=4097"*; history takes N (at most 4096)'
 }
 
 @test "a very long string of options does no harm" {

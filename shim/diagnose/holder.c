@@ -78,8 +78,8 @@ static pid_t attacher_of(const PyThreadState *state) {
     uint64_t since = 0;
     pid_t tid = 0;
     for (unsigned i = 0; i < journal_count(); i++) {
-        if (journal_read_thread(i, &thread) && !thread.has_ended && thread.now.phase == JOURNAL_HOLDS &&
-            thread.now.state == state && (!tid || thread.now.since > since) && thread_exists(thread.tid)) {
+        if (journal_read_thread(i, &thread) && !thread.has_ended && journal_has_attached(&thread.now, state) &&
+            (!tid || thread.now.since > since) && thread_exists(thread.tid)) {
             since = thread.now.since;
             tid = thread.tid;
         }

@@ -10,6 +10,7 @@
 #include "diagnose/stall_across.h"
 #include "diagnose/stall_json.h"
 #include "diagnose/stall_words.h"
+#include "process/options.h"
 #include "system/symbol.h"
 #include "system/ticks.h"
 
@@ -360,6 +361,23 @@ static void tell_python_stack(PyThreadState *state, const char *whose) {
     }
 }
 
+static const char *advice_for_itself(void) {
+    switch (options.mode) {
+    case MODE_OBSERVE:
+    case MODE_STRICT:
+        return "two GIL APIs are mixed on one thread (pybind11 issue 1276): this mode repairs nothing, mode=repair "
+               "does";
+    case MODE_OFF:
+        return "two GIL APIs are mixed on one thread (pybind11 issue 1276): run-with-shim.sh repairs it, if it starts "
+               "the "
+               "program";
+    default:
+        return "two GIL APIs are mixed on one thread (pybind11 issue 1276): the repair is switched off, or could not "
+               "see "
+               "it";
+    }
+}
+
 static const char *advice_for(const struct picture *picture) {
     if (picture->holder.kind == HOLDER_THREAD && !picture->holder.state) {
         return "PyThreadState_Swap(NULL) takes the state off and keeps the GIL, up to Python 3.11: PyEval_SaveThread "
@@ -375,10 +393,7 @@ static const char *advice_for(const struct picture *picture) {
                    : NULL;
     }
     switch (picture->kind) {
-    case PICTURE_SELF:
-        return "two GIL APIs are mixed on one thread (pybind11 issue 1276); is the repair switched off, or not able to "
-               "see "
-               "it?";
+    case PICTURE_SELF: return advice_for_itself();
     case PICTURE_LOCK_ORDER:
         return "the GIL and the mutex are taken in both orders: release the GIL (Py_BEGIN_ALLOW_THREADS) before "
                "locking "

@@ -38,6 +38,13 @@ static inline bool has_attached(const struct journal_now *now) {
     return now->phase == JOURNAL_HOLDS && now->state && interp_current() == now->state;
 }
 
+/* Returns true if a real PyGILState_Ensure finds its state attached. Where not all is repaired, another one may be attached: then it
+ * waits for itself. */
+static inline bool only_counts(const struct journal_now *now) {
+    bool is_repaired = options.mode == MODE_REPAIR && options.repairs == OPTIONS_ALL_REPAIRS;
+    return has_attached(now) && (is_repaired || slot_get() == now->state);
+}
+
 void record_needs_gil(uint16_t call, const void *caller) {
     if (lock_order_is_on && !current_thread_has_gil()) {
         lock_binding_look();
@@ -104,7 +111,7 @@ int recorded_PyGILState_Ensure(const void *caller) {
     if (UNLIKELY(stall_is_due) && interp_current() != slot_get()) {
         attaches_over_another();
     }
-    uint64_t begun = is_without_rules && has_attached(&now) ? 0 : begins_wait(CALL(PyGILState_Ensure), NULL, caller);
+    uint64_t begun = is_without_rules && only_counts(&now) ? 0 : begins_wait(CALL(PyGILState_Ensure), NULL, caller);
     int gilstate = is_without_rules ? real.PyGILState_Ensure() : reconcile_ensure(caller);
     PyThreadState *state = interp_current();
     if (gilstate == GILSTATE_UNLOCKED) {

@@ -27,8 +27,8 @@ static pid_t attacher_of(const PyThreadState *state) {
     uint64_t since = 0;
     pid_t tid = 0;
     for (unsigned i = 0; i < journal_count(); i++) {
-        if (journal_read_thread(i, &thread) && !thread.has_ended && thread.now.phase == JOURNAL_HOLDS &&
-            thread.now.state == state && (!tid || thread.now.since > since)) {
+        if (journal_read_thread(i, &thread) && !thread.has_ended && journal_has_attached(&thread.now, state) &&
+            (!tid || thread.now.since > since)) {
             since = thread.now.since;
             tid = thread.tid;
         }
@@ -103,6 +103,9 @@ void holder_find(pid_t waiter, bool may_copy, int64_t gil, struct holder *holder
     const struct interpreter_state *state = interpreter_state_at(picture, chosen->holder);
     if (!holder->tid && state) {
         holder->tid = running_thread_find(&choice_python()->cpython, state);
+    }
+    if (!holder->tid && state && !watch_is_waiter(state->tid)) {
+        holder->tid = running_thread_waiting_with(&choice_python()->cpython, state);
     }
     if (!holder->tid && state && !is_somebody_elses(state)) {
         holder->tid = interpreter_thread_of(state);

@@ -3,9 +3,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "cpython/real.h"
 #include "diagnose/stacks.h"
+#include "inspect/entry.h"
 #include "inspect/interpreter.h"
 #include "inspect/target.h"
+#include "inspect/watch.h"
 #include "system/thread.h"
 
 enum {
@@ -61,6 +64,37 @@ pid_t running_thread_find(const struct interpreter_cpython *cpython, const struc
     size_t count = target_threads(tids, THREADS_MAX);
     for (size_t i = 0; i < count && i < THREADS_MAX; i++) {
         if (runs_it(tids[i], mark, is_place)) {
+            if (found) {
+                return 0;
+            }
+            found = tids[i];
+        }
+    }
+    return found;
+}
+
+/* Returns true if the thread waits for a GIL in PyGILState_Ensure. */
+static bool waits_in_ensure(const struct interpreter_cpython *cpython, pid_t tid) {
+    static struct stack stack;
+    struct thread_look look;
+    uint16_t call;
+    const void *caller;
+    if (!watch_is_waiter(tid) || !thread_look(tid, &look)) {
+        return false;
+    }
+    stacks_take(&look, &stack);
+    return entry_find(&stack, &cpython->object->elf, &call, &caller) && call == REAL_INDEX_PyGILState_Ensure;
+}
+
+pid_t running_thread_waiting_with(const struct interpreter_cpython *cpython, const struct interpreter_state *state) {
+    static pid_t tids[THREADS_MAX];
+    pid_t found = 0;
+    if (cpython->major == 3 && cpython->minor > 11) {
+        return 0;
+    }
+    size_t count = target_threads(tids, THREADS_MAX);
+    for (size_t i = 0; i < count && i < THREADS_MAX; i++) {
+        if (tids[i] != state->tid && runs_it(tids[i], state->address, false) && waits_in_ensure(cpython, tids[i])) {
             if (found) {
                 return 0;
             }

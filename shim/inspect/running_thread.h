@@ -11,3 +11,8 @@ struct interpreter_state;
  * into that stack (cframe); before, the frame's address is among the words of that stack alone. Returns 0 if the state runs no
  * Python code, if the thread's stack is not known, or if there is not exactly one such thread. */
 pid_t running_thread_find(const struct interpreter_cpython *cpython, const struct interpreter_state *state);
+
+/* Up to 3.11, of a state that is attached and runs no Python code, whose own thread (state->tid) may have made it for another one. Who
+ * attaches a state has its address at hand, to give it back by. Returns the thread that waits in PyGILState_Ensure for the
+ * GIL, to attach another state, and has the address on its stack; 0 if there is none, or more than one. */
+pid_t running_thread_waiting_with(const struct interpreter_cpython *cpython, const struct interpreter_state *state);

@@ -326,8 +326,10 @@ NO_TSAN uint64_t journal_waits(uint16_t call, const void *state, const void *cal
     struct journal_record *record = my_record();
     uint64_t now = ticks_now();
     if (record) {
+        const struct journal_now *before = &record->thread.now;
+        const void *under = before->phase == JOURNAL_HOLDS ? before->state : NULL;
         begin_writing(record);
-        record->thread.now = (struct journal_now){JOURNAL_WAITS, call, state, caller, now};
+        record->thread.now = (struct journal_now){JOURNAL_WAITS, call, state, caller, now, under};
         end_writing(record);
     }
     return now;
@@ -391,7 +393,7 @@ NO_TSAN void journal_attached(enum journal_kind kind, uint16_t call, uint8_t det
         count_wait(&record->thread.totals, waited);
         count_wait(record->module_totals, waited);
     }
-    record->thread.now = (struct journal_now){JOURNAL_HOLDS, call, state, caller, now};
+    record->thread.now = (struct journal_now){JOURNAL_HOLDS, call, state, caller, now, NULL};
     end_writing(record);
 }
 
@@ -406,7 +408,7 @@ NO_TSAN void journal_found(enum journal_kind kind, uint16_t call, uint8_t detail
     if (record->thread.now.phase != JOURNAL_HOLDS) {
         begin_writing(record);
         record->thread.now =
-            before->phase == JOURNAL_HOLDS ? *before : (struct journal_now){JOURNAL_HOLDS, call, state, caller, now};
+            before->phase == JOURNAL_HOLDS ? *before : (struct journal_now){JOURNAL_HOLDS, call, state, caller, now, NULL};
         end_writing(record);
     }
 }
@@ -427,7 +429,7 @@ NO_TSAN void journal_detaches(enum journal_kind kind, uint16_t call, uint8_t det
             count_hold(record->module_totals, held);
         }
     }
-    record->thread.now = (struct journal_now){JOURNAL_OUTSIDE, call, state, caller, now};
+    record->thread.now = (struct journal_now){JOURNAL_OUTSIDE, call, state, caller, now, NULL};
     end_writing(record);
 }
 
@@ -440,7 +442,7 @@ NO_TSAN void journal_correct(const void *attached, const void *caller) {
     enum journal_phase phase = attached ? JOURNAL_HOLDS : JOURNAL_OUTSIDE;
     if (now->phase != phase || (attached && now->state != attached)) {
         begin_writing(record);
-        *now = (struct journal_now){phase, JOURNAL_NO_CALL, attached, caller, ticks_now()};
+        *now = (struct journal_now){phase, JOURNAL_NO_CALL, attached, caller, ticks_now(), NULL};
         end_writing(record);
     }
 }

@@ -59,7 +59,15 @@ struct journal_now {
     const void *state;
     const void *caller;
     uint64_t since;
+    const void *
+        under; /* JOURNAL_WAITS: what the thread had attached when it began to wait, as a thread that waits for itself; or NULL */
 };
+
+/* Returns true if, by its own calls, the thread has the state attached (NULL: has the GIL without a state). */
+static inline bool journal_has_attached(const struct journal_now *now, const void *state) {
+    return (now->phase == JOURNAL_HOLDS && now->state == state) ||
+           (now->phase == JOURNAL_WAITS && now->under && now->under == state);
+}
 
 /* All times are in ticks. A wait is counted if it takes JOURNAL_WAIT_NS or longer. Hold and wait times run between API
  * calls, so the switches that CPython's own loop makes while a state is attached are part of a hold. */

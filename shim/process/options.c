@@ -22,12 +22,10 @@ const char *options_repair_name(enum repair repair) {
     return repair_names[repair];
 }
 
-enum { ALL_REPAIRS = (1u << REPAIR_COUNT) - 1 };
-
 void options_default(struct options *result) {
     memset(result, 0, sizeof *result);
     result->mode = MODE_REPAIR;
-    result->repairs = ALL_REPAIRS;
+    result->repairs = OPTIONS_ALL_REPAIRS;
     result->exitcode = EXITCODE_NONE;
     result->timeline_mb = TIMELINE_MB;
 }
@@ -225,7 +223,7 @@ static bool parse_timeline_wait(struct options *result, struct span value) {
 
 static uint32_t repair_bit(struct span name) {
     if (span_is(name, "all")) {
-        return ALL_REPAIRS;
+        return OPTIONS_ALL_REPAIRS;
     }
     for (unsigned i = 0; i < REPAIR_COUNT; i++) {
         if (span_is(name, repair_names[i])) {
@@ -233,6 +231,15 @@ static uint32_t repair_bit(struct span name) {
         }
     }
     return 0;
+}
+
+/* Adds " (NAME is duplicate, held, ...)". */
+static void add_repair_names(struct text *text) {
+    for (unsigned i = 0; i < REPAIR_COUNT; i++) {
+        text_add(text, i ? ", " : " (NAME is ");
+        text_add(text, repair_names[i]);
+    }
+    text_add(text, ")");
 }
 
 /* Parses all, none, or a list of names; each of them may be followed by -name, which takes one repair out. A list that
@@ -244,7 +251,7 @@ static bool parse_repair(struct options *result, struct span value) {
     }
     memcpy(copy, value.start, value.length);
     copy[value.length] = '\0';
-    uint32_t repairs = copy[0] == '-' ? ALL_REPAIRS : 0;
+    uint32_t repairs = copy[0] == '-' ? OPTIONS_ALL_REPAIRS : 0;
     for (const char *rest = copy; *rest;) {
         struct span name = next_piece(&rest, ',');
         bool take_out = name.length && name.start[0] == '-';
@@ -330,7 +337,7 @@ static const struct option {
 enum { TABLE_SIZE = sizeof table / sizeof table[0] };
 
 static void complain_of(options_complaint *complain, const char *what, struct span span, const char *advice) {
-    char buffer[256];
+    char buffer[512];
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, what);
     text_add(&text, " \"");
@@ -350,11 +357,16 @@ static void parse_pair(struct options *result, struct span pair, options_complai
         }
         struct span value = {equals ? equals + 1 : "", equals ? pair.length - key_length - 1 : 0};
         if (!table[i].parse(result, value)) {
-            char advice[96];
+            char advice[256];
             struct text text = text_start(advice, sizeof advice);
             text_add(&text, table[i].key);
             text_add(&text, " takes ");
             text_add(&text, table[i].values);
+            if (table[i].parse == parse_repair) {
+                add_repair_names(&text);
+            } else if (table[i].parse == parse_history) {
+                text_add(&text, " (at most 4096)");
+            }
             complain_of(complain, "warning: bad value", pair, text_end(&text));
         }
         return;

@@ -11,6 +11,7 @@ enum repair {
 #undef REPAIR
     REPAIR_COUNT
 };
+enum { OPTIONS_ALL_REPAIRS = (1u << REPAIR_COUNT) - 1 };
 
 enum mode {
     MODE_REPAIR,

@@ -81,6 +81,15 @@ has_stacks() {
     has_line '*suspects: *libengine.so*'
 }
 
+# Up to 3.11 nothing but the stack of its own thread shows that it has the state which another thread made.
+@test "README's example: a thread that waits for itself, with a state that another thread made and nothing runs under" {
+    python_before 3.12 || return 0
+    require "a static interpreter has no libpython" [ -e "$FIXTURES/readme_example" ]
+    hang "$FIXTURES/readme_example"
+    explains "==$pid== gilshim: stall: deadlock of a thread with itself, in readme_example: thread * waits for the GIL (PyGILState_Ensure, called by readme_example!library_a+0x*) that it holds itself (in readme_example!library_a+0x*)"
+    has_line '*advice: *run-with-shim.sh repairs it, if it starts the program'
+}
+
 # Two libraries, two thread states of one thread (pybind11 issue 1276).
 @test "a thread that waits for itself with its second state: the libraries on its stack, and both states" {
     python_before 3.12 || return 0

@@ -36,6 +36,19 @@ dies() { dies_of env PYTHONPATH="$FIXTURES" "$PYTHON" -c "import gilcrash; gilcr
     begins "*deadlock between libengine.so and libstore.so: thread * waits for the GIL (PyGILState_Ensure, *) and thread *, which holds the GIL, waits for that thread's end (in libstore.so!store_await+0x*)"
 }
 
+@test "README's example: the state was made by another thread" {
+    python_before 3.12 || return 0
+    require "a static interpreter has no libpython" [ -e "$FIXTURES/readme_example" ]
+    require "the kernel does not write core files here" writes_cores
+    ulimit -c unlimited
+    hang "$FIXTURES/readme_example"
+    explains "==$pid== gilshim: stall: deadlock of a thread with itself, *"
+    quits
+    reads
+    is_status 0
+    begins "==$pid== gilshim: stall: deadlock of a thread with itself, in readme_example: thread * waits for the GIL (PyGILState_Ensure, called by readme_example!library_a+0x*) that it holds itself*"
+}
+
 # From 3.13 on CPython ends the program by a message of its own.
 @test "a thread that waits for itself" {
     python_before 3.13 || return 0
