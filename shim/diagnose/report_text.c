@@ -1,6 +1,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cpython/pauses.h"
 #include "cpython/python.h"
 #include "cpython/real.h"
 #include "diagnose/report_detail.h"
@@ -153,6 +154,10 @@ static void add_first(struct text *text, const struct report *report) {
     if (report->reason[0]) {
         text_add(text, ": ");
         text_add(text, report->reason);
+    }
+    if ((int)report->kind == REPAIR_moved && pauses_gil_is_off()) {
+        text_add(text,
+                 ": with the GIL off CPython itself is not safe here, since the state's memory is that other thread's");
     }
     if (report->said[0]) {
         text_add(text, ": \"");

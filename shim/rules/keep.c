@@ -13,12 +13,15 @@
 /* keep=1. A foreign thread that calls in repeatedly pays for a new thread state each time, and for its end: the Release
  * that counts the state made by Ensure down to 0 frees it. With one more count held here, that Release saves the state
  * away, and the next Ensure finds it in the slot, as if another Ensure were open around them all. pybind11 keeps a
- * state alive in the same way. */
+ * state alive in the same way.
+ *
+ * Not in free-threaded builds: what a state has of free lists and memory can be freed by its own thread only. Where another thread
+ * clears it, PyThreadState_Clear empties that other thread's free lists, and the state's own are lost. */
 
 enum { KEPT_COUNT = 1 }; /* the one held here */
 
 void reconcile_keep(void) {
-    struct owner *me = options.keep ? owner_enter() : NULL;
+    struct owner *me = options.keep && !interp_is_free_threaded ? owner_enter() : NULL;
     PyThreadState *state = me ? owner_attached(me) : NULL;
     /* A thread that enters Python while it ends would leave the kept state behind. */
     if (state && state == slot_get() && !me->kept && !me->exit_rounds && !me->has_forked && !interp_is_finalizing()) {

@@ -103,3 +103,20 @@ sleeper_delays='thread * stays attached (in libstore.so!store_sleep+0x*)'
     has_line 'state attached *'
     has_no_line '*the GIL*'
 }
+
+# CPython frees what a state has of free lists on the state's own thread only: 2.8 KB a thread were lost.
+@test "keep=1: no memory is lost with threads that come and go" {
+    is_free_threaded || return 0
+    SHIM_OPTIONS=keep=1 LIMIT=200 works_with env MALLOC_ARENA_MAX=2 "$PYTHON" -S "$ROOT/tests/fixtures/storm/lives.py" "$FIXTURES/gilstorm.so" makes 10000 8
+}
+
+@test "moved: the report says that CPython itself is not safe there" {
+    is_free_threaded || return 0
+    # A debug build asserts.
+    [ "$PY_BUILD" != debug ] || return 0
+    SHIM_OPTIONS=verbosity=1 works_with "$PYTHON" -S "$ROOT/tests/fixtures/shapes/run.py" "$FIXTURES" moved
+    has_line '*gilshim: repaired moved: *: with the GIL off CPython itself is not safe here, *'
+    PYTHON_GIL=1 SHIM_OPTIONS=verbosity=1 works_with "$PYTHON" -S "$ROOT/tests/fixtures/shapes/run.py" "$FIXTURES" moved
+    has_line '*gilshim: repaired moved: *'
+    has_no_line '*with the GIL off*'
+}
