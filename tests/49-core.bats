@@ -264,3 +264,33 @@ libc.fread(ctypes.c_void_p(8), 1, 1, file)"
     is_status 0
     has_line '150 passed, 0 failed, 0 skipped'
 }
+
+# A GIL of one of two CPythons, by either way of looking.
+@test "two CPythons in one process: the one that hangs is explained, and the other is named" {
+    local tags first last
+    require "the kernel does not write core files here" writes_cores
+    tags=$(printf '%s\n' "${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}" | awk -F '\t' '$2 == "shared" && $5 != "-" { print $1 }')
+    first=$(head -n 1 <<<"$tags")
+    last=$(tail -n 1 <<<"$tags")
+    [ -n "$first" ] && [ "$first" != "$last" ] || require "needs two interpreters with a shared libpython" false
+    ulimit -c unlimited
+    hang "$ROOT/build/fixtures/bind_two" "$ROOT/build/fixtures/"{"$first","$last"}/libbind_plugin.so hang
+    says hangs
+    explains "==$pid== gilshim: stall: bind_two has the GIL: thread * has waited for the GIL *(PyGILState_Ensure, called by libbind_plugin.so!plugin_ensure+0x*); thread $pid * holds it (in bind_two!main+0x*)"
+    is_about_second
+    quits
+    reads
+    is_status 0
+    begins "==$pid== gilshim: stall: bind_two has the GIL: thread * waits for the GIL (PyGILState_Ensure, called by libbind_plugin.so!plugin_ensure+0x*); thread $pid * holds it (in bind_two!main+0x*)"
+    is_about_second
+}
+# The last look's report has the stack of a waiter in the second libpython, and both interpreters.
+is_about_second() {
+    has_line "*#*libpython$last*.so.1.0!PyGILState_Ensure+0x*"
+    has_no_line "*#*libpython$first*.so.1.0!*"
+    has_line "*interpreter: CPython * (*/libpython$last*.so.1.0), *"
+    has_line "*interpreter: CPython * (*/libpython$first*.so.1.0), *"
+    has_line '*warning: there are several CPythons in this process: *'
+    [ "$(count_lines '*stall:*')" -eq 1 ]
+    [ "$(count_lines '*interpreter:*')" -eq 2 ]
+}

@@ -97,15 +97,11 @@ static void put_dead(const struct crashed *crashed) {
 }
 
 static void put_pythons(const struct crashed *crashed) {
-    char buffer[1600];
     for (size_t i = 0; i < crashed->python_count; i++) {
-        struct text text = text_start(buffer, sizeof buffer);
-        text_add(&text, "  interpreter: ");
-        describe_add_interpreter(&text, &crashed->pythons[i]);
-        log_line(text_end(&text));
+        describe_interpreter(&crashed->pythons[i]);
     }
     if (crashed->python_count > 1) {
-        log_line("  warning: there are several CPythons in this process: objects of one must not come to another");
+        describe_several();
     }
 }
 

@@ -185,7 +185,7 @@ void describe_add_thread(struct text *text, pid_t tid) {
     add_thread(text, tid);
 }
 
-void describe_add_interpreter(struct text *text, const struct watched_python *python) {
+static void add_interpreter(struct text *text, const struct watched_python *python) {
     add_cpython(text, &python->cpython);
     text_add(text, ", ");
     add_count(text, target_threads(NULL, 0), " thread, ", " threads, ");
@@ -196,6 +196,18 @@ void describe_add_interpreter(struct text *text, const struct watched_python *py
         text_add(text, python->cpython.reason ? "its interpreter can't be read: " : "not initialized, or ended");
         text_add(text, python->cpython.reason ? python->cpython.reason : "");
     }
+}
+
+void describe_interpreter(const struct watched_python *python) {
+    char buffer[1600];
+    struct text text = text_start(buffer, sizeof buffer);
+    text_add(&text, "  interpreter: ");
+    add_interpreter(&text, python);
+    log_line(text_end(&text));
+}
+
+void describe_several(void) {
+    log_line("  warning: there are several CPythons in this process: objects of one must not come to another");
 }
 
 void describe_states(const struct watched_python *python) {
@@ -211,10 +223,8 @@ void describe_stall(const struct picture *picture) {
         describe_json_stall(picture);
         return;
     }
-    struct text text = text_start(buffer, sizeof buffer);
-    text_add(&text, "  interpreter: ");
-    describe_add_interpreter(&text, python);
-    log_line(text_end(&text));
+    struct text text;
+    describe_interpreter(python);
     uint64_t still = picture->holder.kind == HOLDER_THREAD ? threads_still_for(picture->holder.tid) : 0;
     if (still > 20000000u) {
         text = text_start(buffer, sizeof buffer);

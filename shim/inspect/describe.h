@@ -19,8 +19,11 @@ void describe_nothing(const struct watched_python *python);
 /* Adds a thread: thread 12 "worker". */
 void describe_add_thread(struct text *text, pid_t tid);
 
-/* Adds which CPython it is, and how many threads and states there are. */
-void describe_add_interpreter(struct text *text, const struct watched_python *python);
+/* Says in one line of text which CPython it is, and how many threads and states there are. */
+void describe_interpreter(const struct watched_python *python);
+
+/* Says in one line of text that there are several CPythons. */
+void describe_several(void);
 
 /* Tells, in lines of text, of threads with more than one thread state. */
 void describe_states(const struct watched_python *python);

@@ -244,14 +244,33 @@ static void tell_only_holder(const struct watched_python *python, size_t gil) {
     }
 }
 
+/* Returns true if a report was about one of its GILs. */
+static bool explain_each_gil(const struct watched_python *python, size_t number) {
+    bool has_stall = false;
+    for (size_t gil = 0; python->has_picture && gil < python->gil_count; gil++) {
+        has_stall |= explain_one(python, number, gil);
+    }
+    return has_stall;
+}
+
 bool explain(struct watched_python *pythons, size_t count) {
     bool has_stall = describe_stop();
+    uint64_t told = 0; /* bit N: reports have named pythons[N] */
     memset(is_explained, 0, sizeof is_explained);
     for (size_t i = 0; i < count; i++) {
-        for (size_t gil = 0; pythons[i].has_picture && gil < pythons[i].gil_count; gil++) {
-            has_stall |= explain_one(&pythons[i], i, gil);
+        if (explain_each_gil(&pythons[i], i)) {
+            has_stall = true;
+            told |= 1ull << i;
         }
         has_stall |= explain_pause(&pythons[i]);
+    }
+    if (has_stall && count > 1 && options.log_format == LOG_TEXT) {
+        for (size_t i = 0; i < count; i++) {
+            if (!(told & 1ull << i)) {
+                describe_interpreter(&pythons[i]);
+            }
+        }
+        describe_several();
     }
     for (size_t i = 0; !has_stall && i < count; i++) {
         describe_nothing(&pythons[i]);
