@@ -519,7 +519,7 @@ pid_in() {
 find_older() {
     older=''
     for other in "${1%.gz}.1" "${1%.gz}.1.gz"; do
-        [ -n "$older" ] || [ ! -f "$other" ] || [ ! -r "$other" ] || [ "$(pid_in "$other")" != "$2" ] || older=$other
+        [ -z "$2" ] || [ -n "$older" ] || [ ! -f "$other" ] || [ ! -r "$other" ] || [ "$(pid_in "$other")" != "$2" ] || older=$other
     done
 }
 
@@ -529,6 +529,7 @@ is_older_half() {
     shift
     case ${half%.gz} in *.1) ;; *) return 1 ;; esac
     for whole in "$@"; do
+        [ "${half%.gz}" = "${whole%.gz}.1" ] || continue
         find_older "$whole" "$(pid_in "$whole")"
         [ "$older" != "$half" ] || return 0
     done
@@ -548,7 +549,7 @@ print_pieces() {
 }
 
 print_page() {
-    sed '/^<!--timelines-->$/,$d' -- "$page" || return
+    sed '/^<!--timelines-->$/,$d' "$page" || return
     number=0
     for timeline in "$@"; do
         ! is_older_half "$timeline" "$@" || continue
@@ -557,7 +558,7 @@ print_page() {
         print_pieces "$timeline" $number || return
         number=$((number + 1))
     done
-    sed '1,/^<!--timelines-->$/d' -- "$page"
+    sed '1,/^<!--timelines-->$/d' "$page"
 }
 
 # Prints the page for these TIMELINEs.

@@ -119,6 +119,7 @@ static struct suspect {
     uintptr_t stack;
     int64_t gil;
     uint64_t moves; /* of this GIL, at that look */
+    bool is_exact;  /* they are counted */
 } suspects[SUSPECTS_MAX];
 static size_t suspect_count;
 
@@ -131,20 +132,24 @@ static struct suspect *find_suspect(pid_t tid) {
     return NULL;
 }
 
-/* Returns a number that changes when the GIL goes from one thread to another: how often it has, or, where that can't be read (3.6), the
- * state that is attached. */
-static uint64_t moves_of(int64_t gil) {
+/* Returns a number that changes when the GIL goes from one thread to another: how often it has (`*is_exact`), or, where that can't be
+ * read (3.6), the state that is attached. */
+static uint64_t moves_of(int64_t gil, bool *is_exact) {
     uint64_t switches;
-    return gil_read_switches(gil, &switches) || interp_slot_follows ? switches : (uintptr_t)interp_current();
+    *is_exact = gil_read_switches(gil, &switches);
+    return *is_exact || interp_slot_follows ? switches : (uintptr_t)interp_current();
 }
 
 /* Returns true if the thread may have had the GIL since the last look. If the GIL has gone from one thread to another meanwhile,
  * it can't be told whether this was one of them: with a hundred threads that compute, each has it twice a second, which
- * is no stall. Otherwise, it waits elsewhere in the program now, or has used CPU time. Waking up every 5 ms to ask for the
- * GIL takes 2 to 9 ms of it in a second, on a loaded machine; who has the GIL uses 5 ms at a time. */
+ * is no stall. Or it waits elsewhere in the program now. Where the moves are not counted, it may have used CPU time: waking
+ * up every 5 ms to ask for the GIL takes 2 to 9 ms of it in a second, on a loaded machine (sys.setswitchinterval
+ * makes that more); who has the GIL uses 5 ms at a time. */
 static bool has_worked(const struct suspect *suspect, const struct suspect *now) {
-    return now->moves != suspect->moves || (suspect->stack && now->stack != suspect->stack) ||
-           now->cpu_time > suspect->cpu_time + 2500000 + (now->looked_at - suspect->looked_at) / 100;
+    if (now->moves != suspect->moves || (suspect->stack && now->stack != suspect->stack)) {
+        return true;
+    }
+    return !now->is_exact && now->cpu_time > suspect->cpu_time + 2500000 + (now->looked_at - suspect->looked_at) / 100;
 }
 
 static void suspect_thread(pid_t tid, unsigned round, uint64_t now) {
@@ -158,7 +163,7 @@ static void suspect_thread(pid_t tid, unsigned round, uint64_t now) {
     found.cpu_time = thread_cpu_time(tid);
     found.gil = is_asleep || !suspect ? gil_of_wait(&look) : suspect->gil;
     found.stack = is_asleep || !suspect ? look.stack : suspect->stack;
-    found.moves = moves_of(found.gil);
+    found.moves = moves_of(found.gil, &found.is_exact);
     if (suspect && suspect->gil == found.gil && !has_worked(suspect, &found)) {
         found.since = suspect->since;
         found.looks = suspect->looks;
@@ -272,7 +277,8 @@ bool stall_watch_waits_still(const struct waiter *waiter) {
         return asks_still(waiter);
     }
     if (waiter->is_unseen) {
-        return moves_of(waiter->gil) == waiter->moves && wait_graph_is_unseen_waiter(waiter->tid);
+        bool is_exact;
+        return moves_of(waiter->gil, &is_exact) == waiter->moves && wait_graph_is_unseen_waiter(waiter->tid);
     }
     return index >= 0 && journal_read_thread((unsigned)index, &thread) && thread.now.phase == JOURNAL_WAITS &&
            ticks_to_ns(thread.now.since) / 1000000 == waiter->since / 1000000;

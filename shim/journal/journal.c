@@ -407,8 +407,8 @@ NO_TSAN void journal_found(enum journal_kind kind, uint16_t call, uint8_t detail
     write_event(record, kind, call, detail, state, NULL, caller, now, 0, false);
     if (record->thread.now.phase != JOURNAL_HOLDS) {
         begin_writing(record);
-        record->thread.now =
-            before->phase == JOURNAL_HOLDS ? *before : (struct journal_now){JOURNAL_HOLDS, call, state, caller, now, NULL};
+        record->thread.now = before->phase == JOURNAL_HOLDS ? *before : (struct journal_now){JOURNAL_HOLDS, call, state,
+                                                                                             caller,        now,  NULL};
         end_writing(record);
     }
 }

@@ -4,6 +4,7 @@
 
 const NAMES = 210; /* width of the column with the threads' names */
 const RULER = 24;
+const TICKS = 1000; /* at most, on the ruler */
 const PROCESS_ROW = 24;
 const THREAD_ROW = 36;
 /* In a thread's row, from its top: marks, the bar, the strip. */
@@ -285,7 +286,9 @@ function drawRuler(pen, step) {
     pen.fillStyle = colours.quiet;
     pen.textAlign = 'left';
     pen.fillText('since the first event', 12, RULER / 2 + 0.5);
-    for (let i = Math.ceil(view.from / step); i * step <= view.to; i++) {
+    const first = Math.ceil(view.from / step);
+    // Beyond 2^53 adding 1 changes nothing.
+    for (let i = first, n = 0; i * step <= view.to && n < TICKS; i++, n++) {
         const x = xOf(i * step);
         if (x < NAMES - 0.5) {
             continue;
@@ -311,7 +314,9 @@ function drawRow(pen, row, y, step) {
         return;
     }
     pen.fillStyle = colours.line;
-    for (let i = Math.ceil(view.from / step); i * step <= view.to; i++) {
+    const first = Math.ceil(view.from / step);
+    // Beyond 2^53 adding 1 changes nothing.
+    for (let i = first, n = 0; i * step <= view.to && n < TICKS; i++, n++) {
         pen.fillRect(Math.round(xOf(i * step)), y, 1, row.height);
     }
     pen.fillRect(NAMES - 1, y, 1, row.height);
