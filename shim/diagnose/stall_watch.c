@@ -113,13 +113,13 @@ static struct suspect {
     pid_t tid;
     unsigned looks;
     unsigned round;
+    bool is_exact; /* `moves` are counted */
     uint64_t since;
     uint64_t looked_at; /* when it was last found so, with this CPU time and this stack pointer */
     uint64_t cpu_time;
     uintptr_t stack;
     int64_t gil;
     uint64_t moves; /* of this GIL, at that look */
-    bool is_exact;  /* they are counted */
 } suspects[SUSPECTS_MAX];
 static size_t suspect_count;
 

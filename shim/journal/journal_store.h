@@ -14,15 +14,15 @@ enum journal_status { JOURNAL_UNUSED, JOURNAL_ALIVE, JOURNAL_ENDED };
 struct journal_record {
     uint32_t status;
     uint32_t sequence; /* odd while `thread` is being written */
-    uint8_t exit_rounds;
     struct journal_thread thread;
     struct journal_event *ring;
-    unsigned ring_size;        /* a power of two; constant once there is a ring */
     uint64_t next;             /* number of the next event */
     uint64_t quarter_at;       /* number of the event that fills the next quarter of the ring; 0: no callback */
     const void *module_caller; /* the caller of the last attach ... */
-    unsigned module_closings;  /* ... the value of loader_closings then ... */
-    struct journal_totals *module_totals; /* ... and the totals of the module it is in (modules.h) */
+    struct journal_totals *module_totals; /* ... and the totals of the module it is in (modules.h) ... */
+    unsigned module_closings;             /* ... and the value of loader_closings then */
+    unsigned ring_size;                   /* a power of two; constant once there is a ring */
+    uint8_t exit_rounds;
 } __attribute__((aligned(64)));
 
 enum { JOURNAL_CHUNK_RECORDS = 64, JOURNAL_CHUNKS = 256 };
