@@ -134,6 +134,11 @@ opens_large() {
     plotted one.html t.1000.gz
     gzip t.1000.1
     plotted both.html t.1000.1.gz t.1000.gz
+    # Nor is anything a half of a timeline without events: the page may be sent to others.
+    printf '[\n\n]\n' >t.1002
+    echo 'a secret' >t.1002.1
+    plotted empty.html t.1002
+    run ! grep -q 'a secret' empty.html
     chromium halves.html halves 40009 + other.html events 40005 + first.html events 40005 + one.html halves 40009 + both.html halves 40009
 }
 @test "a timeline whose end is missing; several processes; no events" {
@@ -148,8 +153,22 @@ opens_large() {
     plotted two.html whole t.1001
     printf '[\n\n]\n' >t.1002
     plotted nothing.html t.1002
+    printf '[\n{"ph":"X","pid":1000,"tid":1000,"name":"holds the GIL","ts":%s,"dur":1,"args":{}},\n' 1 >t.1003
+    printf '{"ph":"X","pid":1000,"tid":1000,"name":"holds the GIL","ts":%s,"dur":1,"args":{}}\n]\n' 1e14 >>t.1003
+    plotted far.html t.1003
     chromium bracket.html halves 40009 + cut.html halves 40008 cut + comma.html halves 40008 + two.html two_processes + \
-        nothing.html nothing
+        nothing.html nothing + far.html far
+}
+
+# It took more than a minute when each was compared with each by what is in it.
+@test "forty processes, each with an older half" {
+    local pid
+    for pid in $(seq 2001 2040); do
+        made threads 1 | sed "s/\"pid\":[0-9]*/\"pid\":$pid/" | tee "t.$pid" >"t.$pid.1"
+    done
+    LIMIT=30 plotted many.html t.*
+    [ "$(grep -c 'data-process="39"' many.html)" -eq 2 ]
+    run ! grep -q 'data-process="40"' many.html
 }
 
 # ---- the command
@@ -214,6 +233,12 @@ opens_large() {
     limited 20 script -qec "$wrapper --plot timeline" /dev/null
     is_status 125
     has_line 'run-with-shim.sh: --plot prints a page: send it to a file, as in --plot TIMELINE >page.html;*'
+}
+@test "where the tools keep to POSIX" {
+    made known >t.1000
+    POSIXLY_CORRECT=1 plotted posix.html t.1000
+    plotted plain.html t.1000
+    cmp posix.html plain.html
 }
 @test "names with blanks, dashes and quotes; other shells; the page beside the wrapper" {
     made threads 3 >"-t 'x'.1000"

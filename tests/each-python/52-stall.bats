@@ -65,6 +65,14 @@ witness() {
     has_no_line '*gilshim:*'
 }
 
+# The number of the GIL's moves, which says so, is known from 3.7 on.
+@test "threads that ask for the GIL ten thousand times a second are found waiting" {
+    python_before 3.7 && return
+    stalls impatient 'gilshim:   advice:'
+    first_line "*stall: *thread * has waited for the GIL for * s (in the interpreter's eval loop); thread * holds it (in libstore.so!store_sleep+0x*)"
+    has_no_line '*stall: over *'
+}
+
 # Its wait is one that the shim saw, although the thread has a state attached.
 @test "mode=observe: a thread that waits for itself in PyGILState_Ensure" {
     python_before 3.12 || return 0
