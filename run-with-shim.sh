@@ -37,16 +37,15 @@ at exit. The exit status is COMMAND's.
   -S FILE     leave out the messages that match a suppression in FILE
   -d          run COMMAND under gdb, and stop at the first message
   -p, --pid PID
-              say why the process PID hangs, which runs already, without the
-              shim: who holds the GIL and who waits for it. The process is only
-              read from outside. -s: watch it for so long (0.3). Exit status
-              0: it is said, 1: it does not hang at the GIL, 125: it can't be
-              looked at
+              say why the running process PID hangs, without the shim in it:
+              who holds the GIL and who waits for it. The process is neither
+              stopped nor changed. -s: watch it for that long (0.3). Exit
+              status 0: a hang at the GIL was found, 1: it does not hang at the
+              GIL, 125: it can't be looked at
   --core CORE
               say the same of a process that has left a core file: why it hung,
-              or of what it has died and whether the thread had the GIL. EXE:
-              its program, if that is not where it was. Exit status as for
-              --pid
+              or why it died and whether the thread had the GIL. EXE: its
+              program, if that is not where it was. Exit status as for --pid
   --root DIR  with --core: its program and libraries are below DIR
   --plot TIMELINE
               print a page for a browser that shows what -t has written, of one
@@ -58,12 +57,12 @@ at exit. The exit status is COMMAND's.
               3: that can't be known before COMMAND runs
   --options   list what can be set in GILSHIM_OPTIONS
   -h, --help
-  --version   the version, and from which commit and by what it was built
+  --version   the version, commit and compiler
 
-Options are added to those in GILSHIM_OPTIONS and override them. Of -q and -v
-the later counts. Exit status 125: wrong usage, or the shim itself is missing;
+Options are added to those in GILSHIM_OPTIONS and override them. The last
+of -q and -v wins. Exit status 125: wrong usage, or the shim itself is missing;
 126: COMMAND can't be executed; 127: COMMAND not found. See also
-`man run-with-shim.sh`.
+`man run-with-shim.sh` (in the checkout: `man -l shim/dist/gilshim.1`).
 USAGE
 }
 
