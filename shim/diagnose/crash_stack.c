@@ -107,6 +107,30 @@ static bool is_fault(int number) {
     return number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL;
 }
 
+#if defined(__aarch64__)
+/* Returns the si_code of the SIGSEGV that the processor's syndrome stands for (ESR_EL1), which the kernel saves among other
+ * records (sigcontext.h), or `otherwise`. */
+static int code_of_syndrome(uintptr_t context, int otherwise) {
+    enum { SYNDROME = 0x45535201, RECORDS = 16, DATA_ABORT = 0x24, CODE_ABORT = 0x20, TRANSLATION = 1, PERMISSION = 3 };
+    uintptr_t at = context + offsetof(ucontext_t, uc_mcontext.__reserved);
+    struct {
+        uint32_t magic, size;
+        uint64_t esr;
+    } record;
+    for (int i = 0; i < RECORDS && thread_read_memory((const void *)at, &record, sizeof record) && record.size; i++) {
+        if (record.magic == SYNDROME) {
+            unsigned class = (unsigned)(record.esr >> 26) & 0x3f, fault = (unsigned)record.esr >> 2 & 0xf;
+            bool is_abort = class == DATA_ABORT || class == CODE_ABORT;
+            return is_abort && fault == TRANSLATION  ? SEGV_MAPERR
+                   : is_abort && fault == PERMISSION ? SEGV_ACCERR
+                                                     : otherwise;
+        }
+        at += record.size;
+    }
+    return otherwise;
+}
+#endif
+
 /* The kernel writes siginfo_t only for handlers that ask for it, and CPython's faulthandler does not. What the processor
  * said is saved for all. But it is that of the thread's last fault, even if this handler is not for a fault: so it counts
  * only if the signal that the handler has raised is that of a fault. */
@@ -136,7 +160,7 @@ static bool fault_of_processor(uintptr_t context, int number, siginfo_t *info) {
     if (!thread_read_memory((const void *)context, &copy, offsetof(ucontext_t, uc_mcontext.regs))) {
         return false;
     }
-    info->si_code = NOT_TOLD;
+    info->si_code = number == SIGSEGV ? code_of_syndrome(context, NOT_TOLD) : NOT_TOLD;
     info->si_addr = (void *)copy.uc_mcontext.fault_address;
     return number == SIGSEGV || number == SIGBUS;
 #endif

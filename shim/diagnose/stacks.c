@@ -3,34 +3,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "system/call_site.h"
 #include "system/cfi.h"
 #include "system/elf.h"
 #include "system/loader.h"
 
 /* ---- what looks like return addresses ---------------------------------------------------------------------------- */
-
-/* Returns true if the bytes before `address` can be a call instruction. */
-static bool is_after_call(uintptr_t address) {
-#if defined(__x86_64__)
-    unsigned char code[7]; /* the 7 bytes before it */
-    if (!thread_read_memory((const void *)(address - sizeof code), code, sizeof code)) {
-        return false;
-    }
-    /* call rel32; call *reg; call *disp8(reg); call *disp32(reg) or *disp32(%rip); with a SIB byte */
-    return code[2] == 0xe8 || (code[5] == 0xff && (code[6] & 0xf8) == 0xd0) ||
-           (code[4] == 0xff && (code[5] & 0x38) == 0x10) || (code[1] == 0xff && (code[2] & 0x38) == 0x10) ||
-           (code[3] == 0xff && (code[4] & 0x3f) == 0x14) || (code[0] == 0xff && (code[1] & 0x3f) == 0x14);
-#elif defined(__aarch64__)
-    uint32_t code;
-    if (!thread_read_memory((const void *)(address - sizeof code), &code, sizeof code)) {
-        return false;
-    }
-    return (code & 0xfc000000u) == 0x94000000u || (code & 0xfffffc1fu) == 0xd63f0000u; /* bl, blr */
-#else
-    (void)address;
-    return false;
-#endif
-}
 
 static bool is_code(uintptr_t address) {
     struct elf_object object;
@@ -63,7 +41,7 @@ void stacks_guess(const struct thread_look *look, struct stack *stack) {
             if (stack->count == STACK_FRAMES) {
                 return;
             }
-            if (is_code(words[i]) && is_after_call(words[i])) {
+            if (is_code(words[i]) && call_site_is_before(words[i])) {
                 stack->frames[stack->count++] = (void *)words[i];
             }
         }
@@ -106,51 +84,10 @@ static void learn_code(void) {
 static bool is_return_address(uintptr_t word) {
     for (size_t i = 0; i < code.count; i++) {
         if (word > code.ranges[i].start && word <= code.ranges[i].end) {
-            return is_after_call(word);
+            return call_site_is_before(word);
         }
     }
     return false;
-}
-
-/* Returns the function that the call before the return address calls, also if it goes through the procedure linkage
- * table. Returns 0 if it is only known at run time. */
-static uintptr_t callee_of(uintptr_t address) {
-#if defined(__x86_64__)
-    unsigned char before[6], stub[12];
-    int32_t distance;
-    uintptr_t slot, callee = 0;
-    if (!thread_read_memory((const void *)(address - sizeof before), before, sizeof before)) {
-        return 0;
-    }
-    memcpy(&distance, before + 2, sizeof distance);
-    slot = address + (uintptr_t)(intptr_t)distance;
-    if (before[1] == 0xe8) { /* call function */
-        callee = slot;
-        if (!thread_read_memory((const void *)callee, stub, sizeof stub)) {
-            return callee;
-        }
-        size_t skip = memcmp(stub, "\xf3\x0f\x1e\xfa", 4) == 0 ? 4 : 0; /* endbr64 */
-        skip += stub[skip] == 0xf2;                                     /* bnd */
-        if (stub[skip] != 0xff || stub[skip + 1] != 0x25) {             /* jmp *slot(%rip) */
-            return callee;
-        }
-        memcpy(&distance, stub + skip + 2, sizeof distance);
-        slot = callee + skip + 6 + (uintptr_t)(intptr_t)distance;
-    } else if (before[0] != 0xff || before[1] != 0x15) { /* call *slot(%rip) */
-        return 0;
-    }
-    return thread_read_memory((const void *)slot, &callee, sizeof callee) ? callee : 0;
-#elif defined(__aarch64__)
-    uint32_t before;
-    if (!thread_read_memory((const void *)(address - sizeof before), &before, sizeof before) ||
-        (before & 0xfc000000u) != 0x94000000u) {
-        return 0;
-    }
-    return address - 4 + (uintptr_t)(intptr_t)((int32_t)(before << 6) >> 4); /* bl */
-#else
-    (void)address;
-    return 0;
-#endif
 }
 
 /* The page of the stack that was last read. */
@@ -212,7 +149,7 @@ static bool find_caller(struct cfi_frame *frame, uintptr_t function, bool *is_su
             continue;
         }
         struct cfi_frame caller;
-        uintptr_t callee = callee_of(word);
+        uintptr_t callee = call_site_callee(word);
         bool leads = take_caller(frame, at, word, &caller);
         unsigned rank = function && callee == function ? CALLS_IT : 0;
         rank |= leads ? LEADS_ON : 0;
@@ -229,6 +166,35 @@ static bool find_caller(struct cfi_frame *frame, uintptr_t function, bool *is_su
     return best != 0;
 }
 
+/* On AArch64 a function that calls no other keeps its return address in a register, which is not known of a thread that sleeps (libc's
+ * syscall is one). Its caller's frame begins at the stack pointer, with the frame record: what the caller's caller had in
+ * x29, and the address that the caller returns to (AAPCS64 6.4.6). Steps to the caller's caller, and adds the caller, of which only the
+ * function is known. Returns false if it does not lie so. */
+static bool step_over_leaf(struct cfi_frame *frame, struct stack *stack) {
+#if defined(__aarch64__)
+    enum { PROLOGUE = 64 };
+    struct cfi_shape shape;
+    uintptr_t back;
+    bool is_leaf =
+        !(frame->known >> CFI_RETURN & 1) && cfi_shape(frame->pc, frame->is_call, &shape) && shape.is_by_stack;
+    uintptr_t record = frame->values[CFI_STACK] + (is_leaf ? shape.size : 0), place = record + sizeof back;
+    uintptr_t caller = is_leaf && read_word(place, &back) && is_return_address(back) ? call_site_callee(back) : 0;
+    for (uintptr_t at = 4; caller && at <= PROLOGUE && stack->count + 1 < STACK_FRAMES; at += 4) {
+        struct cfi_frame inside = {.pc = caller + at, .is_call = true, .known = 1ull << CFI_STACK}, outside;
+        inside.values[CFI_STACK] = record;
+        if (take_caller(&inside, place, back, &outside)) {
+            stack->frames[stack->count++] = (void *)inside.pc;
+            *frame = outside;
+            return true;
+        }
+    }
+#else
+    (void)frame;
+    (void)stack;
+#endif
+    return false;
+}
+
 static void walk(const struct thread_look *look, struct stack *stack) {
     struct cfi_frame frame = {.pc = look->pc, .known = 1ull << CFI_STACK};
     frame.values[CFI_STACK] = look->stack;
@@ -239,7 +205,8 @@ static void walk(const struct thread_look *look, struct stack *stack) {
         uintptr_t function = 0;
         bool is_sure = true;
         enum cfi_result result = cfi_step(&frame, read_word, &function);
-        if (result == CFI_OUTERMOST || (result == CFI_LOST && !find_caller(&frame, function, &is_sure))) {
+        if (result == CFI_OUTERMOST ||
+            (result == CFI_LOST && !step_over_leaf(&frame, stack) && !find_caller(&frame, function, &is_sure))) {
             return;
         }
         if (!is_sure && stack->source == STACK_TAKEN) {
@@ -312,7 +279,7 @@ static void follow(pid_t tid, struct stack *stack) {
     }
     do {
         frames[count++ % STACK_FRAMES] = (void *)site.address;
-        callee = callee_of(site.address);
+        callee = call_site_callee(site.address);
     } while (count < DEEPEST && find_inner(&site, callee, &site));
     if (callee) {
         frames[count++ % STACK_FRAMES] = (void *)(callee + 1); /* as a return address: past its first byte */

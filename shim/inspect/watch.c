@@ -4,7 +4,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "cpython/real.h"
+#include "diagnose/stacks.h"
 #include "inspect/choice.h"
+#include "inspect/entry.h"
 #include "inspect/gil.h"
 #include "inspect/target.h"
 #include "system/thread.h"
@@ -130,6 +133,39 @@ static bool waits_for_gil(const struct thread_look *look, size_t *python, size_t
     return false;
 }
 
+/* Returns true if the call does nothing but take the GIL, when another thread has it. */
+static bool only_takes_gil(uint16_t call) {
+    return call == REAL_INDEX_PyGILState_Ensure || call == REAL_INDEX_PyEval_RestoreThread ||
+           call == REAL_INDEX_PyEval_AcquireThread || call == REAL_INDEX_PyEval_AcquireLock;
+}
+
+/* A core file shows one moment, and who waits for a GIL wakes up every 5 ms to ask for it. Returns true if the thread's stack shows
+ * that it is taking the GIL that another thread has. */
+static bool wakes_to_ask(pid_t tid, size_t *python, size_t *gil) {
+    static struct stack stack;
+    struct thread_look look;
+    uint16_t call;
+    const void *caller;
+    for (size_t i = 0; target_source()->is_core && i < python_count; i++) {
+        const struct interpreter_gil *first = &pythons[i].gils[0].now;
+        if (!pythons[i].has_picture || pythons[i].gil_count != 1 || first->lock != GIL_HELD) {
+            continue;
+        }
+        const struct interpreter_state *holder = interpreter_state_at(&pythons[i].picture, first->holder);
+        if (!holder || interpreter_thread_of(holder) == tid || !thread_look(tid, &look)) {
+            continue;
+        }
+        choice_make(&pythons[i], 0);
+        stacks_take(&look, &stack);
+        if (entry_find(&stack, &pythons[i].cpython.object->elf, &call, &caller) && only_takes_gil(call)) {
+            *python = i;
+            *gil = 0;
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct suspect *find_suspect(pid_t tid) {
     for (size_t i = 0; i < suspect_count; i++) {
         if (suspects[i].tid == tid) {
@@ -157,7 +193,7 @@ static void look_at_thread(pid_t tid, uint64_t now) {
         return;
     }
     looked_at++;
-    bool waits = waits_for_gil(&look, &python, &gil);
+    bool waits = waits_for_gil(&look, &python, &gil) || wakes_to_ask(tid, &python, &gil);
     if (!waits && !(suspect && look.call < 0)) {
         return; /* not carried over to this round, so forgotten */
     }
