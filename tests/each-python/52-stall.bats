@@ -78,6 +78,6 @@ witness() {
     python_before 3.12 || return 0
     require "a static interpreter has no libpython" [ -e "$FIXTURES/readme_example" ]
     LIMIT_BARE=8 SHIM_OPTIONS=stall=0.5:mode=observe fails_with "$FIXTURES/readme_example"
-    has_line '*stall: deadlock of a thread with itself, in readme_example, which attached a state (PyEval_AcquireThread at readme_example!library_a+0x*): thread * waits for the GIL (PyGILState_Ensure, called by readme_example!library_a+0x*) that it holds itself*'
+    has_line '*stall: deadlock of a thread with itself, in *readme_example*, which attached a state (PyEval_AcquireThread at *readme_example*!library_a+0x*): thread * waits for the GIL (PyGILState_Ensure, called by *readme_example*!library_a+0x*) that it holds itself*'
     has_line '*advice: *this mode repairs nothing, mode=repair does'
 }

@@ -86,7 +86,7 @@ has_stacks() {
     python_before 3.12 || return 0
     require "a static interpreter has no libpython" [ -e "$FIXTURES/readme_example" ]
     hang "$FIXTURES/readme_example"
-    explains "==$pid== gilshim: stall: deadlock of a thread with itself, in readme_example: thread * waits for the GIL (PyGILState_Ensure, called by readme_example!library_a+0x*) that it holds itself (in readme_example!library_a+0x*)"
+    explains "==$pid== gilshim: stall: deadlock of a thread with itself, in *readme_example*: thread * waits for the GIL (PyGILState_Ensure, called by *readme_example*!library_a+0x*) that it holds itself (in *readme_example*!library_a+0x*)"
     has_line '*advice: *run-with-shim.sh repairs it, if it starts the program'
 }
 

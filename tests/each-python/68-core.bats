@@ -46,7 +46,7 @@ dies() { dies_of env PYTHONPATH="$FIXTURES" "$PYTHON" -c "import gilcrash; gilcr
     quits
     reads
     is_status 0
-    begins "==$pid== gilshim: stall: deadlock of a thread with itself, in readme_example: thread * waits for the GIL (PyGILState_Ensure, called by readme_example!library_a+0x*) that it holds itself*"
+    begins "==$pid== gilshim: stall: deadlock of a thread with itself, in *readme_example*: thread * waits for the GIL (PyGILState_Ensure, called by *readme_example*!library_a+0x*) that it holds itself*"
 }
 
 # From 3.13 on CPython ends the program by a message of its own.
