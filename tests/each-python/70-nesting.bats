@@ -34,10 +34,19 @@ all_survive() {
     all_survive --random 80 --seed 4 --env PYTHONMALLOC=debug --env PYTHONDEVMODE=1
 }
 
+is_free_threaded() { case $PY_TAG in *t | *t-*) ;; *) return 1 ;; esac }
+
+@test "random programs, in a build without the GIL that has it switched on, and off" {
+    is_free_threaded || return 0
+    PYTHON_GIL=1 all_survive --random 150 --size 14 --seed 1319
+    PYTHON_GIL=0 all_survive --random 150 --size 14 --seed 1320
+    PYTHON_GIL=1 all_survive --random 60 --one-object --seed 1321
+}
+
 # Interpreters with a GIL of their own. tests/README.md says what is promised.
 has_several() {
     python_from 3.12 || return
-    case $PY_TAG in *t) return 1 ;; esac
+    ! is_free_threaded
 }
 
 # Nothing is mixed in these: they are what CPython can do by itself.

@@ -14,10 +14,14 @@ setup_file() {
     # PyThreadState_New on another thread, without the GIL as it may be called, then crashes or mixes up two allocators. So
     # it does in CPython 3.11 alone, with nothing else about: four threads that only do that die within a minute.
     [ "$PY_BUILD" != debug ] || without=$without,sub
+    # Without the GIL what a thread makes with another one's state is not safe from a third thread, in CPython itself.
+    ! is_free_threaded || without=$without,made,lent,handed,movedA,movedB,movedP
     "$ROOT/tests/nesting/run" --tag "$PY_TAG" --list --random 200 --tree-depth 5 --size 10 --seed 75 \
         --without "$without" >"$PROGRAMS"
     export PROGRAMS
 }
+
+is_free_threaded() { case $PY_TAG in *t | *t-*) ;; *) return 1 ;; esac }
 
 # play HOW THREADS SEED PROGRAMS SECONDS
 play() {
@@ -40,6 +44,14 @@ lives() {
 
 @test "many threads play programs against each other" {
     play works_with 40 2888 1000 2
+    has_line '* programs, * turns, 0 breaches'
+}
+
+@test "many threads in a build without the GIL that has it switched off, and on" {
+    is_free_threaded || return 0
+    PYTHON_GIL=0 play works_with 64 1319 1000 4
+    has_line '* programs, * turns, 0 breaches'
+    PYTHON_GIL=1 play works_with 16 1319 1000 2
     has_line '* programs, * turns, 0 breaches'
 }
 
