@@ -6,6 +6,7 @@
 #include "inspect/choice.h"
 #include "inspect/core.h"
 #include "inspect/journal.h"
+#include "inspect/running_thread.h"
 #include "inspect/target.h"
 #include "process/options.h"
 #include "system/symbol.h"
@@ -87,7 +88,7 @@ static bool is_others(struct crashed *crashed, const struct interpreter_picture 
         return holder->tid && holder->tid != tid;
     }
     if (gil->holder) { /* a state that is not in the list */
-        *is_own = has_in_register(crashed, gil->holder);
+        *is_own = has_in_register(crashed, gil->holder) || running_thread_has_word(tid, gil->holder);
         crashed->crash.is_state_gone = *is_own;
         crashed->crash.state = *is_own ? (const PyThreadState *)gil->holder : NULL;
         return false;

@@ -73,6 +73,10 @@ pid_t running_thread_find(const struct interpreter_cpython *cpython, const struc
     return found;
 }
 
+bool running_thread_has_word(pid_t tid, uintptr_t word) {
+    return runs_it(tid, word, false);
+}
+
 /* Returns true if the thread waits for a GIL in PyGILState_Ensure. */
 static bool waits_in_ensure(const struct interpreter_cpython *cpython, pid_t tid) {
     static struct stack stack;

@@ -2,6 +2,8 @@
  * made it, and up to 3.11 nothing in CPython says on which. */
 #pragma once
 
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct interpreter_cpython;
@@ -16,3 +18,6 @@ pid_t running_thread_find(const struct interpreter_cpython *cpython, const struc
  * attaches a state has its address at hand, to give it back by. Returns the thread that waits in PyGILState_Ensure for the
  * GIL, to attach another state, and has the address on its stack; 0 if there is none, or more than one. */
 pid_t running_thread_waiting_with(const struct interpreter_cpython *cpython, const struct interpreter_state *state);
+
+/* Returns true if one of the words of the thread's stack, from its stack pointer on, is `word`. */
+bool running_thread_has_word(pid_t tid, uintptr_t word);

@@ -166,7 +166,9 @@ print("waited: %d" % os.waitpid(child, 0)[1])' "$@"
     before='import faulthandler; faulthandler.enable()'
     dies 139 'gilcrash.so: SIGSEGV at 0x8 (nothing is mapped there) in gilcrash.so!touch_null+0x*' null
     has_line 'Fatal Python error: Segmentation fault'
-    dies $((128 + divided)) "gilcrash.so: $division in gilcrash.so!divide+0x*" divide
+    # AArch64 keeps no syndrome of this one: it is taken for faulthandler's own raise().
+    [ "$divided" -eq 8 ] || return 0
+    dies 136 "gilcrash.so: $division in gilcrash.so!divide+0x*" divide
     has_line 'Fatal Python error: Floating?point exception'
 }
 
