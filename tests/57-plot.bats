@@ -47,6 +47,11 @@ special() {
     known
     chromium known.html shows + known.html resizes
 }
+@test "Chromium: threads of a build without the GIL are attached, and wait for pauses" {
+    made unlocked >t.1000
+    plotted unlocked.html t.1000
+    chromium unlocked.html unlocked
+}
 @test "Chromium: hover tells; wheel, drag, click and double click; keys; finds libraries, functions and threads" {
     known
     chromium known.html mouse + known.html keys + known.html finds

@@ -137,6 +137,10 @@ is_before() {
 python_before() { is_before "$PY_VERSION" "$1"; }
 # For `require`: true if the interpreter under test is $1 or newer.
 python_from() { ! python_before "$1"; }
+# True if the interpreter under test was built without the GIL. PYTHON_GIL=1 switches it on.
+is_free_threaded() { case ${PY_TAG:-} in *t | *t-*) ;; *) return 1 ;; esac }
+# There a fixture's module does not switch it on when it is loaded: with a warning, unless it is decided beforehand.
+! is_free_threaded || export PYTHON_GIL=${PYTHON_GIL:-0}
 # True if CPython lets a running script finalize it. From 3.13 on, debug builds assert that the running script's own thread
 # state is not freed, even if no APIs are mixed. finalizing_script_dies shows it.
 script_may_finalize() { [ "$PY_BUILD" != debug ] || python_before 3.13; }

@@ -98,6 +98,13 @@ static bool can_be_read(void) {
     return real._PyRuntime && real.PyInterpreterState_Head && !interp_is_free_threaded && learn();
 }
 
+bool gil_is_one(void) {
+    if (!interp_is_free_threaded) {
+        return interp_has_one_gil();
+    }
+    return !pauses_gil_is_off() && pauses_gil_was() == PAUSES_GIL_ON && real.PyInterpreterState_Head() == interp_main();
+}
+
 /* Returns true if there may be several GILs, and they can be told. */
 static bool can_be_several(void) {
     return real.PyInterpreterState_Head && !interp_is_free_threaded && !interp_has_one_gil() && can_be_read();

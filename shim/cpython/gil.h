@@ -33,6 +33,10 @@ bool gil_are_several(void);
 /* Returns true if the GIL was off at the last gil_look. Then gil_of_state says GIL_PAUSE. */
 bool gil_is_off(void);
 
+/* Returns true if there is one GIL for all threads now: as interp_has_one_gil() says, and in a build without it, if that is known
+ * to be on and there is one interpreter. Takes no lock; async-signal-safe. */
+bool gil_is_one(void);
+
 /* Returns the GIL of the interpreter that the state belongs to. The state may be gone, and its memory, too. */
 int64_t gil_of_state(const void *state);
 

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cpython/interp.h"
+#include "cpython/gil.h"
 #include "diagnose/held_locks.h"
 #include "diagnose/lock_finding.h"
 #include "diagnose/lock_report.h"
@@ -133,7 +133,7 @@ static uint64_t take_slot(enum lock_function function, uintptr_t thread, const v
 struct gil_wait gil_waits_begin(enum lock_function function, uintptr_t thread, const void *frame, const void *site) {
     struct gil_wait wait = {.begun = ticks_now()};
     struct needs needs;
-    if (!interp_has_one_gil()) {
+    if (!gil_is_one()) {
         return wait;
     }
     end_own();
@@ -251,8 +251,7 @@ static __attribute__((noinline)) void look(const struct needs *needs) {
 }
 
 void gil_waits_look(uint16_t call, const void *caller) {
-    if (__builtin_expect(!__atomic_load_n(&taken, __ATOMIC_SEQ_CST), 1) || held_locks.is_inside ||
-        !interp_has_one_gil()) {
+    if (__builtin_expect(!__atomic_load_n(&taken, __ATOMIC_SEQ_CST), 1) || held_locks.is_inside || !gil_is_one()) {
         return;
     }
     int saved_errno = errno;

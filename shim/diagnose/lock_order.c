@@ -1,5 +1,5 @@
 #include "diagnose/lock_order.h"
-#include "cpython/interp.h"
+#include "cpython/gil.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -225,7 +225,7 @@ static void look_aside(void *argument) {
     memset(&finding, 0, sizeof finding);
     bool is_on_stack = (first != LOCK_NONE && lock_table_node(first)->is_on_stack) ||
                        (second != LOCK_NONE && lock_table_node(second)->is_on_stack);
-    if (interp_has_one_gil() && find_circle(&finding, first, second, seen) && has_threads(&finding) &&
+    if (gil_is_one() && find_circle(&finding, first, second, seen) && has_threads(&finding) &&
         is_one_lock(&finding, is_on_stack) &&
         lock_finding_is_new(finding.steps[0].seen.site, finding.steps[finding.count - 1].seen.site)) {
         const struct lock_step *last = &finding.steps[finding.count - 1];

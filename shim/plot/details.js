@@ -265,7 +265,8 @@ function showLegend() {
             fillAs(pen, i, 0, kind.layer === 'strip' ? 4 : 1, 18, kind.layer === 'strip' ? 4 : 10);
         }
         const names = [...kind.names].slice(0, 3);
-        const text = isHold(i) || kind.layer === 'over' ? names.join(', ') + (kind.names.size > 3 ? ', \u2026' : '') : kind.text;
+        const isNamed = isHold(i) || kind.layer === 'over' || (isWait(i) && [...kind.names].some((name) => name.includes('pause')));
+        const text = isNamed ? names.join(', ') + (kind.names.size > 3 ? ', \u2026' : '') : kind.text;
         element('span', text, item);
     });
 }

@@ -107,7 +107,8 @@ function kindOf(event, args) {
         const gil = Number.isInteger(args.gil) && args.gil > 0 ? args.gil : 0;
         kind = isMark ? (name.startsWith('repaired') ? KIND.repair : name.startsWith('misuse') ? KIND.misuse : KIND.note)
             : name.startsWith('holds the GIL') ? KIND.hold0 + gil % HOLD_COLOURS
-            : name.startsWith('waits for the GIL') ? (name.endsWith('to the end') ? KIND.stuck : KIND.wait)
+            : name === 'attached' ? KIND.hold0 /* a build without the GIL: many threads at the same time */
+            : /^waits for (the GIL|a pause)/.test(name) ? (name.endsWith('to the end') ? KIND.stuck : KIND.wait)
             : name === 'state attached' ? KIND.state
             : name === 'dropped' ? KIND.dropped
             : name.startsWith('deadlock') ? KIND.deadlock : KIND.other;

@@ -14,8 +14,6 @@ setup() {
 }
 teardown() { unhang; }
 
-is_free_threaded() { case $PY_TAG in *t | *t-*) ;; *) return 1 ;; esac }
-
 collector_waits='thread * has waited for a pause of all threads for * s (in the interpreter)'
 sleeper_delays='thread * stays attached (in libstore.so!store_sleep+0x*)'
 

@@ -83,8 +83,9 @@ dies() {
     without "${command[@]}"
     local expected=$status
     SHIM_OPTIONS=$options with_shim "${command[@]}"
-    is_status "$expected"
-    [ "$expected" -gt 128 ]
+    # What is found in freed memory is chance: bare, a debug build without the GIL lives.
+    [ "$expected" -eq 0 ] && is_free_threaded || is_status "$expected"
+    [ "$status" -gt 128 ]
     has_line '*gilshim: FATAL: *' >/dev/null && return
     has_line '*gilshim: crash: gilcrash.so: SIG*: *state* is one that was deleted at gilcrash.so!delete_and_attach+0x* (PyThreadState_Delete on tid *'
 }

@@ -7,6 +7,9 @@ load ../helpers
 libraries=$ROOT/build/fixtures
 programs=$ROOT/tests/fixtures/locks
 
+# With the GIL off there is no order to keep with it: see the last test.
+setup() { ! is_free_threaded || export PYTHON_GIL=1; }
+
 # checked LIBRARY FUNCTION...: calls them with the GIL held, with check=locks and $MORE.
 checked() {
     SHIM_OPTIONS=check=locks${MORE:+:$MORE} with_shim "$PYTHON" "$programs/locks.py" "$libraries" "$@"
@@ -217,4 +220,11 @@ found() {
         has_line "$name libgilshim.so"
     done
     ! grep -q 'pthread_cond_wait@GLIBC_2.2.5' <<<"$bare" || has_line 'pthread_cond_wait@GLIBC_2.2.5 libc'
+}
+
+@test "with the GIL off nothing is told of it" {
+    is_free_threaded || return 0
+    export PYTHON_GIL=0
+    is_healthy plugin run
+    is_healthy cases waits waits_barrier c11
 }

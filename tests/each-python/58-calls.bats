@@ -63,6 +63,8 @@ without_gil="Python's API is called without the GIL: "
     ! python_before 3.8 || function=Py_DecRef
     # Debug builds from 3.12 on count all references by a function, which Py_DECREF calls first: _Py_DECREF_DecRefTotal.
     if [ "$PY_BUILD" = debug ] && ! python_before 3.12; then function='_Py_*D*c*'; fi
+    # Without a GIL in the build, the reference is one of another thread than the object's.
+    ! is_free_threaded || function='_Py_*Dec*Ref*'
     is_found pool '' "no_gil: libcheckholder.so: $function by libcheckholder.so!*+0x* on tid *: ${without_gil}this thread has never attached a thread state"
     by_chance=1 is_found static survived "no_gil: libcheckholder.so: $function by libcheckholder.so!*+0x* on tid *: ${without_gil}Python has been finalized"
 }

@@ -34,8 +34,6 @@ all_survive() {
     all_survive --random 80 --seed 4 --env PYTHONMALLOC=debug --env PYTHONDEVMODE=1
 }
 
-is_free_threaded() { case $PY_TAG in *t | *t-*) ;; *) return 1 ;; esac }
-
 @test "random programs, in a build without the GIL that has it switched on, and off" {
     is_free_threaded || return 0
     PYTHON_GIL=1 all_survive --random 150 --size 14 --seed 1319

@@ -21,8 +21,6 @@ setup_file() {
     export PROGRAMS
 }
 
-is_free_threaded() { case $PY_TAG in *t | *t-*) ;; *) return 1 ;; esac }
-
 # play HOW THREADS SEED PROGRAMS SECONDS
 play() {
     local how=$1
