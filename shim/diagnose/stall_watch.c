@@ -116,7 +116,7 @@ static struct suspect {
     bool is_exact; /* `moves` are counted */
     uint64_t since;
     uint64_t looked_at; /* when it was last found so, with this CPU time and this stack pointer */
-    uint64_t cpu_time;
+    uint64_t cpu_time;  /* !is_exact */
     uintptr_t stack;
     int64_t gil;
     uint64_t moves; /* of this GIL, at that look */
@@ -160,10 +160,10 @@ static void suspect_thread(pid_t tid, unsigned round, uint64_t now) {
     }
     bool is_asleep = look.call >= 0;
     struct suspect found = {.tid = tid, .round = round, .since = now, .looked_at = now};
-    found.cpu_time = thread_cpu_time(tid);
     found.gil = is_asleep || !suspect ? gil_of_wait(&look) : suspect->gil;
     found.stack = is_asleep || !suspect ? look.stack : suspect->stack;
     found.moves = moves_of(found.gil, &found.is_exact);
+    found.cpu_time = found.is_exact ? 0 : thread_cpu_time(tid); /* a system call that is not needed then */
     if (suspect && suspect->gil == found.gil && !has_worked(suspect, &found)) {
         found.since = suspect->since;
         found.looks = suspect->looks;
