@@ -31,8 +31,16 @@ until_so() {
         sleep 0.05
     done
 }
-# says WORDS: waits until the program has printed that.
-says() { until_so grep -q "$1" "$BATS_TEST_TMPDIR/program"; }
+# says REGEX: waits until the program has printed a line that matches, to its end: with PYTHONUNBUFFERED each word of a line is a
+# write of its own, and what the program computes in between may take seconds.
+has_said() {
+    local line
+    while read -r line; do
+        [[ $line =~ $1 ]] && return
+    done <"$BATS_TEST_TMPDIR/program"
+    return 1
+}
+says() { until_so has_said "$1"; }
 
 look_at() { limited "${LIMIT:-60}" "$ROOT/run-with-shim.sh" --pid "$@"; }
 
