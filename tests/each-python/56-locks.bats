@@ -226,5 +226,5 @@ found() {
     is_free_threaded || return 0
     export PYTHON_GIL=0
     is_healthy plugin run
-    is_healthy cases waits waits_barrier c11
+    is_healthy cases waits waits_barrier c11 left left_often
 }
