@@ -26,7 +26,7 @@ at exit. The exit status is COMMAND's.
   -q          print only fatal problems, and no summary
   -o FILE     write messages to FILE.PID instead of stderr (%p pid, %h host,
               %e program)
-  -j          messages as JSON, one object a line
+  -j, --json  messages as JSON, one object a line
   -t FILE     write a timeline of who holds the GIL and who waits, for --plot
               and ui.perfetto.dev
   -s SECONDS  report who holds the GIL when a thread has waited this long
@@ -72,6 +72,52 @@ wrong_usage() {
     exit 125
 }
 have() { command -v "$1" >/dev/null 2>&1; }
+
+# Prints " (did you mean NAME?)" with the name of $2, $3, ... that is nearest to $1, or that begins with it; nothing if none is
+# near. A letter that is missing, too many, wrong or exchanged with its neighbour counts one, and gcc's limit holds: a third.
+did_you_mean() {
+    misspelt=$1
+    shift
+    misspelt=$misspelt names=$* LC_ALL=C awk '
+        function least(a, b) { return a < b ? a : b }
+        function distance(a, b, i, j, d, same) {
+            for (i = 0; i <= length(a); i++) d[i, 0] = i
+            for (j = 0; j <= length(b); j++) d[0, j] = j
+            for (i = 1; i <= length(a); i++)
+                for (j = 1; j <= length(b); j++) {
+                    same = substr(a, i, 1) == substr(b, j, 1)
+                    d[i, j] = least(least(d[i - 1, j], d[i, j - 1]) + 1, d[i - 1, j - 1] + !same)
+                    if (i > 1 && j > 1 && substr(a, i - 1, 2) == substr(b, j, 1) substr(b, j - 1, 1))
+                        d[i, j] = least(d[i, j], d[i - 2, j - 2] + 1)
+                }
+            return d[length(a), length(b)]
+        }
+        BEGIN {
+            word = tolower(ENVIRON["misspelt"])
+            sub(/^-+/, "", word)
+            if (length(word) < 2 || length(word) > 24) exit
+            count = split(ENVIRON["names"], names, " ")
+            for (k = 1; k <= count; k++) {
+                name = names[k]
+                sub(/^-+/, "", name)
+                longer = length(word) > length(name) ? length(word) : length(name)
+                shorter = length(word) + length(name) - longer
+                allowed = int((longer + (longer - shorter > 1 ? 2 : 0)) / 3)
+                off = length(word) > 2 && index(name, word) == 1 ? 0 : distance(word, name)
+                if (off <= (allowed ? allowed : 1) && (best == "" || off < nearest)) { best = names[k]; nearest = off }
+            }
+            if (best != "") printf " (did you mean %s?)", best
+        }' 2>/dev/null || :
+}
+# Prints all long options, from the text of -h.
+long_options() { usage | sed -n 's/^  \(-[a-zA-Z], \)\{0,1\}\(--[a-z]*\).*/\2/p'; }
+# The same for a word that is a long option, but for its dashes: -pid, or check as the command.
+did_you_mean_option() {
+    for long in $(long_options); do
+        case $1 in "${long#-}" | "${long#--}") printf ' (did you mean %s?)' "$long" ;; esac
+    done
+}
+
 resolved() { readlink -f -- "$1" 2>/dev/null || printf '%s\n' "$1"; }
 
 # ---- finding the library
@@ -159,7 +205,7 @@ find_program() {
     case $1 in */*) ;; *) look_up "$1" || : ;; esac
     program=$file
     if [ -z "$program" ] || [ ! -e "$program" ]; then
-        say "$1: command not found"
+        say "$1: command not found$(did_you_mean_option "$1")"
         exit 127
     elif [ -d "$program" ]; then
         say "$program: is a directory"
@@ -665,10 +711,24 @@ say_useless() {
 }
 
 mode='' verbosity='' checking='' debugging='' listing='' given='' log='' trace='' pid='' core='' plot='' root='' json='' seconds=''
+word='' rest=''
 while [ $# -gt 0 ]; do
-    # -vj means -v -j; -oFILE means -o FILE.
+    # -vj means -v -j; -oFILE means -o FILE; --pid=PID means --pid PID. $word is as it was written: -vj, too, when -j is read.
+    [ -n "$rest" ] || word=$1
+    rest=''
     case $1 in
+    --json)
+        shift
+        set -- -j ${1+"$@"}
+        ;;
+    --pid=* | --core=* | --plot=* | --root=*)
+        letter=${1%%=*}
+        value=${1#*=}
+        shift
+        set -- "$letter" "$value" ${1+"$@"}
+        ;;
     -[dhjqv][!-]*)
+        rest=1
         letter=${1%"${1#-?}"}
         cluster=-${1#-?}
         shift
@@ -703,7 +763,10 @@ while [ $# -gt 0 ]; do
     -c)
         case $2 in
         calls | locks | all) add_option "check=$2" ;;
-        *) wrong_usage "-c $2: what can be checked is calls, locks and all" ;;
+        *)
+            meant=$(did_you_mean "$2" calls locks all)
+            wrong_usage "-c $2: what can be checked is calls, locks and all${meant:-$(did_you_mean_option "$word")}"
+            ;;
         esac
         shift
         ;;
@@ -722,7 +785,7 @@ while [ $# -gt 0 ]; do
         mode=$2
         case $mode in
         repair | observe | strict | off) add_option "mode=$mode" ;;
-        *) wrong_usage "-m $mode: the modes are repair, observe, strict and off" ;;
+        *) wrong_usage "-m $mode: the modes are repair, observe, strict and off$(did_you_mean "$mode" repair observe strict off)" ;;
         esac
         shift
         ;;
@@ -732,7 +795,7 @@ while [ $# -gt 0 ]; do
         ;;
     -p | --pid)
         case $2 in
-        '' | *[!0-9]* | 0*) wrong_usage "$1 $2: $1 needs the number of a process" ;;
+        '' | *[!0-9]* | 0*) wrong_usage "$1 $2: $1 needs the number of a process$(did_you_mean_option "$word")" ;;
         esac
         [ -z "$pid" ] || wrong_usage "$1: one process at a time"
         pid=$2
@@ -773,7 +836,10 @@ while [ $# -gt 0 ]; do
         shift
         break
         ;;
-    -*) wrong_usage "unknown option $1" ;;
+    -*)
+        # shellcheck disable=SC2046 # one name each
+        wrong_usage "unknown option $1$(did_you_mean "$word" $(long_options))"
+        ;;
     *) break ;;
     esac
     shift

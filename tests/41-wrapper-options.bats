@@ -44,6 +44,62 @@ own=history=64:crash=1:summary=@
     done
 }
 
+# misspelt EXPECTED WORD...: the one line ends with this question, or with none if EXPECTED is empty.
+misspelt() {
+    local question=${1:+ (did you mean $1?)}
+    shift
+    wrapped "$@"
+    is_status 125
+    [[ $output = "run-with-shim.sh: "*"$question; see run-with-shim.sh -h" && ${#lines[@]} -eq 1 ]] || told "$* is not told of $question"
+    [[ -n $question || $output != *'did you mean'* ]] || told "$* is told of something"
+}
+
+@test "what is misspelt: the nearest option, mode or check is named, if one is near" {
+    local option length
+    # Each long option, with a letter less, or two exchanged, and its beginning.
+    for option in $("$wrapper" -h | sed -n 's/^  \(-., \)*--\([a-z]*\).*/\2/p'); do
+        length=${#option}
+        misspelt "--$option" "--${option:0:1}${option:2}" touch ran
+        misspelt "--$option" "--${option:0:length-2}${option:length-1:1}${option:length-2:1}" touch ran
+        misspelt "--$option" "--${option}s" touch ran
+        misspelt "--$option" "--${option^^}" touch ran
+        [ "$length" -lt 5 ] || misspelt "--$option" "--${option:0:3}" touch ran
+    done
+    misspelt --pid --pidd 1
+    misspelt calls -c cals touch ran
+    misspelt calls -vc Calls touch ran
+    misspelt observe -m observer touch ran
+    misspelt strict -mstric touch ran
+    # One dash for two.
+    misspelt --pid -pid 1
+    misspelt --check -check touch ran
+    misspelt --core -core touch ran
+    misspelt --version -version
+    misspelt --root -root . touch ran
+    for option in --frob -x -9 - --c --mode --checklist "--$(printf '%05000d' 1)" $'--a\nb\n' '--*' '--$(touch ran)' '--"'; do
+        wrapped "$option" touch ran
+        is_status 125
+        [[ $output = "run-with-shim.sh: unknown option $option; see run-with-shim.sh -h" ]] || told "$option"
+    done
+    misspelt '' -c frob touch ran
+    misspelt '' -m '' touch ran
+    misspelt '' -m repair:verbosity=2 touch ran
+    [ ! -e ran ]
+    # Without dashes it is a command, and is looked for.
+    wrapped pid 1
+    is_status 127
+    [ "$output" = "run-with-shim.sh: pid: command not found (did you mean --pid?)" ]
+    wrapped no-such-program
+    [ "$output" = "run-with-shim.sh: no-such-program: command not found" ]
+    # Without awk nothing is asked, and all else is as ever.
+    mkdir bin
+    local program
+    for program in sh dirname readlink cat sed ls; do ln -s "$(type -P $program)" bin/; done
+    limited 30 env PATH="$PWD/bin" /bin/sh "$wrapper" --chek
+    is_status 125
+    [ "$output" = "run-with-shim.sh: unknown option --chek; see run-with-shim.sh -h" ]
+}
+
 @test "a wrong mode, number or file: 125, and nothing is run" {
     local mode number
     for mode in '' frob Repair repair:verbosity=2 'repair '; do
@@ -222,6 +278,7 @@ preload_with() { LD_PRELOAD=$1 limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev
     gives $own:verbosity=2 -v -v
     gives $own:verbosity=0:summary=0 -q
     gives $own:log_format=json -j
+    gives $own:log_format=json --json
     gives $own:stall=5 -s 5
     gives $own:stall=0.25 -s 0.25
     gives "$own:timeline=$PWD/file" -t file
@@ -241,6 +298,7 @@ preload_with() { LD_PRELOAD=$1 limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev
     gives $own:verbosity=1:mode=observe:stall=10 -mobserve -s10
     gives "$own:log_path=$PWD/log.%p.%e" -olog.%p.%e
     gives $own:verbosity=1 -v --
+    gives $own:log_format=json:verbosity=1 --json -v
 }
 
 @test "of two the later counts" {
@@ -329,7 +387,7 @@ has_effect() {
     mkdir bin
     printf '#!/bin/sh\nprintenv GILSHIM_OPTIONS\n' >bin/gdb
     chmod +x bin/gdb
-    mapfile -t options < <("$wrapper" -h | sed -n 's/^  \(-[a-zA-Z]\) .*/\1/p' | grep -vx -e -h)
+    mapfile -t options < <("$wrapper" -h | sed -n 's/^  \(-[a-zA-Z]\),* .*/\1/p' | grep -vx -e -h -e -p)
     [ "${#options[@]}" -ge 9 ] || told "${options[*]}"
     for mode in observe off; do
         for option in "${options[@]}"; do

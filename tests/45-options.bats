@@ -65,6 +65,8 @@ find_pid() {
     [ "$(count_lines '*warning: unknown option*')" -eq 2 ]
     has_line '*warning: unknown option "frobnicate"*'
     has_line '*repaired held*'
+    under verbosty=1
+    has_line '==*== gilshim: warning: unknown option "verbosty" in GILSHIM_OPTIONS ignored; did you mean verbosity=? help=1 lists *'
     SHIM_OPTIONS=frob=1:mode=off fails_with "${mixed[@]}"
     has_line '*warning: unknown option "frob"*'
 }

@@ -18,18 +18,32 @@ sleeps() {
 
 @test "wrong usage: 125, and says what" {
     local arguments
-    for arguments in "--pid" "-p" "--pid=1" "--pid x" "--pid 0" "--pid -1" "--pid 1 --pid 2" "--pid 1 true" "-p 1 -s 0" "-s 1 --pid 12a"; do
+    for arguments in "--pid" "-p" "--pid=" "--pid=x" "--pid x" "--pid 0" "--pid -1" "--pid 1 --pid 2" "--pid 1 true" "-p 1 -s 0" "-s 1 --pid 12a"; do
         # shellcheck disable=SC2086 # split on purpose
         limited 30 "$ROOT/run-with-shim.sh" $arguments
         is_status 125
         has_line 'run-with-shim.sh: *'
     done
-    for arguments in "" "x" "0" "1 2" "-s" "-s x 1" "-s 0 1" "-s 1e9 1" "-q 1" "99999999999"; do
+    for arguments in "" "x" "0" "1 2" "-s" "-s x 1" "-s 0 1" "-s 1e9 1" "-q 1" "99999999999" "--pid" "--pid x" "--core"; do
         # shellcheck disable=SC2086
         limited 30 "$ROOT/build/gilshim-inspect" $arguments
         is_status 125
         has_line 'gilshim-inspect: *'
     done
+    # Its options are the wrapper's, and what is misspelt is named.
+    for arguments in "--pid 4194304" "-p 4194304 --json"; do
+        # shellcheck disable=SC2086
+        limited 30 "$ROOT/build/gilshim-inspect" $arguments
+        is_status 125
+        has_line '*process 4194304: no such process*'
+    done
+    limited 30 "$ROOT/run-with-shim.sh" --pid=4194304
+    has_line '*process 4194304: no such process*'
+    limited 30 "$ROOT/build/gilshim-inspect" --cor x
+    is_status 125
+    has_line 'gilshim-inspect: unknown option --cor (did you mean --core?); see gilshim-inspect -h'
+    limited 30 "$ROOT/build/gilshim-inspect" --frob x
+    has_line 'gilshim-inspect: unknown option --frob; see gilshim-inspect -h'
     limited 30 "$ROOT/build/gilshim-inspect" --help
     is_status 0
     limited 30 "$ROOT/run-with-shim.sh" -v -o log -p 4194304

@@ -28,7 +28,7 @@ _run_with_shim() {
     ?) _run_with_shim_files "$word" ;;
     *)
         if [[ $word == -* ]]; then
-            mapfile -t COMPREPLY < <(compgen -W '-m -v -q -o -j -t -s -c -S -d -p --pid --core --plot --root --check --options -h --help --version --' -- "$word")
+            mapfile -t COMPREPLY < <(compgen -W '-m -v -q -o -j --json -t -s -c -S -d -p --pid --core --plot --root --check --options -h --help --version --' -- "$word")
         else
             _run_with_shim_command "$COMP_CWORD"
         fi

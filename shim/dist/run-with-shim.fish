@@ -33,7 +33,7 @@ for name in run-with-shim.sh gilshim
     complete -c $name -n 'not __gilshim_command' -s v -d 'Report repairs on stderr; twice: more'
     complete -c $name -n 'not __gilshim_command' -s q -d 'Print only fatal problems, and no summary'
     complete -c $name -n 'not __gilshim_command' -s o -r -F -d 'Write messages to FILE.PID'
-    complete -c $name -n 'not __gilshim_command' -s j -d 'Messages as JSON'
+    complete -c $name -n 'not __gilshim_command' -s j -l json -d 'Messages as JSON'
     complete -c $name -n 'not __gilshim_command' -s t -r -F -d 'Write a timeline'
     complete -c $name -n 'not __gilshim_command' -s s -x -d 'Report who holds the GIL after this many seconds'
     complete -c $name -n 'not __gilshim_command' -s c -x -a 'calls locks all' -d 'Check for GIL errors'

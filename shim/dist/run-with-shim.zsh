@@ -6,7 +6,7 @@ _arguments -s -S -A '-*' : \
     '*-v[report repairs on stderr; twice\: more]' \
     '-q[print only fatal problems, and no summary]' \
     '-o+[write messages to FILE.PID]:file:_files' \
-    '-j[messages as JSON]' \
+    '(-j --json)'{-j,--json}'[messages as JSON]' \
     '-t+[write a timeline]:file:_files' \
     '-s+[report who holds the GIL after this wait]:seconds: ' \
     '-c+[check for GIL errors]:what:((calls\:"calls of the API without the GIL" locks\:"locks that can deadlock with the GIL" all\:both))' \

@@ -16,6 +16,7 @@
 #include "inspect/post_mortem.h"
 #include "inspect/watch.h"
 #include "process/options.h"
+#include "system/nearest.h"
 #include "system/text.h"
 #include "system/ticks.h"
 #include "version.h"
@@ -32,7 +33,7 @@ enum {
 
 #define PREFIX "gilshim-inspect: "
 
-static const char usage[] = "Usage: gilshim-inspect [-j] [-s SECONDS] PID\n"
+static const char usage[] = "Usage: gilshim-inspect [-j] [-s SECONDS] [--pid] PID\n"
                             "       gilshim-inspect [-j] [--root DIR] --core CORE [EXE]\n"
                             "\n"
                             "Says which threads of the process wait for Python's GIL, which one holds it, what it\n"
@@ -40,7 +41,7 @@ static const char usage[] = "Usage: gilshim-inspect [-j] [-s SECONDS] PID\n"
                             "stopped, and nothing in it changes. With --core, the same of a core file; of a crash,\n"
                             "whether the thread had the GIL.\n"
                             "\n"
-                            "  -j          JSON, one object a line\n"
+                            "  -j, --json  JSON, one object a line\n"
                             "  -s SECONDS  watch for this long (default 0.3)\n"
                             "  --core CORE [EXE]\n"
                             "              explain a core file; EXE: the program, if it is not where it was\n"
@@ -58,6 +59,28 @@ struct arguments {
 };
 
 /* ---- arguments --------------------------------------------------------------------------------------------------- */
+
+/* Returns the option that `word` most likely stands for, or NULL. */
+static const char *meant(const char *word) {
+    static const char *const names[] = {"pid", "core", "root", "json", "help", "version"};
+    static char option[16] = "--";
+    const char *bare = word + strspn(word, "-");
+    struct nearest nearest = nearest_start(bare, strlen(bare));
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        nearest_offer(&nearest, names[i]);
+    }
+    return nearest.name ? strcpy(option + 2, nearest.name) - 2 : NULL;
+}
+
+static int unknown_option(const char *word) {
+    const char *option = meant(word);
+    fprintf(stderr, PREFIX "unknown option %s", word);
+    if (option) {
+        fprintf(stderr, " (did you mean %s?)", option);
+    }
+    fputs("; see gilshim-inspect -h\n", stderr);
+    return STATUS_FAILED;
+}
 
 static int wrong_usage(const char *words, const char *argument) {
     fprintf(stderr, PREFIX "%s%s; see gilshim-inspect -h\n", words, argument);
@@ -172,7 +195,7 @@ static int inspect(void *argument) {
 /* Takes the option at argv[*at], with its argument. Returns 0, or the exit status of wrong usage. */
 static int take_option(char **argv, int *at, struct arguments *given) {
     const char *word = argv[*at], *next = argv[*at + 1];
-    if (strcmp(word, "-j") == 0) {
+    if (strcmp(word, "-j") == 0 || strcmp(word, "--json") == 0) {
         options.log_format = LOG_JSON;
         return 0;
     }
@@ -182,9 +205,12 @@ static int take_option(char **argv, int *at, struct arguments *given) {
                    ? 0
                    : wrong_usage("-s needs a number of seconds, e.g. 5 or 0.5", "");
     }
+    if (strcmp(word, "-p") == 0 || strcmp(word, "--pid") == 0) { /* as with run-with-shim.sh; PID follows */
+        return next ? 0 : wrong_usage("the number of a process is missing after ", word);
+    }
     const char **file = strcmp(word, "--core") == 0 ? &given->core : strcmp(word, "--root") == 0 ? &given->root : NULL;
     if (!file) {
-        return wrong_usage("unknown option ", word);
+        return unknown_option(word);
     }
     if (*file || !next) {
         return wrong_usage(next ? "only once: " : "the name of a file is missing after ", word);

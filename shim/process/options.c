@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "system/list.h"
+#include "system/nearest.h"
 #include "system/path.h"
 #include "system/text.h"
 
@@ -347,6 +348,22 @@ static void complain_of(options_complaint *complain, const char *what, struct sp
     complain(text_end(&text));
 }
 
+static void complain_of_key(options_complaint *complain, struct span key) {
+    struct nearest nearest = nearest_start(key.start, key.length);
+    for (unsigned i = 0; i < TABLE_SIZE; i++) {
+        nearest_offer(&nearest, table[i].key);
+    }
+    char advice[128];
+    struct text text = text_start(advice, sizeof advice);
+    if (nearest.name) {
+        text_add(&text, "did you mean ");
+        text_add(&text, nearest.name);
+        text_add(&text, "=? ");
+    }
+    text_add(&text, "help=1 lists the options");
+    complain_of(complain, "warning: unknown option", key, text_end(&text));
+}
+
 static void parse_pair(struct options *result, struct span pair, options_complaint *complain) {
     const char *equals = memchr(pair.start, '=', pair.length);
     size_t key_length = equals ? (size_t)(equals - pair.start) : pair.length;
@@ -371,7 +388,7 @@ static void parse_pair(struct options *result, struct span pair, options_complai
         }
         return;
     }
-    complain_of(complain, "warning: unknown option", key, "help=1 lists the options");
+    complain_of_key(complain, key);
 }
 
 void options_parse(struct options *result, const char *string, options_complaint *complain) {

@@ -197,6 +197,16 @@ static void reads_the_environment(void) {
     CHECK(options.verbosity == 0 && complaints == 1);
 }
 
+static void names_the_nearest_key(void) {
+    parse("stal=5");
+    CHECK(strstr(last_complaint,
+                 "unknown option \"stal\" in GILSHIM_OPTIONS ignored; did you mean stall=? help=1 lists"));
+    parse("log-path=/tmp/x");
+    CHECK(strstr(last_complaint, "did you mean log_path=?"));
+    parse("frob=1");
+    CHECK(complaints == 1 && !strstr(last_complaint, "did you mean") && strstr(last_complaint, "; help=1 lists"));
+}
+
 static int help_lines;
 static void count_help(const char *text) {
     help_lines++;
@@ -220,6 +230,7 @@ int main(void) {
     RUN(very_long_pairs);
     RUN(random_bytes);
     RUN(reads_the_environment);
+    RUN(names_the_nearest_key);
     RUN(helps);
     return test_end();
 }
