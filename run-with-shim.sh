@@ -13,6 +13,7 @@ usage() {
 Usage: run-with-shim.sh [OPTIONS] [--] COMMAND [ARGUMENT...]
        run-with-shim.sh --pid PID [-j] [-s SECONDS]
        run-with-shim.sh --core CORE [-j] [--root DIR] [EXE]
+       run-with-shim.sh --check [-j] COMMAND
        run-with-shim.sh --plot TIMELINE... >PAGE.html
 
 Runs COMMAND with libgilshim.so preloaded, so that native Python modules that
@@ -54,7 +55,7 @@ at exit. The exit status is COMMAND's.
               may be compressed (.gz)
   --check     don't run COMMAND, but say whether the shim can serve it, how,
               and with which repairs; exit status 0: it can, 1: it can't,
-              3: that can't be known before COMMAND runs
+              3: that can't be known before COMMAND runs. -j: as JSON
   --options   list what can be set in GILSHIM_OPTIONS
   -h, --help
   --version   the version, commit and compiler
@@ -430,18 +431,94 @@ may_get_python() {
     [ $result -ne 1 ] # a grep without -z does not know
 }
 
-tell() { printf 'gilshim: %s\n' "$*"; }
-cannot_know() {
-    tell "can't be known before it runs: there is no CPython in it, but it can start programs or open a libpython, and those are served"
-    tell 'check the program that it starts: run-with-shim.sh --check PROGRAM'
-    exit 3
+# Prints $1 as a JSON string. A byte that is not of UTF-8 is replaced, as the library does it.
+json_string() {
+    text=$1 LC_ALL=C awk '
+        BEGIN {
+            for (i = 1; i < 256; i++) code[sprintf("%c", i)] = i
+            text = ENVIRON["text"]
+            end = length(text)
+            for (at = 1; at <= end; at += size) {
+                c = substr(text, at, 1)
+                n = code[c]
+                next_one = code[substr(text, at + 1, 1)]
+                size = n < 128 ? 1 : n < 194 ? 0 : n < 224 ? 2 : n < 240 ? 3 : n < 245 ? 4 : 0
+                for (i = 1; i < size; i++) if (int(code[substr(text, at + i, 1)] / 64) != 2) size = 0
+                if (n == 224 && next_one < 160 || n == 240 && next_one < 144) size = 0 # longer than need be
+                if (n == 237 && next_one > 159 || n == 244 && next_one > 143) size = 0 # a surrogate, or beyond Unicode
+                if (!size) { out = out "\\ufffd"; size = 1 }
+                else if (c == "\"" || c == "\\") out = out "\\" c
+                else if (n < 32 || n == 127) out = out sprintf("\\u%04x", n)
+                else out = out substr(text, at, size)
+            }
+            printf "\"%s\"", out
+        }'
 }
-cannot() {
-    tell "can't be served: $*"
-    exit 1
+
+# Prints a line of what was found. As JSON only the conclusion is printed.
+tell() { [ -n "$json" ] || printf 'gilshim: %s\n' "$*"; }
+# Ends --check with status $2. As text prints $4, if there is one; as JSON the object, with $1 as "served" and $3 as "reason". It
+# goes on with what the library has found, $answer, which begins with a reason of its own.
+conclude() {
+    [ -z "$json" ] || {
+        found='{"type": "check", "reason": null}'
+        case $answer in '{'*) found=$answer ;; esac
+        found=${found#'{"type": "check", "reason": '}
+        reason=null
+        case $found in null*) ;; *) reason=$(printf '%s\n' "$found" | LC_ALL=C sed -E 's/^("([^"\\]|\\.)*").*/\1/') ;; esac
+        found=${found#"$reason"}
+        [ -z "$3" ] || reason=$(json_string "$3")
+        printf '{"type": "check", "program": %s, "starts": null, "executable": %s, "served": "%s", "reason": %s%s\n' \
+            "$(json_string "$program")" "$(json_string "$executable")" "$1" "$reason" "$found"
+        exit "$2"
+    }
+    [ -z "${4:-}" ] || tell "$4"
+    exit "$2"
+}
+cannot_know() {
+    reason=${1:-'there is no CPython in it, but it can start programs or open a libpython, and those are served'}
+    tell "can't be known before it runs: $reason"
+    [ -n "${1:-}" ] || tell 'check the program that it starts: run-with-shim.sh --check PROGRAM'
+    conclude unknown 3 "$reason"
+}
+cannot() { conclude no 1 "$*" "can't be served: $*"; }
+
+# Says what the library, preloaded by $1, finds in $executable. Sets $answer to what it prints, $status, and $found to CPython or
+# none, or to nothing if the library was not heard.
+ask() {
+    status=0 found=''
+    answer=$(LD_PRELOAD=$1 GILSHIM_OPTIONS=check=1${json:+:log_format=json} "$executable" </dev/null 2>&1) || status=$?
+    # An interpreter that is started may print something, too, and not end its line.
+    [ -z "$json" ] || answer=$(printf '%s\n' "$answer" | LC_ALL=C sed -n 's/^.*\({"type": "check", "reason"\)/\1/p' | head -n 1)
+    case $answer in
+    *'gilshim: interpreter: CPython'* | *', "python": "'*) found=CPython ;;
+    *'gilshim: '* | '{'*) found=none ;;
+    esac
+}
+# Prints the library's $answer, as text.
+repeat() { [ -n "$json" ] || printf '%s\n' "$answer"; }
+served_as_found() { if [ "$status" = 0 ]; then conclude yes 0 "${1:-}"; else conclude no "$status" ''; fi; }
+
+# Goes on with $started, which the script names by $1.
+go_on_with_started() {
+    [ -n "$json" ] || {
+        tell "the script $1 $started: if it starts that, it is served there as follows"
+        exec "$self" --check -- "$started"
+    }
+    status=0
+    answer=$("$self" --check --json -- "$started") || status=$?
+    [ -n "$answer" ] || exit "$status"
+    printf '%s\n' "$answer" | beginning="{\"type\": \"check\", \"program\": $(json_string "$program"), \"starts\": $(json_string "$started"), " \
+        LC_ALL=C awk '{ print ENVIRON["beginning"] substr($0, index($0, "\"executable\": ")) }'
+    exit "$status"
 }
 
 check() {
+    [ -z "$json" ] || have awk || {
+        say '--check -j needs awk, which is not installed'
+        exit 125
+    }
+    answer=''
     tell "program: $program$way"
     [ -z "$why_not" ] || cannot "$why_not"
     [ -z "$script" ] || [ -e "$executable" ] || cannot "its interpreter $executable does not exist"
@@ -454,12 +531,10 @@ check() {
     case $loaded in *libpypy*) cannot 'it is PyPy, which has a GIL of its own making: the shim is for CPython' ;; esac
 
     # Now run it: with check=1 the library reports what it found, and ends the process before the program's main().
-    status=0
-    answer=$(LD_PRELOAD=$preload GILSHIM_OPTIONS=check=1 "$executable" </dev/null 2>&1) || status=$?
-    case $answer in
-    *'gilshim: interpreter: CPython'*) printf '%s\n' "$answer" && exit "$status" ;;
-    *'gilshim: '*) ;;
-    *) printf '%s\n' "$answer" && cannot 'the library said nothing' ;;
+    ask "$preload"
+    case $found in
+    CPython) repeat && served_as_found ;;
+    '') repeat && cannot 'the library said nothing' ;;
     esac
 
     case $loaded in
@@ -472,35 +547,31 @@ check() {
     # A program that opens libpython later contains its name.
     late=$(LC_ALL=C grep -ao 'libpython[0-9.]*[a-z]*\.so[.0-9]*' -- "$real" 2>/dev/null | head -n 1) || :
     if [ -n "$late" ]; then
-        status=0
-        later=$(LD_PRELOAD=$preload:$late GILSHIM_OPTIONS=check=1 "$executable" </dev/null 2>&1) || status=$?
-        case $later in
-        *'gilshim: interpreter: CPython'*)
+        before=$answer
+        ask "$preload:$late"
+        if [ "$found" = CPython ]; then
             tell "it names $late: if it opens that later, it is served from then on, as follows"
-            printf '%s\n' "$later"
-            exit "$status"
-            ;;
-        esac
+            repeat
+            served_as_found "it names $late: if it opens that later, it is served from then on"
+        fi
+        answer=$before
     fi
-    printf '%s\n' "$answer"
+    repeat
     if [ -n "$late" ] || LC_ALL=C grep -q libpython -- "$real" 2>/dev/null; then
-        tell 'it names libpython: if it opens that later, it is served from then on'
-        exit 0
+        late='it names libpython: if it opens that later, it is served from then on'
+        conclude yes 0 "$late" "$late"
     fi
     # A shell has no CPython, but may start one.
     case $script-${real##*/} in
     -*) ;;
     *-sh | *-dash | *-bash | *-ksh* | *-zsh* | *-busybox)
         if LC_ALL=C grep -q 'pyenv" exec ' -- "$script" 2>/dev/null; then
-            tell "can't be known before it runs: it is a shim of pyenv's; check what \`pyenv which ${script##*/}\` prints"
-            exit 3
+            cannot_know "it is a shim of pyenv's; check what \`pyenv which ${script##*/}\` prints"
         elif names_virtualenv "$script"; then
             [ -n "$started" ] || cannot_know
-            tell "the script activates the virtualenv of $started: if it starts that, it is served there as follows"
-            exec "$self" --check -- "$started"
+            go_on_with_started 'activates the virtualenv of'
         elif named_python "$script"; then
-            tell "the script names $started: if it starts that, it is served there as follows"
-            exec "$self" --check -- "$started"
+            go_on_with_started names
         fi
         cannot_know
         ;;
@@ -509,8 +580,8 @@ check() {
     env) ;; # without a command
     *) ! may_get_python || cannot_know ;;
     esac
-    tell 'nothing to serve: there is no CPython in it, and it starts no other program'
-    exit 1
+    nothing='there is no CPython in it, and it starts no other program'
+    conclude nothing 1 "$nothing" "nothing to serve: $nothing"
 }
 
 # ---- -d
@@ -880,7 +951,7 @@ off | *:mode=off:) off=1 ;;
 *) off='' ;;
 esac
 if [ -n "$checking" ]; then
-    say_useless --check
+    say_useless --check -j
 elif [ -n "$off" ]; then
     say_useless '-m off' -m -q
 fi

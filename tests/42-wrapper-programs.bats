@@ -1,5 +1,6 @@
 # Programs of every kind under run-with-shim.sh: it serves those that it can, names those that it can't, and --check says which.
 
+# shellcheck disable=SC2030,SC2031 # each test has its own
 load helpers
 load wrapper
 
@@ -432,6 +433,115 @@ C
     wrapped ./script
     is_status 127
     [ "$output" = "run-with-shim.sh: ./script: its interpreter /nowhere/python does not exist" ]
+}
+
+# member NAME: that member of the object, which must be all that was printed. As Python writes it; a missing one is MISSING.
+member() {
+    [ "${#lines[@]}" -eq 1 ] || told "not one line"
+    printf '%s' "$output" | env -u LD_PRELOAD "$PYTHON" -c 'import json, sys; print(repr(json.load(sys.stdin).get(sys.argv[1], "MISSING")).lstrip("u"))' "$1"
+}
+# checked_as_json STATUS SERVED WORDS...: --check -j of it, in one line that Python's json reads.
+checked_as_json() {
+    local expected=$1 served=$2
+    shift 2
+    wrapped --check -j "$@"
+    is_status "$expected"
+    [ "$(member type)" = "'check'" ]
+    [ "$(member served)" = "'$served'" ] || told "not $served"
+}
+
+@test "--check -j: one JSON object, of what is served, of what is not, and of what can't be known" {
+    require "needs an interpreter" use_python static
+    checked_as_json 0 yes "$PYTHON"
+    [ "$(member program)" = "'$PYTHON'" ]
+    [ "$(member starts)" = None ]
+    [ "$(member executable)" = "'$PYTHON'" ]
+    [ "$(member reason)" = None ]
+    [ "$(member version)" = "'$(sed -n 's/.*GILSHIM_VERSION "\(.*\)"/\1/p' "$ROOT/shim/version.h")'" ]
+    [[ $(member build) = *' ('*'glibc '*')'"'" ]]
+    [ "$(member python)" = "'$("$PYTHON" -c 'import platform; print(platform.python_version())')'" ]
+    [ "$(member path)" = "'$(readlink -f "$PYTHON")'" ]
+    [ "$(member binding)" = "'static'" ]
+    [[ $(member debug) = @(True|False) && $(member free_threaded) = @(True|False) ]]
+    # Its members are those that shim/doc/options.md explains, in that order.
+    sed -n '/^## --check for machines/,/^## GILSHIM_OPTIONS/p' "$ROOT/shim/doc/options.md" | sed -n 's/^| \(`[^|]*\) |.*/\1/p' |
+        grep -o '[a-z_]*' >page
+    printf '%s' "$output" | "$PYTHON" -c '
+import collections, json, sys
+print("\n".join(json.load(sys.stdin, object_pairs_hook=collections.OrderedDict)))' >members
+    diff page members
+    # The same repairs as in the text, in the same order, with what is said of each.
+    printf '%s' "$output" | "$PYTHON" -c '
+import json, sys
+found = json.load(sys.stdin)
+print("functions: %(intercepted)d intercepted by export redirection, %(missing)d not in this version" % found["functions"])
+for one in found["repairs"]:
+    assert sorted(one) == ["available", "name", "needed", "note"] and one["available"] in (True, False) and one["needed"] in (True, False)
+    note = one["note"] and (" (%s)" if one["available"] else ": %s") % one["note"] or ""
+    print("repair %s: %s%s" % (one["name"], "available" if one["available"] else "not available", note))' >json
+    wrapped --check "$PYTHON"
+    printf '%s\n' "${lines[@]}" | sed -n 's/^gilshim: \(repair .*\|functions: .*version\).*/\1/p' >text
+    [ "$(wc -l <text)" -eq $((1 + $(grep -c '^REPAIR(' "$ROOT/shim/repairs.def"))) ]
+    diff text json
+
+    # What a script names, and a name with bytes that JSON writes in another way.
+    local name
+    name=$(printf 'a "b" \\ \303\274 \tz')
+    printf '#!/bin/sh\nexec "%s" "$@"\n' "$PYTHON" >"$name"
+    printf '#!/bin/sh\nexec ./missing.py\n' >unknown
+    cp "$name" "$(printf 'bad \377\300\200')"
+    chmod +x ./*
+    checked_as_json 0 yes "./$name"
+    [ "$(printf '%s' "$output" | "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)["program"] == sys.argv[1])' "./$name")" = True ]
+    [ "$(member starts)" = "'$PYTHON'" ]
+    [ "$(member executable)" = "'$PYTHON'" ]
+    [ "$(printf '%s' "$output" | "$PYTHON" -c 'import json, sys; print(len(json.load(sys.stdin)["repairs"]) > 9)')" = True ]
+    checked_as_json 0 yes ./bad*
+    checked_as_json 3 unknown ./unknown
+    [[ $(member reason) = *"it can start programs"* ]]
+    [ "$(member python)" = None ]
+    checked_as_json 3 unknown timeout 5 "$PYTHON"
+    checked_as_json 1 nothing /bin/true
+    [[ $(member reason) = *"there is no CPython in it"* ]]
+    [ "$(member repairs)" = "'MISSING'" ]
+    checked_as_json 1 no env -i "$PYTHON"
+    [[ $(member reason) = *"env -i takes the shim out"* ]]
+    [ "$(member version)" = "'MISSING'" ]
+    # What is not found is no answer: nothing on standard output.
+    limited 30 sh -c '"$1" --check --json no-such-program 2>/dev/null' - "$wrapper"
+    is_status 127
+    is_silent
+}
+
+@test "--check -j: libpython is opened later; something else is printed; no interpreter can be started" {
+    require "needs a shared interpreter" use_python shared
+    printf 'const char *name = "libpython3.11.so.1.0";\nint main(void) { return !*name; }\n' >late.c
+    gcc -o late late.c
+    checked_as_json 0 yes ./late
+    [[ $(member reason) = *"it names libpython"*"from then on"* ]]
+    # Another preload talks, on both streams and without a newline, where the library is asked.
+    cat >noise.c <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+__attribute__((constructor)) static void talk(void) {
+    if (getenv("GILSHIM_OPTIONS") && write(1, "{\"noise\": ", 10) + write(2, "\nnoise", 6) != 16) { abort(); }
+}
+C
+    gcc -shared -fPIC -o noise.so noise.c
+    LD_PRELOAD=$PWD/noise.so checked_as_json 0 yes "$PYTHON"
+    [[ $(member python) = "'$PY_VERSION"* ]]
+    [ "$(member repairs)" != "'MISSING'" ]
+    printf '#include <unistd.h>\npid_t fork(void) { return -1; }\n' >nofork.c
+    gcc -shared -fPIC -o nofork.so nofork.c
+    # Only the program gets it: the wrapper's shell could not start a thing.
+    printf 'int main(void) { return 0; }\n' >embedder.c
+    local libdir ldlib
+    find_libpython
+    gcc -o embedder embedder.c -Wl,--no-as-needed ./nofork.so -L"$libdir" -Wl,-rpath,"$libdir" -l:"$ldlib"
+    checked_as_json 0 yes ./embedder
+    [[ $(member python) = "'$PY_VERSION"* ]]
+    [ "$(member repairs)" = "'MISSING'" ]
 }
 
 @test "--options prints the library's list on stdout, runs nothing, and needs no command" {

@@ -26,6 +26,10 @@ cannot_serve() {
     wrapped --check "$@"
     is_status 1
     has_line "gilshim: can't be served: *$words*"
+    # The same as JSON.
+    wrapped --check --json "$@"
+    is_status 1
+    [[ $output = '{"type": "check", '*'"served": "no", "reason": "'*"$words"* && ${#lines[@]} -eq 1 ]] || told "no JSON of it"
 }
 
 has() { command -v "$1"; }

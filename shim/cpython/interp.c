@@ -237,19 +237,27 @@ bool interp_version(int *major, int *minor) {
     return has_minor;
 }
 
-void interp_describe(struct text *text) {
+const char *interp_version_text(void) {
+    if (!version[0]) {
+        learn_version();
+    }
+    return version[0] ? version : "?";
+}
+
+const char *interp_binding(void) {
     static const char *const ways[] = {
         [REAL_UNBOUND] = "not bound", [REAL_SHARED] = "shared",   [REAL_STATIC] = "static",
         [REAL_LATE] = "opened late",  [REAL_REFUSED] = "refused",
     };
-    if (!version[0]) {
-        learn_version();
-    }
+    return ways[real_status.binding];
+}
+
+void interp_describe(struct text *text) {
     text_add(text, "CPython ");
-    text_add(text, version[0] ? version : "?");
+    text_add(text, interp_version_text());
     text_add(text, interp_is_free_threaded ? " free-threaded" : "");
     text_add(text, interp_is_debug ? " debug (" : " release (");
-    text_add(text, ways[real_status.binding]);
+    text_add(text, interp_binding());
     text_add(text, ", ");
     text_add(text, real_status.path);
     text_add(text, ")");

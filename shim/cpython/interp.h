@@ -109,5 +109,9 @@ PyInterpreterState *interp_main(void);
 /* Sets the version, 3.12 as 3 and 12. Returns false if CPython doesn't say it. */
 bool interp_version(int *major, int *minor);
 
+/* Return the version as CPython says it, "3.11.2" or "?", and how it is bound: "shared", "static", "opened late". */
+const char *interp_version_text(void);
+const char *interp_binding(void);
+
 /* Adds "CPython 3.11.2 release (static, /usr/bin/python3.11)", or "CPython 3.13.5 free-threaded release (...)". */
 void interp_describe(struct text *text);

@@ -16,6 +16,7 @@
 #include "hooks/hooks.h"
 #include "process/options.h"
 #include "system/elf.h"
+#include "system/json.h"
 #include "system/text.h"
 #include "version.h"
 
@@ -38,6 +39,8 @@
 #endif
 static const char version_line[] = "version " GILSHIM_VERSION " (" GILSHIM_BUILT_FROM PROCESSOR ", " COMPILER
                                    ", glibc " NUMBER(__GLIBC__, __GLIBC_MINOR__) ")";
+
+/* ---- as text ----------------------------------------------------------------------------------------------------- */
 
 static struct text line_start(char *buffer, size_t size) {
     struct text text = text_start(buffer, size);
@@ -100,6 +103,23 @@ static const char *why_not(enum repair repair) {
     return writes_slot && !slot_is_known() ? "the place of this CPython's gilstate slot was not found" : NULL;
 }
 
+static bool is_needed(enum repair repair) {
+    return !interp_slot_follows || (repair != REPAIR_duplicate && repair != REPAIR_subinterp);
+}
+
+/* Returns what is to be said of a repair that is available, or NULL. */
+static const char *note(enum repair repair) {
+    if (!is_needed(repair)) {
+        return "not needed: this Python handles it";
+    }
+    if (repair == REPAIR_moved && interp_is_free_threaded) {
+        return "with the GIL off CPython itself is not safe where a thread uses a state that another one made";
+    }
+    return repair == REPAIR_held && !counter_is_known()
+               ? "without gilstate_counter's place: the end of a block is guessed"
+               : NULL;
+}
+
 static void print_repairs(void) {
     for (unsigned repair = 0; repair < REPAIR_COUNT; repair++) {
         char buffer[300];
@@ -109,20 +129,60 @@ static void print_repairs(void) {
         text_add(&text, options_repair_name((enum repair)repair));
         text_add(&text, reason ? ": not available: " : ": available");
         text_add(&text, reason ? reason : "");
-        if (!reason && interp_slot_follows && (repair == REPAIR_duplicate || repair == REPAIR_subinterp)) {
-            text_add(&text, " (not needed: this Python handles it)");
-        }
-        if (!reason && repair == REPAIR_moved && interp_is_free_threaded) {
-            text_add(
-                &text,
-                " (with the GIL off CPython itself is not safe where a thread uses a state that another one made)");
-        }
-        if (!reason && repair == REPAIR_held && !counter_is_known()) {
-            text_add(&text, " (without gilstate_counter's place: the end of a block is guessed)");
+        if (!reason && note((enum repair)repair)) {
+            text_add(&text, " (");
+            text_add(&text, note((enum repair)repair));
+            text_add(&text, ")");
         }
         print(&text);
     }
 }
+
+/* ---- as JSON ----------------------------------------------------------------------------------------------------- */
+
+static char object[16384];
+
+static const char *refusal(void) {
+    return real_status.refusal ? real_status.refusal : real_is_ambiguous ? "it has two libpythons" : NULL;
+}
+
+/* One object, in one line and one write(2): an interpreter that is started may print something of its own. Its first members
+ * are known to run-with-shim.sh, which puts its own in front. shim/doc/options.md explains the names. */
+static void print_object(bool has_repairs) {
+    struct json json = json_start(object, sizeof object);
+    json_string(&json, "type", "check");
+    json_string(&json, "reason", refusal());
+    json_string(&json, "version", GILSHIM_VERSION);
+    json_string(&json, "build", version_line + strlen("version "));
+    json_string(&json, "python", real_is_bound() ? interp_version_text() : NULL);
+    if (real_is_bound()) {
+        json_string(&json, "path", real_status.path);
+        json_string(&json, "binding", interp_binding());
+        json_bool(&json, "debug", interp_is_debug);
+        json_bool(&json, "free_threaded", interp_is_free_threaded);
+    }
+    if (real_is_bound() && !refusal() && json_open(&json, "functions", '{')) {
+        json_number(&json, "intercepted", real_status.bound);
+        json_number(&json, "missing", real_status.missing);
+        json_number(&json, "direct", real_status.given_back);
+        json_close(&json, '}');
+    }
+    if (has_repairs && json_open(&json, "repairs", '[')) {
+        for (unsigned i = 0; i < REPAIR_COUNT && json_open(&json, NULL, '{'); i++) {
+            enum repair repair = (enum repair)i;
+            json_string(&json, "name", options_repair_name(repair));
+            json_bool(&json, "available", !why_not(repair));
+            json_bool(&json, "needed", is_needed(repair));
+            json_string(&json, "note", why_not(repair) ? why_not(repair) : note(repair));
+            json_close(&json, '}');
+        }
+        json_close(&json, ']');
+    }
+    struct text text = json_end(&json);
+    print(&text);
+}
+
+/* ---- the probes -------------------------------------------------------------------------------------------------- */
 
 static void name_program(void) {
     static char path[4096];
@@ -178,8 +238,22 @@ static void probe_and_print(void) {
     if (!interp_is_initialized()) {
         _exit(1);
     }
-    print_repairs();
+    if (options.log_format == LOG_JSON) {
+        print_object(true);
+    } else {
+        print_repairs();
+    }
     _exit(0);
+}
+
+/* Returns false if no interpreter could be started. */
+static bool probe_in_child(void) {
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        probe_and_print();
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
 static void print_line(const char *line) {
@@ -195,6 +269,13 @@ _Noreturn void check_and_exit(void) {
         options_help(print_line);
         _exit(0);
     }
+    if (options.log_format == LOG_JSON) {
+        bool is_served = real_is_bound() && !refusal();
+        if (!is_served || !probe_in_child()) {
+            print_object(false);
+        }
+        _exit(!is_served);
+    }
     struct text text = line_start(buffer, sizeof buffer);
     text_add(&text, version_line);
     print(&text);
@@ -205,21 +286,16 @@ _Noreturn void check_and_exit(void) {
         _exit(1);
     }
     print_interpreter();
-    if (real_status.refusal || real_is_ambiguous) {
+    if (refusal()) {
         text = line_start(buffer, sizeof buffer);
         text_add(&text, "can't be served: ");
-        text_add(&text, real_status.refusal ? real_status.refusal : "it has two libpythons");
+        text_add(&text, refusal());
         print(&text);
         _exit(1);
     }
     print_gil();
     print_functions();
-    pid_t child = fork();
-    if (child == 0) {
-        probe_and_print();
-    }
-    int status = 0;
-    if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
+    if (!probe_in_child()) {
         text = line_start(buffer, sizeof buffer);
         text_add(&text, "repairs: can't be told: no interpreter could be started here to try the probes on");
         print(&text);
