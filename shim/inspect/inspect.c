@@ -62,14 +62,13 @@ struct arguments {
 
 /* Returns the option that `word` most likely stands for, or NULL. */
 static const char *meant(const char *word) {
-    static const char *const names[] = {"pid", "core", "root", "json", "help", "version"};
-    static char option[16] = "--";
+    static const char *const names[] = {"--pid", "--core", "--root", "--json", "--help", "--version"};
     const char *bare = word + strspn(word, "-");
     struct nearest nearest = nearest_start(bare, strlen(bare));
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        nearest_offer(&nearest, names[i]);
+        nearest_offer(&nearest, names[i] + strlen("--"));
     }
-    return nearest.name ? strcpy(option + 2, nearest.name) - 2 : NULL;
+    return nearest.name ? nearest.name - strlen("--") : NULL;
 }
 
 static int unknown_option(const char *word) {

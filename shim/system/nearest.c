@@ -5,8 +5,8 @@
 
 enum { LENGTH_MAX = 24 }; /* no name is longer, so nothing that is longer is a misspelt name */
 
-static char lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+static int lower(char c) {
+    return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
 }
 
 static bool same(char a, char b) {
