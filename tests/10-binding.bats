@@ -114,3 +114,18 @@ two_libpythons() {
     SHIM_OPTIONS=verbosity=1:log_format=json works_with "${command[@]}"
     has_line "{*\"name\": \"two_libpythons\"*\"libpythons\": \[\"/*libpython$first.so*\", \"/*libpython$last*.so*\"\]*}"
 }
+
+@test "the functions in assembler begin with landing pads, and say so to the linker" {
+    local source functions pads protection=-fcf-protection=full
+    [ "$(uname -m)" != aarch64 ] || protection=-mbranch-protection=bti
+    for source in "$ROOT"/shim/system/*.S; do
+        limited 60 cc "$protection" -D_GNU_SOURCE -iquote "$ROOT/shim" -c -o "$BATS_TEST_TMPDIR/part.o" "$source"
+        is_status 0
+        # What C gets is all that it needs.
+        limited 60 sh -c "echo 'int f(void) { return 0; }' | cc $protection -xc -r -nostdlib -o '$BATS_TEST_TMPDIR/both.o' - -xnone '$BATS_TEST_TMPDIR/part.o' && readelf -n '$BATS_TEST_TMPDIR/both.o'"
+        has_line '*Properties: *feature: *I*'
+        functions=$(readelf --syms --wide "$BATS_TEST_TMPDIR/part.o" | awk '$4 == "FUNC" && $5 == "GLOBAL"' | wc -l)
+        pads=$(objdump -d "$BATS_TEST_TMPDIR/part.o" | grep -A 1 '^[0-9a-f]* <[a-z_]*>:$' | grep -c 'endbr64\|bti') || :
+        [ "$functions" -gt 0 ] && [ "$pads" -ge "$functions" ] || told "$pads of $functions in $source"
+    done
+}

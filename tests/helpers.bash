@@ -148,6 +148,10 @@ finalizing_script_dies() {
     without "$PYTHON" -S -c 'import ctypes; ctypes.PyDLL(None).Py_FinalizeEx()'
     has_line "*Assertion *_PyThreadState_IsRunningMain(tstate)' failed."
 }
+# True unless the tests' programs are run by qemu-user (AArch64), for `require`. It hands their calls to the kernel of another processor,
+# whose /proc/*/syscall, ptrace, process_vm_readv and core files tell of qemu itself. `tests/matrix/vm` has a kernel.
+has_kernel() { [ "$(uname -m)" != aarch64 ] || [ "$(head -c 2 /proc/self/syscall)" != '0 ' ]; } # 0: read() of x86-64
+NEEDS_KERNEL='needs a kernel of its processor, qemu-user has none'
 # True if the installed pybind11 is older than $1 (3.1).
 pybind_before() {
     local version

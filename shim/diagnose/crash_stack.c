@@ -198,7 +198,7 @@ static bool leave_no_code(struct cfi_frame *frame) {
     }
     frame->values[CFI_STACK] += sizeof(uintptr_t);
 #else
-    frame->pc = frame->values[CFI_RETURN];
+    frame->pc = cfi_return_address(frame->values[CFI_RETURN]);
 #endif
     frame->is_call = true;
     return frame->pc != 0;

@@ -41,8 +41,9 @@ void stacks_guess(const struct thread_look *look, struct stack *stack) {
             if (stack->count == STACK_FRAMES) {
                 return;
             }
-            if (is_code(words[i]) && call_site_is_before(words[i])) {
-                stack->frames[stack->count++] = (void *)words[i];
+            uintptr_t address = cfi_return_address(words[i]);
+            if (is_code(address) && call_site_is_before(address)) {
+                stack->frames[stack->count++] = (void *)address;
             }
         }
     }
@@ -111,6 +112,13 @@ static bool read_word(uintptr_t address, uintptr_t *word) {
     return true;
 }
 
+/* Reads a word that may be a return address. */
+static bool read_return(uintptr_t address, uintptr_t *back) {
+    bool is_read = read_word(address, back);
+    *back = is_read ? cfi_return_address(*back) : 0;
+    return is_read;
+}
+
 /* ---- from a system call outwards -------------------------------------------------------------------------------- */
 
 /* Returns true if the registers of the frame lead on from it: it is the outermost, or a return address lies where its
@@ -143,7 +151,7 @@ static bool find_caller(struct cfi_frame *frame, uintptr_t function, bool *is_su
     uintptr_t stack = frame->values[CFI_STACK], word;
     struct cfi_frame found = *frame;
     unsigned best = 0;
-    for (uintptr_t at = stack; at < stack + WORDS * sizeof word && best < BEST && read_word(at, &word);
+    for (uintptr_t at = stack; at < stack + WORDS * sizeof word && best < BEST && read_return(at, &word);
          at += sizeof word) {
         if (!is_return_address(word)) {
             continue;
@@ -178,7 +186,7 @@ static bool step_over_leaf(struct cfi_frame *frame, struct stack *stack) {
     bool is_leaf =
         !(frame->known >> CFI_RETURN & 1) && cfi_shape(frame->pc, frame->is_call, &shape) && shape.is_by_stack;
     uintptr_t record = frame->values[CFI_STACK] + (is_leaf ? shape.size : 0), place = record + sizeof back;
-    uintptr_t caller = is_leaf && read_word(place, &back) && is_return_address(back) ? call_site_callee(back) : 0;
+    uintptr_t caller = is_leaf && read_return(place, &back) && is_return_address(back) ? call_site_callee(back) : 0;
     for (uintptr_t at = 4; caller && at <= PROLOGUE && stack->count + 1 < STACK_FRAMES; at += 4) {
         struct cfi_frame inside = {.pc = caller + at, .is_call = true, .known = 1ull << CFI_STACK}, outside;
         inside.values[CFI_STACK] = record;
@@ -233,7 +241,7 @@ static bool find_start(uintptr_t top, struct site *site) {
     for (uintptr_t at = (top & ~(uintptr_t)7) + 16 * sizeof word; at > top - FRAME_WORDS * sizeof word;
          at -= sizeof word) {
         struct cfi_shape shape;
-        if (read_word(at, &word) && is_return_address(word) && cfi_shape(word, true, &shape) && shape.is_outermost) {
+        if (read_return(at, &word) && is_return_address(word) && cfi_shape(word, true, &shape) && shape.is_outermost) {
             *site = (struct site){at, word};
             return true;
         }
@@ -249,18 +257,25 @@ static bool fits(const struct site *outer, uintptr_t callee, uintptr_t place, ui
     if (!cfi_shape(address, true, &shape) || shape.is_outermost) {
         return false;
     }
+#if defined(__aarch64__)
+    /* Return addresses lie at the lower end of frames, whose sizes so say nothing. But in front of each is where the caller's lies, in
+     * a chain (AAPCS64 6.4.6), which compilers keep unless they are told not to. */
+    (void)callee;
+    return read_word(place - sizeof below, &below) && below == end - 2 * sizeof below;
+#else
     if (shape.is_by_stack) {
         return place + sizeof end + shape.size == end;
     }
     /* The frame is found by a frame pointer: the next function called saves it before all else. */
     return (callee && shape.function == callee) ||
            (read_word(place - sizeof below, &below) && below == end - 2 * sizeof below);
+#endif
 }
 
 static bool find_inner(const struct site *outer, uintptr_t callee, struct site *inner) {
     uintptr_t word;
     for (uintptr_t at = outer->place - sizeof word;
-         at > outer->place - FRAME_WORDS * sizeof word && read_word(at, &word); at -= sizeof word) {
+         at > outer->place - FRAME_WORDS * sizeof word && read_return(at, &word); at -= sizeof word) {
         if (is_return_address(word) && fits(outer, callee, at, word)) {
             *inner = (struct site){at, word};
             return true;

@@ -72,4 +72,4 @@ __morestack:
 
 #endif
 
-    .section .note.GNU-stack, "", %progbits
+#include "system/landing_pads.inc"

@@ -438,15 +438,6 @@ static bool find_value(const struct cfi_frame *frame, const struct rule *rule, u
     }
 }
 
-/* With pointer authentication, the upper bits of a return address are a signature. */
-static uintptr_t without_signature(uintptr_t address) {
-#if defined(__aarch64__)
-    return address & 0x0000ffffffffffffu;
-#else
-    return address;
-#endif
-}
-
 static enum cfi_result step(struct cfi_frame *frame, const struct entry *entry, const struct row *row, reader *read) {
     struct cfi_frame caller = {.is_call = !entry->is_signal_frame};
     uintptr_t end, back;
@@ -477,7 +468,7 @@ static enum cfi_result step(struct cfi_frame *frame, const struct entry *entry, 
     if (!find_value(frame, &row->rules[entry->return_register], (unsigned)entry->return_register, end, read, &back)) {
         return CFI_LOST;
     }
-    caller.pc = without_signature(back);
+    caller.pc = cfi_return_address(back);
     bool moves_up = caller.values[CFI_STACK] > frame->values[CFI_STACK] || entry->is_signal_frame || !frame->is_call;
     if (!caller.pc || !moves_up) {
         return CFI_OUTERMOST;

@@ -21,6 +21,16 @@ struct cfi_frame {
     uintptr_t values[CFI_REGISTERS];
 };
 
+/* Returns the address in a word of the stack that may be a return address. With pointer authentication (AArch64) the bits above it
+ * are a signature, all but bit 55, which is clear in every address of a program. */
+static inline uintptr_t cfi_return_address(uintptr_t word) {
+#if defined(__aarch64__)
+    return word >> 55 & 1 ? word : word & 0x0000ffffffffffffu;
+#else
+    return word;
+#endif
+}
+
 enum cfi_result { CFI_STEPPED, CFI_OUTERMOST, CFI_LOST };
 
 /* Steps from a frame to its caller's. `read` reads a word of the stack and returns false if it can't. *function

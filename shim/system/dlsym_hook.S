@@ -99,4 +99,4 @@ dlsym:
 
 #endif
 
-    .section .note.GNU-stack, "", %progbits
+#include "system/landing_pads.inc"

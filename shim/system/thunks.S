@@ -166,4 +166,4 @@ thunk_slow:
 
 #endif
 
-    .section .note.GNU-stack, "", %progbits
+#include "system/landing_pads.inc"

@@ -8,9 +8,10 @@
 #include "system/cfi.h"
 #include "test.h"
 
+static uintptr_t top;
 uintptr_t stacks_top_of(pid_t tid) {
     (void)tid;
-    return 0;
+    return top;
 }
 bool stacks_registers_of(pid_t tid, struct cfi_frame *frame) {
     (void)tid;
@@ -131,6 +132,126 @@ static void finds_frames_by_frame_pointer(void) {
     }
 }
 
+#else
+
+void chain_outer(void);
+extern char chain_asleep[], chain_in_inner[], chain_in_middle[], chain_in_outer[];
+
+/* chain_outer calls chain_middle through a pointer, that calls chain_inner, and that chain_leaf, which has no frame and sleeps in
+ * ppoll(), as libc's syscall() does. Return addresses on the stack are signed; the signature is made up, so that it is there
+ * on every processor, and they return never. Below chain_inner's own frame record is what an earlier call has left. */
+#define SIGNED_FRAME(size)                   \
+    ".cfi_startproc\n"                       \
+    ".cfi_negate_ra_state\n"                 \
+    "    movk x30, #0x2a55, lsl #48\n"       \
+    "    stp x29, x30, [sp, #-" #size "]!\n" \
+    ".cfi_def_cfa_offset " #size "\n"        \
+    ".cfi_offset 29, -" #size "\n"           \
+    ".cfi_offset 30, -" #size "+8\n"         \
+    "    mov x29, sp\n"
+__asm__(".pushsection .text\n"
+        ".globl chain_outer, chain_asleep, chain_in_inner, chain_in_middle, chain_in_outer\n"
+        "chain_leaf:\n"
+        ".cfi_startproc\n"
+        "    mov x8, #73\n"
+        "    mov x0, xzr\n"
+        "    mov x1, xzr\n"
+        "    mov x2, xzr\n"
+        "    mov x3, xzr\n"
+        "    svc #0\n"
+        "chain_asleep:\n"
+        "    b chain_leaf\n"
+        ".cfi_endproc\n"
+        "chain_inner:\n" SIGNED_FRAME(32) "    bl chain_leaf\n"
+                                          "chain_in_inner:\n"
+                                          "    brk #0\n"
+                                          ".cfi_endproc\n"
+                                          "chain_middle:\n" SIGNED_FRAME(48) "    bl chain_inner\n"
+                                                                             "chain_in_middle:\n"
+                                                                             "    brk #0\n"
+                                                                             ".cfi_endproc\n"
+                                                                             "chain_outer:\n" SIGNED_FRAME(
+                                                                                 16) "    adr x16, chain_middle\n"
+                                                                                     "    blr x16\n"
+                                                                                     "chain_in_outer:\n"
+                                                                                     "    brk #0\n"
+                                                                                     ".cfi_endproc\n"
+                                                                                     ".popsection\n");
+
+static void *sleep_in_chain(void *unused) {
+    sleeper = (pid_t)syscall(SYS_gettid);
+    chain_outer();
+    return unused;
+}
+
+/* Signed return addresses lead on, from the function without a frame and also where they are only guessed. */
+static void reads_signed_addresses(void) {
+    static struct stack stack, guessed;
+    struct cfi_shape shape = {0}, inner = {0};
+    pthread_t thread;
+    pthread_create(&thread, NULL, sleep_in_chain, NULL);
+    struct thread_look look = look_asleep(SYS_ppoll);
+    stacks_take(&look, &stack);
+    CHECK(stack.source == STACK_TAKEN && stack.count > 4 && stack.frames[0] == (void *)chain_asleep);
+    CHECK(cfi_shape((uintptr_t)chain_in_inner, true, &inner) && cfi_shape((uintptr_t)stack.frames[1], true, &shape) &&
+          shape.function == inner.function);
+    CHECK(stack.frames[2] == (void *)chain_in_middle && stack.frames[3] == (void *)chain_in_outer);
+    CHECK(cfi_shape((uintptr_t)stack.frames[stack.count - 1], true, &shape) && shape.is_outermost);
+    stacks_guess(&look, &guessed);
+    CHECK(guessed.count > 2 && guessed.frames[1] == (void *)chain_in_middle &&
+          guessed.frames[2] == (void *)chain_in_outer);
+    for (size_t i = 0; i < stack.count && test_faults; i++) {
+        printf("# #%zu %p\n", i, stack.frames[i]);
+    }
+}
+
+static volatile int is_spinning, must_end;
+
+static __attribute__((noinline)) int ends(void) {
+    is_spinning = 1;
+    return must_end;
+}
+
+static __attribute__((noinline)) int spin(void) {
+    while (!ends()) {
+    }
+    return 1;
+}
+
+static __attribute__((noinline)) int spin_in_call(void) {
+    return spin() + 1;
+}
+
+static void *spin_in_thread(void *unused) {
+    return spin_in_call() ? unused : NULL;
+}
+
+/* Of a thread that runs, from its start inwards, by the chain of frame records. */
+static void follows_a_running_thread(void) {
+    void *const functions[] = {(void *)spin, (void *)spin_in_call, (void *)spin_in_thread};
+    enum { COUNT = sizeof functions / sizeof functions[0] };
+    static struct stack stack;
+    const struct thread_look look = {.call = -1};
+    struct cfi_shape shape;
+    size_t found = 0;
+    pthread_t thread;
+    pthread_create(&thread, NULL, spin_in_thread, NULL);
+    while (!is_spinning) {
+        usleep(1000);
+    }
+    top = (uintptr_t)thread;
+    stacks_take(&look, &stack);
+    must_end = 1;
+    pthread_join(thread, NULL);
+    for (size_t i = 0; i < stack.count; i++) {
+        bool is_known = cfi_shape((uintptr_t)stack.frames[i], true, &shape);
+        found += is_known && found < COUNT && shape.function == (uintptr_t)functions[found];
+        printf("# #%zu %p in %p\n", i, stack.frames[i], is_known ? (void *)shape.function : NULL);
+    }
+    CHECK(stack.source == STACK_GUESSED && found == COUNT);
+    CHECK(stack.count && cfi_shape((uintptr_t)stack.frames[stack.count - 1], true, &shape) && shape.is_outermost);
+}
+
 #endif
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -165,6 +286,9 @@ static void goes_to_the_outermost(void) {
 int main(void) {
 #if defined(__x86_64__)
     RUN(finds_frames_by_frame_pointer);
+#else
+    RUN(follows_a_running_thread);
+    RUN(reads_signed_addresses);
 #endif
     RUN(goes_to_the_outermost);
     return test_end();
