@@ -61,6 +61,25 @@ commands_with() {
     done
 }
 
+@test "README's table of what you see: its options are the wrapper's, and the reports that it names exist" {
+    local row see command report rows=0 option name
+    "$ROOT/run-with-shim.sh" -h >"$BATS_TEST_TMPDIR/help"
+    while IFS= read -r row; do
+        IFS='|' read -r _ see command report _ <<<"$row"
+        rows=$((rows + 1))
+        [ "$rows" -ne 1 ] || [[ $see = *"it hangs now"* ]] || told "the first row is not that of a hang now"
+        [[ $command = *'`run-with-shim.sh '* ]] || told "no command: $row"
+        while IFS= read -r option; do
+            grep -qE "^  (-[a-z], )?$option( |$)" "$BATS_TEST_TMPDIR/help" || told "no option $option: $row"
+        done < <(grep -oE '(^|[ `])--?[a-z]+' <<<"$command" | tr -d ' `')
+        while IFS= read -r name; do
+            grep -qE "^(REPAIR|REPORT)\($name," "$ROOT/shim/repairs.def" "$ROOT/shim/reports.def" || told "no report $name: $row"
+        done < <(grep -oE '`(repaired |GIL error: )?[a-z_]+(: LIB: \.\.\.|: LIB: PyList[^`]*)?`|`crash: ' <<<"$report" |
+            sed 's/`//g; s/repaired //; s/GIL error: //; s/:.*//')
+    done < <(sed -n '/^| you see |/,/^$/p' "$ROOT/README.md" | sed '1,2d; /^$/d')
+    [ "$rows" -ge 15 ]
+}
+
 # Each in its folder's row. And what the map names is there.
 @test "the map of the code, shim/README.md, has each file of the library" {
     local file folder name path missing=''

@@ -1,6 +1,8 @@
 #!/usr/bin/env bats
-# README's table of failures ("What do you see?"): one program for each class of GIL failures. The command that the table names is given, and the first
-# line names the library at fault, with its function, within 100 columns.
+# README's table of failures ("What do you see?"): one program for each class of GIL failures. The command that the table names is
+# given, and the first line names the library at fault, with its function, within 100 columns. Rows that are tested elsewhere:
+# --pid: 66-inspect.bats; --core: 68-core.bats; two libpythons: tests/10-binding.bats; --check: tests/42-wrapper-programs.bats.
+# tests/52-readme.bats compares the table's commands and names with what there is.
 
 load ../helpers
 load ../stalls
@@ -39,6 +41,9 @@ shape() { command=("$PYTHON" -S "$ROOT/tests/fixtures/shapes/run.py" "$FIXTURES"
     wrapped -c locks "$PYTHON" "$ROOT/tests/fixtures/locks/locks.py" "$ROOT/build/fixtures" plugin run
     names 'GIL error: lock_order: ' liblockplugin.so 'liblockplugin.so!plugin_get_metadata+0x'
     stalls lock_order 'gilshim:   advice:'
+    first_line '*stall: deadlock between libengine.so and libstore.so: *'
+    # Also with -q, and in FILE.PID.
+    SHIM_OPTIONS=verbosity=0:summary=0 stalls lock_order 'gilshim:   advice:'
     first_line '*stall: deadlock between libengine.so and libstore.so: *'
 }
 
