@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
-# The shim binds to a libpython made by other linkers or changed by other tools, and changes nothing else. The tests relink a
-# libpython in many ways from Debian's archive of position-independent objects.
+# The shim binds to a libpython made by other linkers or changed by other tools, repairs and reports with it, and changes nothing
+# else. The tests relink a libpython in many ways from an archive of position-independent objects: Debian's, or with
+# GILSHIM_RELINK=3.13 that of another interpreter (one that was configured with --enable-shared installs it).
 
 load helpers
 
@@ -22,17 +23,25 @@ bfd-high           -fuse-ld=bfd -Wl,-Ttext-segment=0x800000000000
 bfd-versioned      -fuse-ld=bfd -Wl,--version-script=versions
 bfd-stripped       -fuse-ld=bfd -s
 bfd-bare           -fuse-ld=bfd -s; $ROOT/tests/unit/cut_sections.sh
+bfd-debuglink      -fuse-ld=bfd; split_debug
+bfd-gc             -fuse-ld=bfd -Wl,--gc-sections -Wl,-O1
+bfd-unique         -fuse-ld=bfd -Wl,-z,unique
 lld-plain          -fuse-ld=lld
 lld-now            -fuse-ld=lld -Wl,-z,now -Wl,--hash-style=sysv
 lld-rodynamic      -fuse-ld=lld -Wl,-z,rodynamic
 lld-separate       -fuse-ld=lld -Wl,-z,separate-loadable-segments
+lld-functions      -fuse-ld=lld -Wl,-Bsymbolic-functions -Wl,-z,norelro
+lld-icf            -fuse-ld=lld -Wl,--icf=all -Wl,--gc-sections
 gold-plain         -fuse-ld=gold
 gold-sysv          -fuse-ld=gold -Wl,--hash-style=sysv -Wl,-z,now
+gold-icf           -fuse-ld=gold -Wl,--icf=all -Wl,--gc-sections
 mold-plain         -fuse-ld=mold
+mold-icf           -fuse-ld=mold -Wl,--icf=all -Wl,--gc-sections -Wl,-Bsymbolic
 mold-now           -fuse-ld=mold -Wl,-z,now -Wl,--hash-style=sysv
 patchelf-gnu       -fuse-ld=bfd; patchelf --set-rpath $long
 patchelf-sysv      -fuse-ld=bfd -Wl,--hash-style=sysv; patchelf --set-rpath $long
 patchelf-needed    -fuse-ld=bfd -Wl,-z,now; patchelf --add-needed libgcc_s.so.1 --set-rpath $long
+patchelf-pages     -fuse-ld=bfd; patchelf --page-size 65536 --set-rpath $long
 patchelf-lld       -fuse-ld=lld; patchelf --set-rpath $long
 "
 
@@ -40,11 +49,16 @@ patchelf-lld       -fuse-ld=lld; patchelf --set-rpath $long
 find_archive() {
     local tag kind version python libdir
     while IFS=$'\t' read -r tag kind version _ python _ libdir _; do
-        archive=$(echo /usr/lib/python"$version"/config-"$version"-*/libpython"$version"-pic.a)
-        if [ "$kind $python" = 'shared -' ] && [ -e "$archive" ]; then
+        case ${GILSHIM_RELINK:-}:$kind:$python in
+        :shared:-) archive=$(echo /usr/lib/python"$version"/config-"$version"-*/libpython"$version"-pic.a) ;;
+        "$tag":shared:*) archive=$(echo "$libdir/python$version/config-$version"*/libpython"$version"*.a) ;;
+        *) continue ;;
+        esac
+        if [ -e "$archive" ]; then
             library=$(basename "$(readlink -f "$libdir/libpython$version.so")")
             original=$libdir/$library
-            program=$ROOT/build/fixtures/$tag/bind_embed
+            folder=$ROOT/build/fixtures/$tag
+            PY_VERSION=$version
             return 0
         fi
     done <<<"${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}"
@@ -65,6 +79,11 @@ is_here() {
     esac >/dev/null
 }
 
+# As packages for debuggers are made.
+split_debug() {
+    objcopy --only-keep-debug "$1" "$1.debug" && strip -s "$1" && objcopy --add-gnu-debuglink="$1.debug" "$1"
+}
+
 # Links one: its name, its flags, what is done to it.
 relink() {
     local name=$1 flags=$2 after=$3 needed
@@ -76,7 +95,7 @@ relink() {
 }
 
 setup_file() {
-    local archive library original program name rest
+    local archive library original folder name rest
     find_archive || return 0
     cd "$BATS_FILE_TMPDIR" || return
     echo 'PYTHON { global: *; };' >versions
@@ -92,20 +111,55 @@ setup_file() {
     wait
 }
 
+# The repairs, each by a shape of tests/fixtures/shapes. In 3.12 and later some of these shapes need none.
+repairs='duplicate:main-duplicate held:held subinterp:subinterpreter-saved moved:moved-both share:thread-local null:null
+cached:cached-at-once finalize:finalize-pybind'
+
+# What a module's references and dlsym find for each function of the API, and the libpython that is there.
+bound() { with_shim "$folder/python" -S -c '
+import sys; sys.path.insert(0, sys.argv[1])
+import bind_where
+for how in bind_where.references, bind_where.by_dlsym:
+    for name, where in sorted(how().items()):
+        print("%s %s" % (name, where and ("shim" if "gilshim" in where else "python")))
+print([line.split()[-1] for line in open("/proc/self/maps") if "/libpython" in line][0])' "$folder"; }
+
+# One libpython, in LD_LIBRARY_PATH.
+works() {
+    local scenario repair scope
+    without "$folder/bind_embed" plain
+    [ "$status" -eq 0 ] || told "does not work without the shim" || return
+    for scenario in plain duplicate held; do
+        works_with "$folder/bind_embed" "$scenario" || return
+    done
+    bound
+    [ "$status" -eq 0 ] && [ "${lines[-1]}" = "$LD_LIBRARY_PATH/$library" ] || told "not what was loaded" || return
+    [ "${output%$'\n'*}" = "$expected" ] || told "as Debian links it: $expected" || return
+    for repair in $repairs; do
+        SHIM_OPTIONS=verbosity=1 works_with "$folder/embed" "${repair#*:}" || return
+        has_line "ok ${repair#*:}" || return
+        ! is_before "$PY_VERSION" 3.12 || has_line "*gilshim: repaired ${repair%:*}: *" || return
+    done
+    SHIM_OPTIONS=check=calls:history=16 with_shim "$folder/check-embed" harmless
+    has_line "*GIL error: no_gil: libgilcheck.so: Py_DecRef by libgilcheck.so!harmless+0x*" || return
+    for scope in local global deep; do
+        works_with "$ROOT/build/fixtures/bind_late" "$LD_LIBRARY_PATH/$library" "$scope" module:"$folder/libbind_plugin.so" held || return
+    done
+}
+
 # Each libpython of one linker or tool.
 all_work() {
-    local archive library original program name scenario tried=0
+    local archive library original folder name expected tried=0
     require "needs libpython*-pic.a" find_archive
+    bound
+    is_status 0
+    expected=${output%$'\n'*}
+    [[ $expected == *"PyGILState_Ensure shim"* ]]
     while read -r name _; do
         case $name in "$1"-*) ;; *) continue ;; esac
         is_here "$name" || continue
         [ -e "$BATS_FILE_TMPDIR/$name/$library" ] || told "$name can't be linked: $(cat "$BATS_FILE_TMPDIR/$name.log")"
-        without env LD_LIBRARY_PATH="$BATS_FILE_TMPDIR/$name" "$program" plain
-        [ "$status" -eq 0 ] || told "$name does not work without the shim"
-        for scenario in plain duplicate held; do
-            with_shim env LD_LIBRARY_PATH="$BATS_FILE_TMPDIR/$name" "$program" "$scenario"
-            [ "$status" -eq 0 ] || told "$name, $scenario"
-        done
+        LD_LIBRARY_PATH=$BATS_FILE_TMPDIR/$name works || told "$name"
         tried=$((tried + 1))
     done <<<"$ways"
     [ "$tried" -gt 0 ]

@@ -22,20 +22,25 @@ static size_t offset; /* its offset in that module's block */
 static ptrdiff_t distance;
 static bool was_sought;
 
-/* The module and offset in a libpython that was opened late. They are only for looks from outside, because that
- * libpython may be closed again. */
-static size_t late_module, late_offset;
+/* Module and offset, to be looked up in each thread's vector of blocks if there is no such distance: libpython was
+ * opened late, or an auditor is there. They are only for looks from outside, because a late libpython may be closed
+ * again. */
+static size_t outside_module, outside_offset;
 
 static bool is_fixed(void) {
     return real_status.binding == REAL_SHARED || real_status.binding == REAL_STATIC;
 }
 
-static void found_in_tls(const struct tls_block *block, const uintptr_t *word, bool has_own_stack) {
-    offset = (size_t)((const char *)word - (const char *)block->start);
-    __atomic_store_n(&module, block->module, __ATOMIC_RELEASE);
+static void note_distance(const uintptr_t *word, bool has_own_stack) {
     if (tls_is_static(word, has_own_stack)) {
         __atomic_store_n(&distance, (const char *)word - (const char *)tls_thread_pointer(), __ATOMIC_RELAXED);
     }
+}
+
+static void found_in_tls(const struct tls_block *block, const uintptr_t *word, bool has_own_stack) {
+    offset = (size_t)((const char *)word - (const char *)block->start);
+    __atomic_store_n(&module, block->module, __ATOMIC_RELEASE);
+    note_distance(word, has_own_stack);
 }
 
 static void learn_from_runtime(PyThreadState *attached) {
@@ -100,7 +105,7 @@ void current_learn(PyThreadState *attached) {
 /* The word is the one whose change shows in what CPython's getter returns. Nobody else reads these words on this
  * thread. If they are not in the static block, the first call of the getter makes this thread's copy of them. */
 void current_learn_aside(void) {
-    if (!interp_slot_follows || distance || late_module) {
+    if (!interp_slot_follows || distance || outside_module) {
         return;
     }
     interp_current(); /* if the block is made at first use, this makes it */
@@ -113,12 +118,18 @@ void current_learn_aside(void) {
         known = interp_current() == (PyThreadState *)(void *)&block.start[i] ? i : SIZE_MAX;
         *word = before;
     }
-    if (known < block.words && !is_fixed()) {
-        late_module = block.module;
-        late_offset = known * sizeof(uintptr_t);
-    } else if (known < block.words) {
-        found_in_tls(&block, &block.start[known], true);
+    if (known >= block.words) {
+        return;
     }
+    if (is_fixed()) {
+        found_in_tls(&block, &block.start[known], true);
+    } else {
+        /* The models initial-exec and TLSDESC put a late libpython's thread-locals into what is left of the static
+         * block. On threads that are older than it, ld.so's vector has no entry for them. */
+        note_distance(&block.start[known], true);
+    }
+    outside_module = block.module;
+    outside_offset = known * sizeof(uintptr_t);
 }
 
 current_place *current_find(void) {
@@ -152,17 +163,17 @@ static const void *place_in_block(uintptr_t thread_pointer, size_t number, size_
 /* pthread_self() and the thread pointer are the same on x86-64, and differ by a constant elsewhere. */
 const void *current_place_of(uintptr_t pthread) {
     uintptr_t apart = (uintptr_t)tls_thread_pointer() - (uintptr_t)pthread_self();
-    if (global_place || (!distance && !late_module)) {
+    if (global_place || (!distance && !outside_module)) {
         return (const void *)global_place;
     }
     return distance ? (const void *)(pthread + apart + (uintptr_t)distance)
-                    : place_in_block(pthread + apart, late_module, late_offset);
+                    : place_in_block(pthread + apart, outside_module, outside_offset);
 }
 
 void current_forget(void) {
     global_place = NULL;
     __atomic_store_n(&module, 0, __ATOMIC_RELEASE);
     distance = 0;
-    late_module = 0;
+    outside_module = 0;
     was_sought = false;
 }

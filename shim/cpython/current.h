@@ -22,8 +22,8 @@ current_place *current_find(void);
 void current_learn_aside(void);
 
 /* Returns the place for the thread with this pthread_self(); up to 3.11 that is the global one. Returns NULL if it is
- * not known or not in the same place on every thread; in a libpython that was opened late, if the thread has no copy of
- * it. The place is not checked: read it as memory that may be gone. */
+ * not known, or if the thread has no copy of it: in a libpython that was opened late or with an auditor (LD_AUDIT) it is
+ * made at first use. The place is not checked: read it as memory that may be gone. */
 const void *current_place_of(uintptr_t pthread);
 
 /* Forgets the place, because another CPython may have it elsewhere. */

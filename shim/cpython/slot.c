@@ -44,13 +44,14 @@ static bool is_fixed(void) {
     return real_status.binding == REAL_SHARED || real_status.binding == REAL_STATIC;
 }
 
-/* Returns a word of CPython's block. Returns NULL if CPython has no thread-locals, or none yet on this thread (a
- * libpython that was opened late). */
+/* Returns a word of CPython's block, or NULL if CPython has no thread-locals. In a libpython that was opened late, the
+ * block may be made at first use: CPython uses it here. */
 static PyThreadState **word_of_block(int number) {
     if (module && is_fixed()) {
         return tls_address(module, (size_t)number * sizeof(uintptr_t));
     }
-    struct tls_block block = tls_block_of((const void *)real.Py_IsInitialized);
+    slot_get();
+    struct tls_block block = tls_block_in_use((const void *)real.Py_IsInitialized);
     return (size_t)number < block.words ? (PyThreadState **)&block.start[number] : NULL;
 }
 
@@ -159,7 +160,7 @@ void slot_learn(void) {
         if (slot_goes_by_ident()) {
             find_among(KIND_PYTHON_KEY, 1, PYTHON_KEYS_TRIED, state);
         } else if (interp_slot_follows) {
-            struct tls_block block = tls_block_of((const void *)real.Py_IsInitialized);
+            struct tls_block block = tls_block_in_use((const void *)real.Py_IsInitialized);
             module = block.module;
             find_among(KIND_THREAD_LOCAL, 0, (int)block.words, state);
         }

@@ -9,6 +9,12 @@ extern dlsym_function *dlsym_hook_target;
 dlsym_function *dlsym_hook_target;
 dlsym_function *dlsym_hook_find(void);
 
+/* RTLD_NEXT goes by the return address. If an auditor (LD_AUDIT) watches returns, a call by way of the PLT returns to
+ * ld.so, behind which glibc's dlvsym finds nothing, and crashes; so this call must not use the PLT. (ld.so ignores
+ * -z now in such a process up to glibc 2.36 at least.) */
+typedef void *dlvsym_function(void *handle, const char *name, const char *version);
+static dlvsym_function *const volatile libc_dlvsym = dlvsym;
+
 /* Not instrumented: the sanitizers' runtimes look up the functions that they interpose before they can check
  * anything. */
 __attribute__((no_sanitize("address", "thread"))) dlsym_function *dlsym_hook_find(void) {
@@ -16,7 +22,7 @@ __attribute__((no_sanitize("address", "thread"))) dlsym_function *dlsym_hook_fin
     static const char *const versions[] = {"GLIBC_2.34", "GLIBC_2.17", "GLIBC_2.2.5"};
     void *found = NULL;
     for (size_t i = 0; !found && i < sizeof versions / sizeof versions[0]; i++) {
-        found = dlvsym(RTLD_NEXT, "dlsym", versions[i]);
+        found = libc_dlvsym(RTLD_NEXT, "dlsym", versions[i]);
     }
     dlerror(); /* clears the message that a missing version leaves */
     __atomic_store_n(&dlsym_hook_target, (dlsym_function *)found, __ATOMIC_RELAXED);

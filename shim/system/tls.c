@@ -22,16 +22,22 @@ static int look(struct dl_phdr_info *info, size_t size, void *argument) {
     }
     if (is_object && size >= offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof info->dlpi_tls_data) {
         search->found.start = info->dlpi_tls_data;
-        search->found.words = info->dlpi_tls_data ? tls_size / sizeof(uintptr_t) : 0;
+        search->found.words = tls_size / sizeof(uintptr_t);
         search->found.module = info->dlpi_tls_modid;
     }
     return is_object;
 }
 
-struct tls_block tls_block_of(const void *address) {
+static struct tls_block find_block(const void *address) {
     struct search search = {.address = (uintptr_t)address};
     loader_iterate(look, &search);
     return search.found;
+}
+
+struct tls_block tls_block_of(const void *address) {
+    struct tls_block block = find_block(address);
+    block.words = block.start ? block.words : 0;
+    return block;
 }
 
 /* The psABI's argument of __tls_get_addr, which compilers call for a thread-local of the general kind. */
@@ -44,6 +50,14 @@ extern void *__tls_get_addr(struct tls_index *index);
 void *tls_address(size_t module, size_t offset) {
     struct tls_index index = {module, offset};
     return __tls_get_addr(&index);
+}
+
+struct tls_block tls_block_in_use(const void *address) {
+    struct tls_block block = find_block(address);
+    if (!block.start && block.module) {
+        block.start = tls_address(block.module, 0);
+    }
+    return block;
 }
 
 /* The static block is in one piece, beside the thread pointer: below it on x86-64, above it on AArch64. Everything

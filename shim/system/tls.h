@@ -20,6 +20,12 @@ struct tls_block {
  * signal handler or inside dl_iterate_phdr. */
 struct tls_block tls_block_of(const void *address);
 
+/* Like tls_block_of, for an object that has used its thread-locals on this thread: then it has a block here. ld.so does
+ * not tell of one that it has put into the rest of the static block, as it does for an object that was opened later
+ * than this thread was started and whose thread-locals are of the models initial-exec or TLSDESC. (TLSDESC is what
+ * compilers use for AArch64.) May take another of the loader's locks, once for each thread. */
+struct tls_block tls_block_in_use(const void *address);
+
 /* Returns the address at `offset` in that module's block on the calling thread. It is looked up as compiled code does
  * it: without a lock, unless a module was loaded since this thread asked last. Allocates the block if the thread has
  * none yet, so call it after the owner of the thread-locals has used them on this thread. The module must not be

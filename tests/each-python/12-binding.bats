@@ -39,7 +39,7 @@ setup_file() {
     local how scenario
     local all=(lazy lazy:RTLD_LAZY now noplt norelro noplt_norelro sysv both needed pythonapi PyDLL)
     [ ! -e "$FIXTURES/bind_embed" ] || all+=(embed)
-    [ "$PY_KIND" = static ] || all+=(PyDLL-libpython late-{local,global}-{pointers,module})
+    [ "$PY_KIND" = static ] || all+=(PyDLL-libpython late-{local,global,deep}-{pointers,module})
     ! has_cffi || all+=(cffi)
     for how in "${all[@]}"; do
         way_in "$how"
@@ -196,6 +196,16 @@ for how in "references", "by_dlsym":
     leads_to_the_shim late-global-module
 }
 
+@test "libpython opened late, RTLD_DEEPBIND, its functions taken by dlsym" {
+    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
+    leads_to_the_shim late-deep-pointers
+}
+
+@test "libpython opened late, RTLD_DEEPBIND, a plug-in that needs it" {
+    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
+    leads_to_the_shim late-deep-module
+}
+
 @test "libpython opened late, closed, and opened again" {
     require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
     local what
@@ -246,6 +256,27 @@ for how in "references", "by_dlsym":
     done
     for shape in thread-acquire thread-local foreign-duplicate moved; do
         works_with env LD_AUDIT="$auditor" "$PYTHON" -S "$ROOT/tests/fixtures/shapes/run.py" "$FIXTURES" "$shape" 1
+    done
+}
+
+# glibc's dlsym(RTLD_NEXT) crashes if it is called by way of the PLT there: the shim must not call it so.
+@test "with an auditor that watches calls and returns: programs that are bound lazily, and a libpython opened late" {
+    local auditor=$FIXTURES/../auditor_calls.so shape scope
+    works_with env LD_AUDIT="$auditor" true
+    works_with env LD_AUDIT="$auditor" "$PYTHON" -S "$scripts/run.py" bind_lazy:RTLD_LAZY held
+    if [ -e "$FIXTURES/embed" ]; then
+        for shape in held moved-both thread-local cached-at-once; do
+            works_with env LD_AUDIT="$auditor" "$FIXTURES/embed" "$shape"
+            has_line "ok $shape"
+        done
+        # The stack names who called.
+        SHIM_OPTIONS=check=calls:history=16 with_shim env LD_AUDIT="$auditor" "$FIXTURES/check-embed" harmless
+        has_line '*GIL error: no_gil: *Py_DecRef by *'
+        has_line '*#* libgilcheck.so!harmless+0x*'
+    fi
+    [ "$PY_KIND" = shared ] || return 0
+    for scope in local deep; do
+        works_with env LD_AUDIT="$auditor" "$FIXTURES/../bind_late" "$(libpython)" "$scope" "module:$FIXTURES/libbind_plugin.so" held
     done
 }
 

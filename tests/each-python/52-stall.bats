@@ -22,6 +22,12 @@ load ../stalls
     has_python_stack '*File "*stall.py", line * in never'
 }
 
+# From 3.12 on, libpython's thread-locals are then made for each thread at their first use.
+@test "with an auditor (LD_AUDIT) the holder is named, too" {
+    LD_AUDIT=$FIXTURES/../auditor.so stalls never 'gilshim:   advice:'
+    first_line '*stall: libstore.so has the GIL: *(PyGILState_Ensure, called by libengine.so!*); thread * holds it (in libstore.so!store_sleep+0x*)'
+}
+
 # Up to 3.11 the threads would hang bare.
 @test "PyGILState_Check in a signal handler only answers, whatever its thread is inside of" {
     python_before 3.4 && return

@@ -23,6 +23,8 @@ unit_sources_thunks := shim/system/thunks.c shim/system/thunks.S
 unit_sources_thread := shim/system/thread.c shim/system/thread_wait.c shim/system/thread_self.c shim/system/text.c
 unit_sources_registry := shim/states/registry.c shim/process/locks.c
 unit_sources_elf := shim/system/elf.c shim/system/elf_loaded.c shim/system/redirected.c shim/system/thunks.c shim/system/thunks.S shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/thread_wait.c shim/system/thread_self.c shim/system/text.c
+unit_sources_current := shim/cpython/current.c shim/system/tls.c $(unit_sources_elf)
+unit_sources_slot := shim/cpython/slot.c shim/system/tls.c $(unit_sources_elf)
 unit_sources_stacks := shim/diagnose/stacks.c shim/system/call_site.c shim/system/cfi.c $(unit_sources_elf)
 unit_sources_redirect := shim/system/redirect.c shim/system/glimpse.c shim/system/elf.c shim/system/elf_loaded.c shim/system/redirected.c shim/system/thunks.c shim/system/thunks.S shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/thread_wait.c shim/system/thread_self.c shim/system/text.c
 unit_sources_nesting := shim/rules/nesting.c shim/states/blocks.c shim/system/list.c
@@ -66,7 +68,17 @@ unit_importer_files := $(unit_importers:%=$(unit_out)/import_%.so)
 
 unit_versioned_files := $(unit_out)/versions_gnu.so $(unit_out)/versions_sysv.so
 
+# Late libpythons, with each model of thread-locals that the compiler has.
+unit_has_tlsdesc := $(shell $(CC) -mtls-dialect=gnu2 -S -o /dev/null -x c /dev/null 2>/dev/null && echo desc)
+unit_lates := general exec $(unit_has_tlsdesc)
+unit_late_general := -ftls-model=global-dynamic
+unit_late_exec := -ftls-model=initial-exec
+unit_late_desc := -mtls-dialect=gnu2
+unit_late_files := $(unit_lates:%=$(unit_out)/late_%.so)
+
 unit_arguments_elf := $(unit_library_files) -- $(unit_versioned_files)
+unit_arguments_current := $(unit_late_files)
+unit_arguments_slot := $(unit_late_files)
 unit_arguments_redirect := $(unit_library_files) -- $(unit_importer_files)
 
 # Status 1 is that of a program which has told its failures itself.
@@ -91,6 +103,7 @@ $(filter-out %_ubsan,$(unit_tests:%=$(unit_out)/%)): $(unit_out)/%: tests/unit/t
 	$(Q)$(CC) $(unit_flags) $(unit_sanitize) -o $@ $< $(unit_sources_$*) -ldl
 $(unit_out)/elf $(unit_out)/redirect: $(unit_library_files) $(unit_importer_files)
 $(unit_out)/elf: $(unit_versioned_files)
+$(unit_out)/current $(unit_out)/slot: $(unit_late_files)
 
 $(unit_library_files): $(unit_out)/lib%.so: tests/unit/library.c tests/unit/rules.mk tests/unit/cut_sections.sh
 	$(Q)mkdir -p $(@D)
@@ -101,3 +114,6 @@ $(unit_versioned_files): $(unit_out)/versions_%.so: tests/unit/versions.c tests/
 	$(Q)$(CC) -O1 -g -fPIC -shared -Wl,--hash-style=$* -Wl,--version-script=tests/unit/versions.map -o $@ $<
 $(unit_importer_files): $(unit_out)/import_%.so: tests/unit/importer.c $(unit_out)/libplain.so
 	$(Q)$(CC) -O1 -g -fPIC -shared $(unit_imp_$*) -Wl,-rpath,'$$ORIGIN' -o $@ $< $(unit_out)/libplain.so
+$(unit_late_files): $(unit_out)/late_%.so: tests/unit/late.c tests/unit/rules.mk
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -O1 -g -fPIC -shared $(unit_late_$*) -o $@ $<
