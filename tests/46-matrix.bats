@@ -29,3 +29,36 @@ matrix() { LIMIT=100 without env MATRIX_DIR="$BATS_TEST_TMPDIR/roots" "$@" "$ROO
     is_status 2
     has_line "matrix: may not mount in a namespace of its own here*"
 }
+
+@test "make matrix-ft: versions that no root can build without the GIL are named, and those that there are" {
+    require "needs root and mount namespaces" unshare --mount --pid --fork true
+    require "needs debootstrap" command -v debootstrap
+    LIMIT=20 without env MATRIX_DIR="$BATS_TEST_TMPDIR/roots" "$ROOT/tests/matrix/run" --free-threaded 3.13 3.12
+    is_status 2
+    has_line "matrix: no root's python3.12 can be built without the GIL; there are: 3.13 *"
+    [ ! -e "$BATS_TEST_TMPDIR/roots" ] || told 'a root was made before'
+}
+
+# builds_with WHAT_APT_SAYS: with an apt-get that says so when it is asked for a source.
+builds_with() {
+    mkdir -p "$BATS_TEST_TMPDIR/bin"
+    cat >"$BATS_TEST_TMPDIR/bin/apt-get" <<STUB
+#!/bin/sh
+case "\$*" in *' update '*) exit 0 ;; esac
+echo "$1"
+exit 100
+STUB
+    chmod +x "$BATS_TEST_TMPDIR/bin/apt-get"
+    LIMIT=20 without env PATH="$BATS_TEST_TMPDIR/bin:$PATH" sh "$ROOT/tests/matrix/free-threaded" "$BATS_TEST_TMPDIR/prefix" 3.14
+}
+
+@test "make matrix-ft: a source that the mirror does not have is no failed build, a broken download is one" {
+    builds_with 'E: Failed to fetch http://127.0.0.1/python3.14_3.14.10.orig.tar.xz  404  Not Found [IP: 127.0.0.1 80]'
+    is_status 3
+    has_line 'E: Failed to fetch *'
+    builds_with 'E: Unable to find a source package for python3.14'
+    is_status 3
+    builds_with 'E: Failed to fetch http://127.0.0.1/python3.14_3.14.10.orig.tar.xz  Could not connect to 127.0.0.1:80'
+    is_status 1
+    has_line 'E: Failed to fetch *'
+}
