@@ -781,6 +781,9 @@ say_useless() {
     [ -z "$useless" ] || say "$useless: no effect with $reason"
 }
 
+# Prints how to find the number of the process that goes by the name $1, if that looks like one.
+how_to_find() { case $1 in '' | [!a-zA-Z]* | *[!a-zA-Z0-9._-]*) ;; *) printf '%s' "; \`pgrep -f $1\` lists those of that name" ;; esac; }
+
 mode='' verbosity='' checking='' debugging='' listing='' given='' log='' trace='' pid='' core='' plot='' root='' json='' seconds=''
 word='' rest=''
 while [ $# -gt 0 ]; do
@@ -866,7 +869,7 @@ while [ $# -gt 0 ]; do
         ;;
     -p | --pid)
         case $2 in
-        '' | *[!0-9]* | 0*) wrong_usage "$1 $2: $1 needs the number of a process$(did_you_mean_option "$word")" ;;
+        '' | *[!0-9]* | 0*) wrong_usage "$1 $2: $1 needs the number of a process$(did_you_mean_option "$word")$(how_to_find "$2")" ;;
         esac
         [ -z "$pid" ] || wrong_usage "$1: one process at a time"
         pid=$2
@@ -937,7 +940,11 @@ if [ -n "$core" ]; then
     look_at ${root:+--root "$root"} --core "$core" ${1+"$@"}
 fi
 if [ -n "$pid" ]; then
-    [ $# -eq 0 ] || wrong_usage "--pid looks at a process that runs already: there is no command to run"
+    case ${1:-} in
+    '') ;;
+    *[!0-9]*) wrong_usage "--pid looks at a process that runs already: there is no command to run" ;;
+    *) wrong_usage "--pid: one process at a time" ;; # $(pgrep -f NAME) may be several
+    esac
     say_useless --pid -j -s
     look_at "$pid"
 fi

@@ -291,6 +291,23 @@ preload_with() { LD_PRELOAD=$1 limited 30 sh -c '"$1" printenv LD_PRELOAD 2>/dev
     gives $own:log_path=stderr -o stderr
 }
 
+@test "the table of flags in shim/doc/options.md: each gives what stands beside it" {
+    local flags values flag value rows=0
+    touch file
+    while IFS='|' read -r flags values; do
+        while [ -n "$flags" ]; do # flags and values in pairs
+            flag=${flags%%, *} value=${values%%, *}
+            flags=${flags#"$flag"} && flags=${flags#, }
+            values=${values#"$value"} && values=${values#, }
+            # shellcheck disable=SC2086 # a flag and its argument
+            gives "$own:$value" $flag
+            rows=$((rows + 1))
+        done
+    done < <(sed -n '/^| flag | in /,/^$/p' "$ROOT/shim/doc/options.md" | sed -n 's/^| \(`-[^|]*\) | \([^|]*\) |$/\1|\2/p' |
+        sed "s/ (.*//; s/\`//g; s/MODE/off/g; s/SECONDS/5/g; s/WHAT/calls/g; s|FILE|$PWD/file|g")
+    [ "$rows" -eq 10 ] || told "$rows rows"
+}
+
 @test "options can be put together, and stand before their argument" {
     gives $own:verbosity=2 -vv
     gives $own:log_format=json:verbosity=1 -vj

@@ -39,6 +39,11 @@ sleeps() {
     done
     limited 30 "$ROOT/run-with-shim.sh" --pid=4194304
     has_line '*process 4194304: no such process*'
+    # A name for a number, and what \`pgrep\` prints of several.
+    limited 30 "$ROOT/run-with-shim.sh" --pid app.py
+    [ "$output" = 'run-with-shim.sh: --pid app.py: --pid needs the number of a process; `pgrep -f app.py` lists those of that name; see run-with-shim.sh -h' ]
+    limited 30 "$ROOT/run-with-shim.sh" --pid 4194304 4194303
+    has_line 'run-with-shim.sh: --pid: one process at a time; *'
     limited 30 "$ROOT/build/gilshim-inspect" --cor x
     is_status 125
     has_line 'gilshim-inspect: unknown option --cor (did you mean --core?); see gilshim-inspect -h'

@@ -161,7 +161,7 @@ has_man() { command -v man; }
     local page=$ROOT/shim/doc/containers.md make environment
     make=$(sed -n 's/^RUN \(make .*\)/\1/p' "$page")
     grep -qx 'COPY gilshim /src' "$page" && grep -qx 'COPY --from=gilshim /out/usr/local /usr/local' "$page"
-    limited 120 sh -c "$(sed "s|/src|$ROOT|; s|/out|$PWD/out BUILD=$BUILD|" <<<"$make")"
+    limited 120 sh -c "$(sed "s|/src|$ROOT|; s| BUILD=.*| BUILD=$BUILD|; s|/out|$PWD/out|" <<<"$make")"
     is_status 0
     environment=$(sed -n 's/^ENV //p' "$page" | sed "s|/usr/local|$PWD/out&|")
     [[ $environment = LD_PRELOAD=*' GILSHIM_OPTIONS='* ]]
