@@ -38,6 +38,7 @@ gold-icf           -fuse-ld=gold -Wl,--icf=all -Wl,--gc-sections
 mold-plain         -fuse-ld=mold
 mold-icf           -fuse-ld=mold -Wl,--icf=all -Wl,--gc-sections -Wl,-Bsymbolic
 mold-now           -fuse-ld=mold -Wl,-z,now -Wl,--hash-style=sysv
+bolt-shuffled      -fuse-ld=bfd -Wl,--emit-relocs; shuffle
 patchelf-gnu       -fuse-ld=bfd; patchelf --set-rpath $long
 patchelf-sysv      -fuse-ld=bfd -Wl,--hash-style=sysv; patchelf --set-rpath $long
 patchelf-needed    -fuse-ld=bfd -Wl,-z,now; patchelf --add-needed libgcc_s.so.1 --set-rpath $long
@@ -73,6 +74,7 @@ is_here() {
     *-now | gold-sysv | patchelf-needed) is_complete || return ;;
     esac
     case $1 in
+    bolt-*) bolt ;;
     patchelf-lld) command -v patchelf && command -v ld.lld ;;
     patchelf-*) command -v patchelf ;;
     *) command -v "ld.${1%%-*}" ;;
@@ -82,6 +84,16 @@ is_here() {
 # As packages for debuggers are made.
 split_debug() {
     objcopy --only-keep-debug "$1" "$1.debug" && strip -s "$1" && objcopy --add-gnu-debuglink="$1.debug" "$1"
+}
+
+# Debian's name has a version.
+bolt() { compgen -c llvm-bolt | grep -m 1 '^llvm-bolt[-0-9]*$'; }
+
+# What an optimizer of binaries does with a profile (CPython's --enable-bolt), but without: all functions in another order, all
+# their blocks in reverse, and all but their beginnings in a part of its own.
+shuffle() {
+    "$(bolt)" "$1" -o "$1.new" -reorder-functions=random -reorder-blocks=reverse -split-functions -split-all-cold -split-eh &&
+        mv "$1.new" "$1"
 }
 
 # Links one: its name, its flags, what is done to it.
@@ -182,6 +194,11 @@ all_work() {
 @test "libpython as mold links it" {
     require "needs ld.mold" command -v ld.mold
     all_work mold
+}
+
+@test "libpython that BOLT has shuffled" {
+    require "needs llvm-bolt" bolt
+    all_work bolt
 }
 
 @test "libpython that patchelf has lengthened" {
