@@ -249,9 +249,11 @@ ASK
     while read -r option; do
         ask "$option" script -v
         [ "$output" = "$option -- PYTHON script -v" ]
-    done < <(sed -n 's/^  \(-[a-zA-Z]\)  .*/\1/p' help)
+    done < <(sed -n 's/^  \(-[a-zA-Z]\)\(, --[a-z]*\)\{0,1\}  .*/\1/p' help)
     ask --check script
     [ "$output" = "--check -- PYTHON script" ]
+    ask --check --json script
+    [ "$output" = "--check --json -- PYTHON script" ]
     ask -v -- -X dev script -- x
     [ "$output" = "-v -- PYTHON -X dev script -- x" ]
     ask -vp 12

@@ -19,7 +19,7 @@ def command(words, python):
         if word == "--":
             return words[:i] + python + words[i:]
         if word.startswith("--"):
-            if word != "--check":  # --help, --version and others start no program
+            if word not in ("--check", "--json"):  # --help, --version and others start no program
                 return words
             continue
         # -vs5, -vs 5: a value is the rest of the word, or the next one.
