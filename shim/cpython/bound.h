@@ -9,11 +9,18 @@
 
 #include "cpython/cpython.h"
 
-/* Finds the bit, if it is not known and the slot's place is. Makes three states for the moment; the one that is made
- * while the thread's slot is empty has the bit. `attached` is the state that this thread has attached
- * (PyThreadState_Clear needs one in debug builds). Blocks signals while it works. Tries a few times in a process, not
- * more. No lock may be held. */
-void bound_learn(const PyThreadState *attached);
+/* Returns true if bound_learn can do something now. It tries a few times in a process, not more. Cheap. */
+bool bound_is_wanted(void);
+
+/* The same, in a free-threaded build. Then bound_learn lets other threads run: it is only to be called where the caller's
+ * own call does so, too, because it attaches or detaches. */
+bool bound_is_wanted_in_turn(void);
+
+/* Finds the bit. `attached` is the state that this thread has attached. Makes three states for the moment; the one that is
+ * made while the thread's slot is empty has the bit. Blocks signals while it works. (PyThreadState_Clear needs an attached
+ * state in debug builds.) In a free-threaded build it makes two, neither of which has the bit, and detaches `attached`, which
+ * has it, for a moment. No lock may be held. */
+void bound_learn(PyThreadState *attached);
 
 /* Returns true if the bit's place is known. */
 bool bound_is_known(void);
@@ -25,3 +32,7 @@ bool bound_is_set(const PyThreadState *state);
 /* Returns true if CPython notes that `state` (alive) is in no thread's slot. Returns false if the bit's place is not
  * known. */
 bool bound_is_clear(const PyThreadState *state);
+
+/* Notes that `state` is in no slot, for PyThreadState_Delete on another thread than the one whose slot it is in. To be called
+ * when nothing but that call is going to use it. */
+void bound_clear(PyThreadState *state);

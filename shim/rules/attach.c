@@ -1,3 +1,4 @@
+#include "cpython/bound.h"
 #include "cpython/counter.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
@@ -103,6 +104,13 @@ static bool is_run_by_cpython(struct owner *me, const PyThreadState *state) {
     return own && state && !blocks_find(&me->blocks, BLOCK_DETACH, own) && interp_of(own) != interp_of(state);
 }
 
+void reconcile_in_turn(void) {
+    if (bound_is_wanted_in_turn()) {
+        owner_leave(owner_in_turn(owner_enter()));
+    }
+    reconcile_free_legacy();
+}
+
 void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller) {
     struct owner *me = owner_enter();
     if (!me || !state) {
@@ -141,7 +149,7 @@ void reconcile_attach(PyThreadState *state, enum block_by by, const void *caller
     owner_leave(me);
     real_attach(state, by);
     settle_after_attach(state, caller);
-    reconcile_free_legacy();
+    reconcile_in_turn();
 }
 
 PyThreadState *reconcile_instead_of_null(const void *caller) {
@@ -159,7 +167,7 @@ PyThreadState *reconcile_instead_of_null(const void *caller) {
 }
 
 PyThreadState *reconcile_save(const void *caller) {
-    struct owner *me = owner_enter();
+    struct owner *me = owner_in_turn(owner_enter());
     if (!me) {
         return real.PyEval_SaveThread();
     }
@@ -196,7 +204,7 @@ PyThreadState *reconcile_save(const void *caller) {
 }
 
 void reconcile_release_thread(PyThreadState *state, const void *caller) {
-    struct owner *me = owner_enter();
+    struct owner *me = owner_in_turn(owner_enter());
     if (me && state && state == me->alias) {
         state = owner_attached(me);
     }
@@ -238,7 +246,7 @@ static PyThreadState *swap_untaken(struct owner *me, PyThreadState *current, PyT
 }
 
 PyThreadState *reconcile_swap(PyThreadState *state, const void *caller) {
-    struct owner *me = owner_enter();
+    struct owner *me = state ? owner_enter() : owner_in_turn(owner_enter());
     if (!me) {
         return real.PyThreadState_Swap(state);
     }

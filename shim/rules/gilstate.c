@@ -86,14 +86,14 @@ int reconcile_ensure(const void *caller) {
             owner_state_appeared(slot_get());
             reconcile_keep();
         }
-        reconcile_free_legacy();
+        reconcile_in_turn();
         return ensured;
     }
     if (!interp_slot_follows) {
         settle_slot(me, state, caller);
         me->attached = state;
         int ensured = real.PyGILState_Ensure();
-        reconcile_free_legacy();
+        reconcile_in_turn();
         return ensured;
     }
     /* From 3.12 on the slot is not ours to write. The state is attached by hand; then Ensure finds it attached and only
@@ -102,6 +102,7 @@ int reconcile_ensure(const void *caller) {
     real.PyEval_RestoreThread(state);
     settle_after_attach(state, caller);
     real.PyGILState_Ensure();
+    reconcile_in_turn();
     return GILSTATE_UNLOCKED;
 }
 

@@ -203,7 +203,7 @@ void reconcile_before_initialize(void) {
 }
 
 void reconcile_after_initialize(void) {
-    struct owner *me = owner_enter();
+    struct owner *me = owner_in_turn(owner_enter());
     PyThreadState *current = me ? owner_attached(me) : NULL;
     if (current && current == slot_get()) {
         counter_learn(current);

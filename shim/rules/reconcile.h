@@ -36,6 +36,10 @@ PyThreadState *reconcile_swap(PyThreadState *state, const void *caller);
 void reconcile_attach_over(struct owner *me, PyThreadState *state, PyThreadState *current, enum block_by by,
                            const void *caller);
 
+/* For the other rules: to be called after an attach, when other threads might have run. Does what waited for such a moment: frees
+ * what ended threads have left, and what owner_in_turn does. Preserves errno. */
+void reconcile_in_turn(void);
+
 /* Ends such a block. Returns true if what was beneath is back. Returns false if there is nothing to come back to; then
  * the caller has to detach as usual. */
 bool reconcile_resume_beneath(struct owner *me, const struct block *over, const void *caller);

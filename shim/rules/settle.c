@@ -111,11 +111,17 @@ void settle_take(struct owner *me, PyThreadState *state, const void *caller) {
 
 bool settle_delete(PyThreadState *state, bool is_in_some_slot) {
     PyThreadState *in_slot = slot_get();
-    if (is_in_some_slot && in_slot != state) {
+    /* Debug builds assert that it is in this one. The slot can't be lent to it: in free-threaded builds Delete may detach the
+     * attached state for a moment, and attach it again. */
+    bool is_elsewhere = in_slot != state && bound_is_set(state);
+    if (is_elsewhere) {
+        bound_clear(state);
+    } else if (is_in_some_slot && in_slot != state) {
         slot_set(state);
     }
     real.PyThreadState_Delete(state);
-    return in_slot != state && slot_get() != in_slot && slot_set(in_slot) && in_slot;
+    bool is_put_right = in_slot != state && slot_get() != in_slot && slot_set(in_slot);
+    return in_slot && (is_put_right || is_elsewhere);
 }
 
 void settle_after_attach(PyThreadState *state, const void *caller) {

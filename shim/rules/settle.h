@@ -24,9 +24,9 @@ void settle_take(struct owner *me, PyThreadState *state, const void *caller);
 void settle_before_attach(struct owner *me, PyThreadState *state, const void *caller);
 
 /* Deletes `state`, which is not attached. From 3.12 on the deletion of a state that is in some slot empties the slot of
- * the deleting thread, whatever is in it; this function puts that back, and then returns true. If `is_in_some_slot`, it
- * first puts `state` into this thread's slot, since debug builds assert that the deletion takes out `state` itself
- * (unbind_gilstate_tstate). */
+ * the deleting thread, whatever is in it, and debug builds assert that it is `state` itself (unbind_gilstate_tstate). This
+ * function keeps the slot, or puts it right, and then returns true. If `is_in_some_slot`, but nothing is known of the note in
+ * `state` (bound.h), it first puts `state` into this thread's slot. */
 bool settle_delete(PyThreadState *state, bool is_in_some_slot);
 
 /* After a real attach of `state`: from 3.12 on makes the slot name `state` if it did not follow. Does nothing up to

@@ -386,6 +386,10 @@ static bool is_end_to_be_watched(void) {
     return !interp_end_is_watched && owner_interpreter_ended;
 }
 
+static bool may_learn_bound(struct owner *me) {
+    return options_repairs(REPAIR_moved) && !me->is_forking && !interp_is_finalizing() && owner_attached(me);
+}
+
 struct owner *owner_enter(void) {
     owner_unsettle();
     struct owner *me = demand_record();
@@ -419,8 +423,7 @@ struct owner *owner_enter(void) {
     if (is_end_to_be_watched() && owner_attached(me) && !interp_is_finalizing()) {
         interp_watch_end(owner_interpreter_ended);
     }
-    if (interp_is_debug && options_repairs(REPAIR_moved) && !me->is_forking && !interp_is_finalizing() &&
-        owner_attached(me)) {
+    if (bound_is_wanted() && may_learn_bound(me)) {
         bound_learn(owner_attached(me));
     }
     if (me->has_forked && owner_attached(me)) {
@@ -435,10 +438,20 @@ struct owner *owner_enter(void) {
     return me;
 }
 
+struct owner *owner_in_turn(struct owner *me) {
+    if (!me || !bound_is_wanted_in_turn() || !may_learn_bound(me) || me->has_forked || me->clearing ||
+        me->exit_rounds) {
+        return me;
+    }
+    bound_learn(owner_attached(me));
+    return owner_enter();
+}
+
 /* Returns true if something is to be done at the next visit, or is being done now. */
 static bool is_busy(struct owner *me) {
     return me->clearing || me->loan || me->untaken || taken_is_without_state(me) || me->has_forked || me->exit_rounds ||
-           interp_is_over || is_end_to_be_watched() || is_lent_free(me) || dead_states_is_there();
+           interp_is_over || is_end_to_be_watched() || is_lent_free(me) || dead_states_is_there() ||
+           (bound_is_wanted_in_turn() && options_repairs(REPAIR_moved));
 }
 
 void owner_leave(struct owner *me) {

@@ -197,6 +197,11 @@ struct owner *owner_enter(void);
  * that is the last thing done. Never pass a `me` obtained before another real call. */
 void owner_leave(struct owner *me);
 
+/* To be called where the calling thread has just attached its state, or is about to detach it, and other threads may run. Does
+ * what would let them run otherwise (bound_is_wanted_in_turn). `me` is what owner_enter has returned, and may be NULL; the return
+ * value replaces it. */
+struct owner *owner_in_turn(struct owner *me);
+
 /* Returns the calling thread's record, or NULL. Does nothing else. */
 struct owner *owner_self(void);
 

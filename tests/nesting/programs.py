@@ -75,7 +75,7 @@ GIL_STARTS = ("gil", "many")
 
 # Without a GIL in the build, on or off, a state's memory belongs to the thread that made it, and debug builds assert that no other
 # thread uses it.
-WITH_ANOTHERS_STATE = ("handed", "made", "lent") + tuple(name for name in BLOCKS if name.startswith("moved"))
+WITH_ANOTHERS_STATE = ("handed",) + tuple(name for name in BLOCKS if name.startswith(("made", "lent", "moved")))
 
 # The attached state stays the same.
 KEEPS_STATE = ("ensure", "py", "ctypes", "ctypesheld", "cached")
