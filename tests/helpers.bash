@@ -27,14 +27,15 @@ limited() {
 }
 
 without() {
-    limited "${LIMIT:-60}" env -u LD_PRELOAD -u GILSHIM_OPTIONS "$@"
+    limited "$((${LIMIT:-60} * ${GILSHIM_TEST_PATIENCE:-1}))" env -u LD_PRELOAD -u GILSHIM_OPTIONS "$@"
 }
 
 # GILSHIM_TEST_SHIM_OFF is set by the failsafe, under which every test that shows a repair must fail, and soon. It names a file
 # to which the names of these tests are written.
+# GILSHIM_TEST_PATIENCE multiplies the limits, for processors that are only played.
 # GILSHIM_TEST_PRELOAD (a sanitizer's runtime) is preloaded in front of the shim.
 with_shim() {
-    local options=${SHIM_OPTIONS:-} limit=${LIMIT:-60}
+    local options=${SHIM_OPTIONS:-} limit=$((${LIMIT:-60} * ${GILSHIM_TEST_PATIENCE:-1}))
     if [ -n "${GILSHIM_TEST_SHIM_OFF:-}" ]; then
         options=${options:+$options:}mode=off
         limit=5

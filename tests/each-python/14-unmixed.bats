@@ -49,6 +49,7 @@ for t in threads: t.join()
 
 # What runs at the start is linked first (Makefile), and the kernel maps no more than the 64 KiB around it.
 @test "a program that has no use for most of the library's code does not have it in its memory" {
+    require "$NEEDS_KERNEL" has_kernel # which maps code so that smaps shows it
     require "needs pages of 4 KiB" [ "$(getconf PAGESIZE)" = 4096 ]
     local least=999999 size in_memory round script='
 import sys
