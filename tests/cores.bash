@@ -26,6 +26,7 @@ take_core() {
 
 # dies_of CMD...: runs it bare; it leaves $core.
 dies_of() {
+    require "$NEEDS_KERNEL" has_kernel
     require "the kernel does not write core files here" writes_cores
     rm -f core core.* taken
     ulimit -c unlimited

@@ -5,6 +5,7 @@
 # LIMIT seconds, or by `unhang`. SHIM=LIBRARY: not bare, but with this library, which repairs nothing and keeps a journal. The
 # shell lets programs in the background ignore SIGQUIT, which is to end it.
 hang() {
+    require "$NEEDS_KERNEL" has_kernel
     rm -f "$BATS_TEST_TMPDIR/pid"
     # shellcheck disable=SC2016 # the inner shell expands it
     timeout -s KILL "${LIMIT:-60}" env --default-signal=INT,QUIT -u LD_PRELOAD -u GILSHIM_OPTIONS \

@@ -4,9 +4,11 @@
 # stalls KIND PATTERN: runs such a program with stall=0.3 until a line of its log matches the basic regular expression; then
 # ends it. The log is in $output and $lines.
 stalls() {
-    local log=$BATS_TEST_TMPDIR/log.$RANDOM program end=$((SECONDS + ${LIMIT:-60}))
+    require "$NEEDS_KERNEL" has_kernel
+    local limit=$((${LIMIT:-60} * ${GILSHIM_TEST_PATIENCE:-1}))
+    local log=$BATS_TEST_TMPDIR/log.$RANDOM program end=$((SECONDS + limit))
     # timeout makes a process group of what it runs.
-    timeout -s KILL "${LIMIT:-60}" env \
+    timeout -s KILL "$limit" env \
         LD_PRELOAD="$GILSHIM_LIB" GILSHIM_OPTIONS="stall=0.3:log_path=$log${SHIM_OPTIONS:+:$SHIM_OPTIONS}" \
         "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" "$1" "${KIND_ARGUMENTS:-}" \
         >/dev/null 2>&1 3>&- </dev/null &

@@ -225,6 +225,7 @@ same() {
 # From 3.12 on Swap(NULL) gives the GIL.
 @test "hosts, stall: who took its state off and kept the GIL is in the first line" {
     python_before 3.12 || return 0
+    require "$NEEDS_KERNEL" has_kernel
     SHIM_OPTIONS=stall=1 LIMIT=5 with_shim "$FIXTURES/hosts-embed" freeswitch
     is_status 137
     has_line '*stall: *"hosts-embed", which holds the GIL without a thread state (since PyThreadState_Swap by libgilhosts.so!freeswitch+0x*'

@@ -86,7 +86,8 @@ ends_with_gil() {
 
 @test "it is told also where its repair is switched off" {
     ends_with_gil repair=all,-orphan orphan-return
-    is_status 137
+    # Where limits are longer (GILSHIM_TEST_PATIENCE) the program sees it itself.
+    [ "$status" -eq 137 ] || has_line "breach: *no other thread can take the GIL*"
 }
 
 @test "the repair names the state and who attached it, where calls are recorded" {

@@ -138,6 +138,7 @@ found() {
 }
 
 @test "a join with the GIL held of a thread that needs it hangs, and is told at once" {
+    require "$NEEDS_KERNEL" has_kernel # which says that the thread sleeps
     for name in join join_late; do
         LIMIT=5 checked cases "$name"
         is_status 137
