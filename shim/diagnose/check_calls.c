@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <string.h>
 
 #include "cpython/api_calls.h"
 #include "cpython/current.h"
@@ -10,6 +9,7 @@
 #include "cpython/real.h"
 #include "cpython/slot.h"
 #include "diagnose/absence.h"
+#include "diagnose/culprit.h"
 #include "diagnose/current_thread.h"
 #include "diagnose/report.h"
 #include "journal/journal.h"
@@ -103,7 +103,7 @@ static void let_pass(PyThreadState *state) {
 /* CPython uses its own internals with care, also in the modules that come with it. */
 static bool is_cpythons(const void *caller) {
     struct elf_object object;
-    return interp_contains(caller) || (elf_find_by_address(caller, &object) && strstr(object.name, "/lib-dynload/"));
+    return interp_contains(caller) || (elf_find_by_address(caller, &object) && culprit_is_pythons_module(&object));
 }
 
 static void judge(unsigned number, const void *caller, const void *frame) {

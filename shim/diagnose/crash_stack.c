@@ -4,6 +4,7 @@
 #include <ucontext.h>
 
 #include "cpython/real.h"
+#include "diagnose/culprit.h"
 #include "diagnose/stacks.h"
 #include "system/cfi.h"
 #include "system/elf.h"
@@ -12,22 +13,7 @@
 
 /* ---- which objects are nobody's fault ---------------------------------------------------------------------------- */
 
-enum kind { PROGRAM, CPYTHON, SYSTEM, NOWHERE };
-
-/* The C library and the C++ run-time, to which others hand wrong arguments, and by which they abort. */
-static bool is_system(const struct elf_object *object) {
-    static const char *const names[] = {"libc.so.", "libpthread.so.", "ld-linux",      "libdl.so.",    "librt.so.",
-                                        "libm.so.", "linux-vdso.so.", "libgilshim.so", "libgcc_s.so.", "libstdc++.so."};
-    const char *slash = strrchr(object->name, '/');
-    const char *soname = elf_soname(object);
-    const char *file = soname ? soname : slash ? slash + 1 : object->name;
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strncmp(file, names[i], strlen(names[i])) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
+enum kind { PROGRAM, CPYTHON, CPYTHONS_MODULE, SYSTEM, NOWHERE };
 
 static enum kind kind_of(const void *address, struct elf_object *object) {
     struct elf_object cpython;
@@ -37,7 +23,7 @@ static enum kind kind_of(const void *address, struct elf_object *object) {
     if (elf_find_by_address((const void *)real.Py_IsInitialized, &cpython) && elf_is_same(object, &cpython)) {
         return CPYTHON;
     }
-    return is_system(object) ? SYSTEM : PROGRAM;
+    return culprit_is_runtime(object) ? SYSTEM : culprit_is_pythons_module(object) ? CPYTHONS_MODULE : PROGRAM;
 }
 
 /* The interpreter's own program, which calls one of these, is no culprit. */
@@ -55,11 +41,14 @@ static void judge(struct crash_stack *stack, void *frame) {
     struct elf_object object;
     size_t offset;
     enum kind kind = kind_of(frame, &object);
-    if (!stack->place && (kind == CPYTHON || kind == PROGRAM)) {
+    if (!stack->place && kind != SYSTEM && kind != NOWHERE) {
         stack->place = frame;
         stack->is_in_cpython = kind == CPYTHON;
     }
-    if (kind == CPYTHON) {
+    if (kind == CPYTHONS_MODULE) {
+        /* Only if it is the innermost. */
+        stack->culprit = stack->place == frame ? frame : NULL;
+    } else if (kind == CPYTHON) {
         const char *name = elf_function_at(&object, (const char *)frame - 1, &offset);
         stack->entry = name ? name : stack->entry;
     } else if (kind == PROGRAM && !is_main(stack->entry)) {

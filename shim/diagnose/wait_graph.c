@@ -7,6 +7,7 @@
 #include "cpython/gil.h"
 #include "cpython/interp.h"
 #include "cpython/real.h"
+#include "diagnose/culprit.h"
 #include "system/elf.h"
 #include "system/symbol.h"
 #include "system/ticks.h"
@@ -64,22 +65,10 @@ bool wait_graph_is_unseen_waiter(pid_t tid) {
     return is_unseen_waiter(tid, &gil);
 }
 
-/* Libraries that are never named as the culprit. */
-static bool is_system(const struct elf_object *object, const struct elf_object *python) {
-    static const char *const names[] = {"libc.so",  "libc-",    "ld-linux",   "libpthread", "libstdc++",
-                                        "libm.so",  "libgcc_s", "linux-vdso", "libgilshim", "libffi",
-                                        "_ctypes.", "libasan",  "libtsan",    "libubsan"};
+/* ctypes waits, and holds the GIL, for what it was told to call. */
+static bool is_ctypes(const struct elf_object *object) {
     const char *slash = strrchr(object->name, '/');
-    const char *name = slash ? slash + 1 : object->name;
-    if (elf_is_same(object, python)) {
-        return true;
-    }
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strncmp(name, names[i], strlen(names[i])) == 0) {
-            return true;
-        }
-    }
-    return false;
+    return strncmp(slash ? slash + 1 : object->name, "_ctypes.", strlen("_ctypes.")) == 0;
 }
 
 /* A small program that only starts CPython, which is in a libpython. */
@@ -89,25 +78,36 @@ static bool is_interpreter_main(const struct elf_object *object) {
 
 bool wait_graph_may_be_culprit(const struct elf_object *object) {
     struct elf_object python;
-    return python_object(&python) && !is_system(object, &python) && !is_interpreter_main(object);
+    return python_object(&python) && !elf_is_same(object, &python) && !culprit_is_runtime(object) &&
+           !culprit_is_pythons_module(object) && !is_ctypes(object) && !is_interpreter_main(object);
 }
 
 static const void *find_culprit(const struct stack *stack) {
-    struct elf_object python;
-    if (!python_object(&python)) {
-        return NULL;
-    }
-    for (size_t i = 0; i < stack->count; i++) {
-        struct elf_object object;
+    struct elf_object python, object;
+    bool has_python = python_object(&python), has_called_python = false;
+    for (size_t i = 0; has_python && i < stack->count; i++) {
         const char *address = stack->frames[i];
-        if (address && elf_find_by_address(address - 1, &object) && !is_system(&object, &python)) {
-            if (is_interpreter_main(&object)) {
-                return NULL; /* only CPython is in between */
-            }
+        if (!address || !elf_find_by_address(address - 1, &object) || culprit_is_runtime(&object) ||
+            is_ctypes(&object)) {
+            continue;
+        }
+        if (elf_is_same(&object, &python)) {
+            has_called_python = true;
+        } else if (is_interpreter_main(&object)) {
+            return NULL; /* only CPython is in between */
+        } else if (!has_called_python || !culprit_is_pythons_module(&object)) {
             return address;
         }
     }
     return NULL;
+}
+
+/* Returns the calling site of the last call that was recorded, or NULL if the interpreter's own modules made the call. */
+static const void *suspect_of_call(const void *caller) {
+    struct elf_object object;
+    bool is_own =
+        caller && elf_find_by_address((const char *)caller - 1, &object) && culprit_is_pythons_module(&object);
+    return is_own ? NULL : caller;
 }
 
 static bool take_party(struct party *party, pid_t tid) {
@@ -313,7 +313,7 @@ static const void *place_of(const struct party *party, pid_t tid, struct journal
     int index = journal_find(tid);
     memset(thread, 0, sizeof *thread);
     bool is_known = index >= 0 && journal_read_thread((unsigned)index, thread);
-    return party->culprit ? party->culprit : is_known ? thread->now.caller : NULL;
+    return party->culprit ? party->culprit : is_known ? suspect_of_call(thread->now.caller) : NULL;
 }
 
 static void note_step(struct picture *picture, const struct holder *holder, const struct party *party,
@@ -424,7 +424,7 @@ const void *wait_graph_place_of_holder(const struct picture *picture) {
     if (picture->holding.culprit) {
         return picture->holding.culprit;
     }
-    return picture->has_record ? picture->record.now.caller : NULL;
+    return picture->has_record ? suspect_of_call(picture->record.now.caller) : NULL;
 }
 
 const void *wait_graph_caller_of_holder(const struct picture *picture) {
@@ -441,7 +441,7 @@ const void *wait_graph_caller_of_holder(const struct picture *picture) {
         if (!is_beyond || !address || !elf_find_by_address(address - 1, &object) || elf_is_same(&object, &library)) {
             continue;
         }
-        return is_system(&object, &python) ? NULL : address;
+        return wait_graph_may_be_culprit(&object) ? address : NULL;
     }
     return NULL;
 }

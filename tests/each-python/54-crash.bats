@@ -52,6 +52,22 @@ dies() {
     dies 134 "gilcrash.so: SIGABRT, * called from gilcrash.so!double_free+0x*" double_free
 }
 
+# ctypes is told by its own name, not by libffi's. A module of CPython's that only calls Python code is not to be suspected.
+@test "CPython's own modules: the innermost, and none that called the interpreter" {
+    local died='SIGSEGV at 0x0 (nothing is mapped there) in libc*, called from _ctypes*so!'
+    SHIM_OPTIONS=$options with_shim "$PYTHON" -S -c 'import ctypes; ctypes.CDLL(None).strlen(ctypes.c_void_p(0))'
+    is_status 139
+    has_line "*gilshim: crash: _ctypes*so: $died*"
+    python_from 3.6 || return 0
+    SHIM_OPTIONS=$options with_shim "$PYTHON" -S -c '
+import faulthandler, json
+json.JSONEncoder(default=lambda one: faulthandler._sigsegv()).encode(1j)'
+    [ "$status" -gt 128 ] || told "it lives"
+    has_line "*gilshim:     #* _json*so*"
+    has_line "*gilshim: crash: *python*: SIG*"
+    if grep -q 'crash: _json' <<<"$output"; then told "_json is suspected"; fi
+}
+
 # The library that called, why it has no GIL, and since when. (A debug build may find that out by itself, and abort.)
 @test "the C API without the GIL: says so, and where the GIL was given up" {
     local where said='does not have the GIL; no state attached: the C API was called without the GIL; '
