@@ -62,3 +62,17 @@ STUB
     is_status 1
     has_line 'E: Failed to fetch *'
 }
+
+# A Python with a GIL, 3.13 or later, ends with a fatal error if PYTHON_GIL=0. PYTHONHOME ends an older one, too.
+@test "make matrix-ft: what judges an interpreter is not told what that one is" {
+    local program
+    for program in nesting/run exports; do
+        head -n 1 "$ROOT/tests/$program" | grep -q python3 || told "tests/$program is no Python program any more"
+        LIMIT=20 without env PYTHON_GIL=0 PYTHONHOME=/nowhere "$ROOT/tests/$program" --help
+        has_no_line '*Fatal Python error*'
+        has_line '*[Uu]sage: *'
+    done
+    status=0
+    output=$(grep -nE '(without|limited [0-9]+) python3( -[^E]| [^-])' "$ROOT"/tests/each-python/*.bats) || status=$?
+    [ "$status" -eq 1 ] || told 'these have to be started by python3 -E'
+}

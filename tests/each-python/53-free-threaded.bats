@@ -54,7 +54,7 @@ sleeper_delays='thread * stays attached (in libstore.so!store_sleep+0x*)'
 @test "JSON says that it is about a pause" {
     is_free_threaded || return 0
     SHIM_OPTIONS=log_format=json stalls pause_delayed '"type": *"stall"'
-    without python3 -c 'import json, sys; it = json.loads(sys.argv[1].split("\n")[0]); print(it["pause"], it["holder"]["library"], "gil" in it["holder"], it["waiter"]["call"])' "$output"
+    without python3 -E -c 'import json, sys; it = json.loads(sys.argv[1].split("\n")[0]); print(it["pause"], it["holder"]["library"], "gil" in it["holder"], it["waiter"]["call"])' "$output"
     has_line 'delayed libstore.so False None'
 }
 
@@ -95,7 +95,7 @@ sleeper_delays='thread * stays attached (in libstore.so!store_sleep+0x*)'
 @test "the timeline has threads attached at the same time, and no GIL" {
     is_free_threaded || return 0
     SHIM_OPTIONS=timeline=t works_with "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" healthy 1
-    without python3 "$ROOT/tests/fixtures/stall/check_timeline.py" t.* closed
+    without python3 -E "$ROOT/tests/fixtures/stall/check_timeline.py" t.* closed
     is_status 0
     has_line 'attached *'
     has_line 'state attached *'

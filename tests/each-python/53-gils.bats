@@ -78,7 +78,7 @@ assert circle[-1]["waiter_tid"] == stall["waiter"]["tid"]' "$output"
     SHIM_OPTIONS=timeline=t with_shim "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" gils_in_turn
     is_status 0
     is_silent
-    without python3 "$ROOT/tests/fixtures/stall/check_timeline.py" t.* closed exclusive
+    without python3 -E "$ROOT/tests/fixtures/stall/check_timeline.py" t.* closed exclusive
     is_status 0
     has_line 'holds the GIL of interpreter 0 *'
     local gil

@@ -230,7 +230,7 @@ t = [threading.Thread(target=lambda: [json.loads("[1, {}]") for i in range(100)]
     more=log_format=json checked harmless
     is_status 0
     grep '"type": "gil_error"' <<<"$output" >"$BATS_TEST_TMPDIR/json"
-    limited 30 python3 -c '
+    limited 30 python3 -E -c '
 import json, sys
 line, = open(sys.argv[1])
 report = json.loads(line)

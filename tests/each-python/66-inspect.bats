@@ -141,7 +141,7 @@ has_stacks() {
 @test "JSON: the stall, and the process" {
     names lock_order '*has the mutex *'
     explains '*' -j
-    without python3 -c '
+    without python3 -E -c '
 import json, sys
 stall, process = [json.loads(line) for line in sys.argv[1:3]]
 assert stall["type"] == "stall" and process["type"] == "process"

@@ -11,7 +11,7 @@ setup_file() {
 # agrees SCENARIO
 agrees() {
     require "$NEEDS_KERNEL" has_kernel
-    limited 100 python3 "$ROOT/tests/inspect/compare.py" "$ROOT/build/inspect/show" "$1" "$PYTHON"
+    limited 100 python3 -E "$ROOT/tests/inspect/compare.py" "$ROOT/build/inspect/show" "$1" "$PYTHON"
     is_status 0
 }
 
