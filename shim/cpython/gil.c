@@ -95,7 +95,7 @@ void gil_forked(void) {
 
 /* Returns true if it is known where this CPython has its GIL. */
 static bool can_be_read(void) {
-    return real._PyRuntime && real.PyInterpreterState_Head && !interp_is_free_threaded && learn();
+    return real._PyRuntime && real.PyInterpreterState_Head && learn();
 }
 
 bool gil_is_one(void) {

@@ -4,6 +4,9 @@
 load ../helpers
 load ../stalls
 
+# With the GIL off nobody holds it: 53-free-threaded.bats.
+setup() { ! is_free_threaded || export PYTHON_GIL=1; }
+
 @test "a mutex and the GIL in both orders: both libraries are named" {
     stalls lock_order 'gilshim:   advice:'
     first_line '*stall: deadlock between libengine.so and libstore.so: *(PyGILState_Ensure, called by libengine.so!*, which holds the GIL, waits for (in libstore.so!store_lock+0x*)'
