@@ -179,6 +179,7 @@ print("waited: %d" % os.waitpid(child, 0)[1])' "$@"
 }
 
 @test "with faulthandler on, both speak, and the fault is what it was" {
+    require "$NEEDS_KERNEL" has_kernel # qemu-user saves no syndrome of a fault
     require '2.7 has no faulthandler' python_from 3.0
     before='import faulthandler; faulthandler.enable()'
     dies 139 'gilcrash.so: SIGSEGV at 0x8 (nothing is mapped there) in gilcrash.so!touch_null+0x*' null
@@ -200,6 +201,7 @@ print("waited: %d" % os.waitpid(child, 0)[1])' "$@"
 }
 
 @test "sigaltstack answers as without the shim, and the program's own stack is used" {
+    require "$NEEDS_KERNEL" has_kernel # in its /proc/self/maps what was unmapped stays
     program stack
     without "${command[@]}"
     is_status 0
@@ -236,6 +238,7 @@ print("waited: %d" % os.waitpid(child, 0)[1])' "$@"
 }
 
 @test "crashes in the report again and again, also where no step can be left out: the process dies of the first signal, with what was told" {
+    require "$NEEDS_KERNEL" has_kernel # it ends the process at a fault in a handler
     program crash_in_report
     SHIM_OPTIONS=$options:summary=1 works_with "${command[@]}"
     has_line "child: signal $divided, interrupted"
@@ -280,6 +283,7 @@ print("waited: %d" % os.waitpid(child, 0)[1])' "$@"
 }
 
 @test "suppressed, off, not wanted: nothing is said; verbosity=0: it is" {
+    require "$NEEDS_KERNEL" has_kernel # it says itself what a process dies of
     local silent
     echo 'crash:gilcrash.so!touch_null' >rules
     program null
