@@ -24,6 +24,7 @@ use_embedding() {
 }
 
 @test "a library that comes to lie where a closed one was is told of under its own name" {
+    require "$NEEDS_KERNEL" has_kernel # which maps again where something was unmapped
     use_embedding
     SHIM_OPTIONS=verbosity=1:summary=1 works_with "$FIXTURES/closing" turns
     # Nothing would be shown if they lay apart.

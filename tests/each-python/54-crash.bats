@@ -201,7 +201,7 @@ print("waited: %d" % os.waitpid(child, 0)[1])' "$@"
 }
 
 @test "sigaltstack answers as without the shim, and the program's own stack is used" {
-    require "$NEEDS_KERNEL" has_kernel # in its /proc/self/maps what was unmapped stays
+    require "$NEEDS_KERNEL" has_kernel # which maps again where something was unmapped
     program stack
     without "${command[@]}"
     is_status 0

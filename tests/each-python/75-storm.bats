@@ -31,6 +31,7 @@ play() {
 }
 
 lives() {
+    require "$NEEDS_KERNEL" has_kernel # qemu-user itself keeps 280 KB of each thread
     export MALLOC_ARENA_MAX=2
     LIMIT=240 works_with "$PYTHON" -S "$ROOT/tests/fixtures/storm/lives.py" "$FIXTURES/gilstorm.so" "$@"
 }
