@@ -25,24 +25,25 @@ static uint32_t mask; /* 0: not known */
 static int word;
 static int tries;
 
-static struct words words_of(const PyThreadState *state) {
-    struct words words;
-    memcpy(&words, state, sizeof words);
-    return words;
+/* Returns a word of a state, or of what was copied from one. */
+static uint32_t word_of(const void *state, int number) {
+    uint32_t value;
+    memcpy(&value, (const char *)state + (size_t)number * sizeof value, sizeof value);
+    return value;
 }
 
 /* Returns the flag that `with` has and `without` has not. It must be the only difference of its word, and `without` and
  * `like_it` must have the same word (a number that counts states is not the same). That word is not 0: it also says that
  * the state has been made. Returns 0 if there is no such word, or several. Sets `word`. */
-static uint32_t compare(const struct words *with, const struct words *without, const struct words *like_it) {
+static uint32_t compare(const void *with, const void *without, const void *like_it) {
     uint32_t found = 0;
     int at = 0;
     for (int i = 0; i < WORDS; i++) {
-        uint32_t more = with->at[i];
-        uint32_t less = without->at[i];
+        uint32_t more = word_of(with, i);
+        uint32_t less = word_of(without, i);
         uint32_t flag = more & ~less;
         bool is_flag = flag && !(flag & (flag - 1));
-        if (!less || less != like_it->at[i] || more >= FLAGS_END || (less & ~more) || !is_flag) {
+        if (!less || less != word_of(like_it, i) || more >= FLAGS_END || (less & ~more) || !is_flag) {
             continue;
         }
         if (found) {
@@ -64,11 +65,7 @@ static uint32_t find_with_empty_slot(PyInterpreterState *interp) {
     PyThreadState *with = real.PyThreadState_New(interp); /* it goes into the empty slot at once */
     PyThreadState *without = with && slot_get() == with ? real.PyThreadState_New(interp) : NULL;
     PyThreadState *like_it = without ? real.PyThreadState_New(interp) : NULL;
-    uint32_t found = 0;
-    if (like_it) {
-        struct words words[] = {words_of(with), words_of(without), words_of(like_it)};
-        found = compare(&words[0], &words[1], &words[2]);
-    }
+    uint32_t found = like_it ? compare(with, without, like_it) : 0;
     /* What PyThreadState_Clear calls may need the slot as it was (PyGILState_Check in the debug allocator). */
     PyThreadState *const made[] = {without, like_it, with};
     slot_set(before);
@@ -171,7 +168,7 @@ bool bound_is_known(void) {
 
 bool bound_is_set(const PyThreadState *state) {
     uint32_t flag = __atomic_load_n(&mask, __ATOMIC_ACQUIRE);
-    return flag && (words_of(state).at[word] & flag);
+    return flag && (word_of(state, word) & flag);
 }
 
 bool bound_is_clear(const PyThreadState *state) {
@@ -180,9 +177,8 @@ bool bound_is_clear(const PyThreadState *state) {
 
 void bound_clear(PyThreadState *state) {
     uint32_t flag = __atomic_load_n(&mask, __ATOMIC_ACQUIRE);
-    struct words words = words_of(state);
     if (flag) {
-        words.at[word] &= ~flag;
-        memcpy((char *)state + (size_t)word * sizeof flag, &words.at[word], sizeof flag);
+        uint32_t value = word_of(state, word) & ~flag;
+        memcpy((char *)state + (size_t)word * sizeof value, &value, sizeof value);
     }
 }

@@ -10,7 +10,7 @@ setup() { cd "$BATS_TEST_TMPDIR" || return; }
 # A build without the GIL has none of these either.
 has_several() {
     python_from 3.12 || return
-    case $PY_TAG in *t) return 1 ;; esac
+    case $PY_TAG in *t | *t-dbg) return 1 ;; esac
 }
 
 # The thread that computes in the other interpreter holds nothing that anybody waits for.

@@ -91,7 +91,13 @@ void slot_learn(void) {
 const void *slot_in_tls(void) {
     return slot_is_thread_local ? &slot : NULL;
 }
-void bound_learn(const PyThreadState *attached) {
+bool bound_is_wanted(void) {
+    return false;
+}
+bool bound_is_wanted_in_turn(void) {
+    return false;
+}
+void bound_learn(PyThreadState *attached) {
     (void)attached;
 }
 void slot_thread_ends(void) {
