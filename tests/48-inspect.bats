@@ -377,3 +377,31 @@ as_it_is() { (cd "/proc/$pid" && ls fd task && awk '{ print $1, $2, $6 }' maps &
     [ "$after" -ge $((before / 3)) ] && [ "$threads_after" -ge $((threads_before / 2)) ] ||
         told "$before by $threads_before threads before, $after by $threads_after after"
 }
+
+# Each processor's clock stands still while the hypervisor has the processor, so they differ by seconds after a while.
+@test "how long the holder has not run: by the clock of its own processor" {
+    use_python static || use_python shared
+    local processor other
+    for processor in $(taskset -cp $$ | sed 's/.*: //; s/[,-]/ /g'); do
+        hang taskset -c "$processor" "$PYTHON" -S -c '
+import ctypes, threading, time
+print("begun", flush=True)
+threading.Thread(target=lambda: ctypes.PyDLL(None).sleep(100)).start()
+while True:
+    pass'
+        local begin=$EPOCHREALTIME
+        says begun
+        sleep 0.5
+        for other in $(taskset -cp $$ | sed 's/.*: //; s/[,-]/ /g'); do
+            limited 60 taskset -c "$other" "$ROOT/run-with-shim.sh" --pid "$pid" -j
+            limited 10 "$PYTHON" -S -c '
+import json, sys
+passed = float(sys.argv[3]) - float(sys.argv[2])
+process = [one for one in map(json.loads, sys.argv[1].splitlines()) if one["type"] == "process"][0]
+still = process.get("holder_still", 0)
+assert 0 < still < passed + 0.1, (still, passed)' "$output" "$begin" "$EPOCHREALTIME"
+            is_status 0 || return
+        done
+        unhang
+    done
+}

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "cpython/interp.h"
 #include "cpython/real.h"
 #include "system/aside.h"
 #include "system/elf.h"
@@ -53,8 +54,8 @@ static const char *message_at(const struct places *places, uintptr_t address) {
 }
 
 /* Searches what the functions of CPython's end have saved on the stack, and the registers that a function must
- * preserve: fatal_error still needs the text. Our own frames on the host's stack end at `frame`, and by now have those
- * registers. */
+ * preserve: from 3.10 on, fatal_error still needs the text. Our own frames on the host's stack end at `frame`, and by now have
+ * those registers. Words that earlier calls have left are found, too. */
 static const char *find_on_stack(const struct places *places, const void *frame) {
     uintptr_t above[STACK_WORDS];
     size_t count = thread_read_memory(frame, above, sizeof above) ? STACK_WORDS : 0;
@@ -116,13 +117,16 @@ void fatal_text_add(struct text *text, void *const *frames, size_t count, const 
     if (culprit) {
         add_place(&places, (const char *)culprit - 1);
     }
-    const char *found = find_on_stack(&places, frame);
+    int major, minor;
+    bool is_kept = interp_version(&major, &minor) && (major > 3 || (major == 3 && minor >= 10));
+    const char *found = is_kept ? find_on_stack(&places, frame) : NULL;
     for (size_t i = 0; i < count && !found; i++) {
         found = find_at_call(&places, frames[i]);
         if (frames[i] == culprit) {
             break;
         }
     }
+    found = found || is_kept ? found : find_on_stack(&places, frame);
     for (const char *at = found; at && *at; at++) {
         if (at[0] == '%' && at[1] == 'p') {
             text_add(text, "...");

@@ -3,6 +3,7 @@
 
 #include <linux/futex.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,25 +37,48 @@ static uint64_t exec_start(const char *sched) {
     return milliseconds * 1000000u + (*point == '.' ? strtoull(point + 1, NULL, 10) : 0); /* six digits */
 }
 
-uint64_t threads_still_for(pid_t tid) {
+/* Returns a field of /proc/PID/stat (proc(5) numbers them), from the third on; 0: not told. */
+static uint64_t stat_field(pid_t tid, int number) {
+    char line[1024];
+    const char *at = thread_read_file(tid, "stat", line, sizeof line) ? strrchr(line, ')') : NULL;
+    for (int field = 2; at && field < number; field++) {
+        at = strchr(at + 1, ' ');
+    }
+    return at ? strtoull(at, NULL, 10) : 0;
+}
+
+/* Returns this processor's clock, as exec_start has it; 0: not known, or not to be had there. Each processor has its own, which stands
+ * still while the hypervisor or an interrupt has the processor. So the calling thread, which runs there, looks at its own. */
+static uint64_t clock_of_processor(size_t number) {
+    cpu_set_t before, only;
     char text[4096];
-    uint64_t then = thread_read_file(tid, "sched", text, sizeof text) ? exec_start(text) : 0, now = 0;
-    FILE *file = then ? fopen("/proc/thread-self/sched", "re") : NULL; /* this thread runs: the present */
+    uint64_t now = 0;
+    CPU_ZERO(&only);
+    if (number >= CPU_SETSIZE || sched_getaffinity(0, sizeof before, &before) != 0) {
+        return 0;
+    }
+    CPU_SET(number, &only);
+    FILE *file = sched_setaffinity(0, sizeof only, &only) == 0 ? fopen("/proc/thread-self/sched", "re") : NULL;
     if (file) {
         text[fread(text, 1, sizeof text - 1, file)] = '\0';
         now = exec_start(text);
         fclose(file);
     }
-    return then && now > then ? now - then : 0;
+    sched_setaffinity(0, sizeof before, &before);
+    return now;
+}
+
+uint64_t threads_still_for(pid_t tid) {
+    enum { PROCESSOR = 39 };
+    char text[4096];
+    uint64_t then = thread_read_file(tid, "sched", text, sizeof text) ? exec_start(text) : 0;
+    uint64_t now = then ? clock_of_processor(stat_field(tid, PROCESSOR)) : 0;
+    return now > then ? now - then : 0;
 }
 
 uintptr_t threads_start_of_stack(void) {
-    char line[1024];
-    const char *at = thread_read_file(target_pid(), "stat", line, sizeof line) ? strrchr(line, ')') : NULL;
-    for (int field = 2; at && field < 28; field++) { /* see proc(5): startstack is the 28th */
-        at = strchr(at + 1, ' ');
-    }
-    return at ? strtoull(at, NULL, 10) : 0;
+    enum { START_OF_STACK = 28 };
+    return stat_field(target_pid(), START_OF_STACK);
 }
 
 uintptr_t threads_descriptor(pid_t tid) {

@@ -6,7 +6,8 @@
 #include <sys/types.h>
 
 /* Returns for how long (ns) the thread has not run, from the kernel's scheduler statistics; 0: it runs, or the kernel
- * does not say (CONFIG_SCHED_DEBUG). Right to some milliseconds. */
+ * does not say (CONFIG_SCHED_DEBUG), or this process may not run on the processor where the thread has last run. The calling
+ * thread runs there for a moment. Right to some milliseconds. */
 uint64_t threads_still_for(pid_t tid);
 
 /* Returns an address in the thread's descriptor (glibc's struct pthread), above its stack; 0: not known. */
