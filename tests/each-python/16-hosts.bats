@@ -70,6 +70,10 @@ taken-up                    dies  3.13-3.14 debug
 init-elsewhere              dies  3.13-3.14 debug
 new-interpreter-without-gil luck  3.13-3.13 debug
 init-on-another-thread      dies  3.13-3.14 debug
+startup-only                hangs 3.13- free
+py-startup                  hangs 3.13- free
+pyo                         dies  3.13- free
+cancel-waiter               luck  3.13- free
 '
 
 # Not with keep=1 (shim/doc/limits.md): Py_Finalize, on the main thread, goes back to the memory of the state that Py_Initialize made.
@@ -81,11 +85,11 @@ release-unlocked dies 3.12-
 # What ends badly bare and well with the shim, and by which repair; and what ends as it does bare, which shim/doc/limits.md names.
 mended='
 py-startup        oldlock 3.6-3.11
-startup-only      oldlock 3.13-
+startup-only      oldlock 3.13- gil
 release-lock-null oldlock 3.9-
 icinga            oldlock 3.9-
 opensips          oldlock 3.6-
-opensips-mixed    oldlock 3.6-
+opensips-mixed    oldlock 3.6- gil
 pyxpcom           oldlock 3.9-
 pyobjc            oldlock 3.9-
 acquire-lock-end  oldlock 3.6-
@@ -95,16 +99,20 @@ bareos            moved   2.7-
 limits='
 freeradius-swap             dies  3.6-3.11
 new-interpreter-without-gil dies  3.6-3.11
-cancel-waiter               hangs 3.6-
+cancel-waiter               hangs 3.6- gil
 init-on-another-thread      hangs 3.9-3.12 release
+startup-only                hangs 3.13- free
+opensips-mixed              hangs 3.13- free
 '
 
 # lines_for TABLE: the hosts and words of the lines that are for this interpreter. Versions are 3.9-3.11, -3.11 or 3.13-, then
-# release or debug, or nothing.
+# release or debug, free (free-threaded) or gil (not), or nothing.
 lines_for() {
-    awk -v version="$PY_VERSION" -v build="$PY_BUILD" '
+    local threading=gil
+    case $PY_TAG in *t | *t-dbg) threading=free ;; esac
+    awk -v version="$PY_VERSION" -v build="$PY_BUILD" -v threading=$threading '
         function number(text, parts) { split(text, parts, "."); return parts[1] * 100 + parts[2] }
-        NF > 2 && (NF < 4 || $4 == build) {
+        NF > 2 && (NF < 4 || $4 == build || $4 == threading) {
             split($3, range, "-")
             if ((range[1] == "" || number(version) >= number(range[1])) && (range[2] == "" || number(version) <= number(range[2])))
                 print $1, $2
