@@ -71,7 +71,9 @@ misspelt() {
     misspelt observe -m observer touch ran
     misspelt strict -mstric touch ran
     # One dash for two.
-    misspelt --pid -pid 1
+    wrapped -pid 1
+    is_status 125
+    has_line "run-with-shim.sh: -p id: *(did you mean --pid?)*; see run-with-shim.sh -h"
     misspelt --check -check touch ran
     misspelt --core -core touch ran
     misspelt --version -version

@@ -192,26 +192,27 @@ put() { printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
     begins "==$pid== gilshim: no stall: CPython $PY_VERSION*, 1 thread: the GIL was free; nobody waits for it"
 }
 
+# Each that waits in the eval loop wakes up every 5 ms to ask, and on a busy machine is awake for a while then.
 @test "CPython's fatal error; who waits for the GIL meanwhile" {
     use_python static || use_python shared
     dies_of "$PYTHON" -S -c "import ctypes, threading, time
 def work():
     while True: pass
-threading.Thread(target=work, daemon=True).start()
+for _ in range(8): threading.Thread(target=work, daemon=True).start()
 time.sleep(0.2)
 ctypes.pythonapi.Py_FatalError(b'no way on')"
     reads
     is_status 0
     begins '*gilshim: crash: *: SIGABRT, raised by the program itself (*) in libc.so.6!*: has the GIL*'
     has_line '*fatal error: CPython has ended the process itself (Py_FatalError)*'
-    has_line '*GIL: the thread that crashed has it, with state 0x*; 1 thread waits for it: *'
+    has_line '*GIL: the thread that crashed has it, with state 0x*; [1-8] thread* wait* for it: *'
     reads -j
     is_status 0
     "$PYTHON" -c "import json, sys
 crash, process = map(json.loads, sys.stdin)
 assert crash['type'] == 'fatal' and crash['name'] == 'crash' and crash['signal'] == 'SIGABRT', crash
-assert crash['has_gil'] and crash['fatal_error'] == 'Py_FatalError' and crash['waiters'] == 1, crash
-assert process['type'] == 'process' and process['threads'] == 2, process" <<<"$output"
+assert crash['has_gil'] and crash['fatal_error'] == 'Py_FatalError' and 1 <= crash['waiters'] <= 8, crash
+assert process['type'] == 'process' and process['threads'] == 9, process" <<<"$output"
 }
 
 @test "a thread crashes without the GIL while another one has it" {
