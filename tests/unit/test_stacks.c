@@ -36,9 +36,15 @@ static struct thread_look look_asleep(long call) {
     return look;
 }
 
+void chain_outer(void);
+static void *sleep_in_chain(void *unused) {
+    sleeper = (pid_t)syscall(SYS_gettid);
+    chain_outer();
+    return unused;
+}
+
 #if defined(__x86_64__)
 
-void chain_outer(void);
 extern char chain_asleep[], chain_in_inner[], chain_in_cold[], chain_in_outer[];
 
 /* Functions that find their frames by a frame pointer: chain_outer calls chain_middle through a
@@ -110,12 +116,6 @@ __asm__(".pushsection .text\n"
         ".cfi_endproc\n"
         ".popsection\n");
 
-static void *sleep_in_chain(void *unused) {
-    sleeper = (pid_t)syscall(SYS_gettid);
-    chain_outer();
-    return unused;
-}
-
 /* Where a frame's own registers are not known, its return address tells them, and the frames around it are certain. */
 static void finds_frames_by_frame_pointer(void) {
     char *const expected[] = {chain_asleep, chain_in_inner, chain_in_cold, chain_in_outer};
@@ -134,7 +134,6 @@ static void finds_frames_by_frame_pointer(void) {
 
 #else
 
-void chain_outer(void);
 extern char chain_asleep[], chain_in_inner[], chain_in_middle[], chain_in_outer[];
 
 /* chain_outer calls chain_middle through a pointer, that calls chain_inner, and that chain_leaf, which has no frame and sleeps in
@@ -149,6 +148,7 @@ extern char chain_asleep[], chain_in_inner[], chain_in_middle[], chain_in_outer[
     ".cfi_offset 29, -" #size "\n"           \
     ".cfi_offset 30, -" #size "+8\n"         \
     "    mov x29, sp\n"
+/* clang-format off */
 __asm__(".pushsection .text\n"
         ".globl chain_outer, chain_asleep, chain_in_inner, chain_in_middle, chain_in_outer\n"
         "chain_leaf:\n"
@@ -162,27 +162,27 @@ __asm__(".pushsection .text\n"
         "chain_asleep:\n"
         "    b chain_leaf\n"
         ".cfi_endproc\n"
-        "chain_inner:\n" SIGNED_FRAME(32) "    bl chain_leaf\n"
-                                          "chain_in_inner:\n"
-                                          "    brk #0\n"
-                                          ".cfi_endproc\n"
-                                          "chain_middle:\n" SIGNED_FRAME(48) "    bl chain_inner\n"
-                                                                             "chain_in_middle:\n"
-                                                                             "    brk #0\n"
-                                                                             ".cfi_endproc\n"
-                                                                             "chain_outer:\n" SIGNED_FRAME(
-                                                                                 16) "    adr x16, chain_middle\n"
-                                                                                     "    blr x16\n"
-                                                                                     "chain_in_outer:\n"
-                                                                                     "    brk #0\n"
-                                                                                     ".cfi_endproc\n"
-                                                                                     ".popsection\n");
-
-static void *sleep_in_chain(void *unused) {
-    sleeper = (pid_t)syscall(SYS_gettid);
-    chain_outer();
-    return unused;
-}
+        "chain_inner:\n"
+        SIGNED_FRAME(32)
+        "    bl chain_leaf\n"
+        "chain_in_inner:\n"
+        "    brk #0\n"
+        ".cfi_endproc\n"
+        "chain_middle:\n"
+        SIGNED_FRAME(48)
+        "    bl chain_inner\n"
+        "chain_in_middle:\n"
+        "    brk #0\n"
+        ".cfi_endproc\n"
+        "chain_outer:\n"
+        SIGNED_FRAME(16)
+        "    adr x16, chain_middle\n"
+        "    blr x16\n"
+        "chain_in_outer:\n"
+        "    brk #0\n"
+        ".cfi_endproc\n"
+        ".popsection\n");
+/* clang-format on */
 
 /* What looks like a return address does so with a signature, too; bit 55 is none of its bits. */
 static void guesses_signed_addresses(void) {
