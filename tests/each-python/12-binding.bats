@@ -176,34 +176,33 @@ for how in "references", "by_dlsym":
     leads_to_the_shim embed
 }
 
-@test "libpython opened late, RTLD_LOCAL, its functions taken by dlsym" {
+opened_late() {
     require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
-    leads_to_the_shim late-local-pointers
+    leads_to_the_shim "late-$1"
+}
+
+@test "libpython opened late, RTLD_LOCAL, its functions taken by dlsym" {
+    opened_late local-pointers
 }
 
 @test "libpython opened late, RTLD_GLOBAL, its functions taken by dlsym" {
-    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
-    leads_to_the_shim late-global-pointers
+    opened_late global-pointers
 }
 
 @test "libpython opened late, RTLD_LOCAL, a plug-in that needs it" {
-    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
-    leads_to_the_shim late-local-module
+    opened_late local-module
 }
 
 @test "libpython opened late, RTLD_GLOBAL, a plug-in that needs it" {
-    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
-    leads_to_the_shim late-global-module
+    opened_late global-module
 }
 
 @test "libpython opened late, RTLD_DEEPBIND, its functions taken by dlsym" {
-    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
-    leads_to_the_shim late-deep-pointers
+    opened_late deep-pointers
 }
 
 @test "libpython opened late, RTLD_DEEPBIND, a plug-in that needs it" {
-    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
-    leads_to_the_shim late-deep-module
+    opened_late deep-module
 }
 
 @test "libpython opened late, closed, and opened again" {
