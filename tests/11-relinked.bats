@@ -157,6 +157,7 @@ works() {
     for scope in local global deep; do
         works_with "$ROOT/build/fixtures/bind_late" "$LD_LIBRARY_PATH/$library" "$scope" module:"$folder/libbind_plugin.so" held || return
     done
+    works_with "$ROOT/build/fixtures/bind_late" - deep brings:"$folder/libbind_plugin.so" held || return
 }
 
 # Each libpython of one linker or tool.

@@ -57,6 +57,7 @@ bool real_is_self(const struct elf_object *object) {
 struct finding {
     struct elf_object objects[CPYTHON_MAX];
     bool is_executable[CPYTHON_MAX];
+    bool is_relocated[CPYTHON_MAX];
     size_t count;
     size_t position;
 };
@@ -74,6 +75,7 @@ static bool collect_cpython(const struct elf_object *object, void *argument) {
     bool is_first = finding->position++ == 0;
     if (real_is_cpython(object) && finding->count < CPYTHON_MAX) {
         finding->objects[finding->count] = *object;
+        finding->is_relocated[finding->count] = redirect_is_relocated(object);
         finding->is_executable[finding->count++] = is_first && object->name[0] == '\0';
     }
     return false;
@@ -171,8 +173,9 @@ static const void *wrap_bound(const char *name, const void *bound) {
     return own && own == bound ? real_wrappers[index] : NULL;
 }
 
-/* Libraries that the executable needs were bound to its functions before this constructor ran, so their imports are
- * bound to the wrappers. Libraries that are loaded later go by the redirected exports. */
+/* Libraries that were bound to this CPython's functions before it was found are bound to the wrappers: those that a static
+ * executable needs, and those that have brought their libpython themselves, opened with RTLD_DEEPBIND. Libraries that are
+ * loaded later go by the redirected exports. */
 static bool wrap_imports(const struct elf_object *object, void *argument) {
     (void)argument;
     if (!elf_is_same(object, &cpythons[0].object) && !real_is_self(object)) {
@@ -246,10 +249,11 @@ static void bind_first(bool starting) {
         return;
     }
     redirect_exports(cpython);
-    if (cpython->is_executable && starting) {
-        elf_visit(wrap_imports, NULL);
-    } else {
+    if (!cpython->is_executable) {
         real_status.given_back = (unsigned)redirect_imports(&cpython->object, give_back);
+    }
+    if (real_status.binding != REAL_SHARED) {
+        elf_visit(wrap_imports, NULL);
     }
     withdraw_missing();
 }
@@ -278,7 +282,8 @@ static void change(void) {
     __atomic_add_fetch(&real_changes, 1, __ATOMIC_SEQ_CST);
 }
 
-static void look(bool starting) {
+/* Returns false if there is a CPython that is to be bound later, since another thread is still opening it. */
+static bool look(bool starting) {
     struct finding finding = {.count = 0};
     elf_visit(collect_cpython, &finding);
     bool is_still_open = false;
@@ -294,8 +299,13 @@ static void look(bool starting) {
         real_status.generation++;
         change();
     }
+    bool is_complete = true;
     for (size_t i = 0; i < finding.count && cpython_count < CPYTHON_MAX; i++) {
         if (is_known(&finding.objects[i])) {
+            continue;
+        }
+        if (!starting && !finding.is_relocated[i]) {
+            is_complete = false;
             continue;
         }
         change();
@@ -312,6 +322,7 @@ static void look(bool starting) {
         }
         change();
     }
+    return is_complete;
 }
 
 bool real_bind(bool starting) {
@@ -320,10 +331,16 @@ bool real_bind(bool starting) {
         return real_is_bound();
     }
     locks_take(&binding_lock);
-    look(starting);
-    __atomic_store_n(&seen_load_count, load_count, __ATOMIC_RELEASE);
+    if (look(starting)) {
+        __atomic_store_n(&seen_load_count, load_count, __ATOMIC_RELEASE);
+    }
     locks_give(&binding_lock);
     return real_is_bound();
+}
+
+bool real_has_news(void) {
+    uint64_t load_count = loader_changes_at_once();
+    return load_count && load_count != __atomic_load_n(&seen_load_count, __ATOMIC_ACQUIRE);
 }
 
 void real_before_fork(void) {

@@ -5,7 +5,8 @@
  *            libpython's, or those of another preload behind us.
  *   static   The executable contains CPython and comes first in every lookup, so its exports are redirected.
  *   late     libpython is opened by dlopen. It is found at the first call of a wrapper, or when somebody asks dlsym for
- *            one of our names (dlsym_hook.S), whichever comes first.
+ *            one of our names, or for anything in a handle (dlsym_hook.S), whichever comes first. Libraries that were
+ *            bound to it until then, because they were opened with RTLD_DEEPBIND and brought it, get the wrappers.
  * In all of them, libpython's exports are redirected as well, so that dlsym(handle) returns the wrapper. libpython's
  * own internal calls get its own functions back where they pass the PLT. Every build then behaves alike, and it is
  * cheaper. */
@@ -65,6 +66,10 @@ extern unsigned real_changes __attribute__((visibility("hidden")));
  * is done while the set of loaded objects is unchanged since the last look. Takes a lock of its own and the loader's
  * (locks.h). Makes no call into CPython. Returns true if a CPython is bound. */
 bool real_bind(bool starting);
+
+/* Returns true if real_bind has something to look at: the set of loaded objects has changed, or another thread was opening
+ * a libpython. Makes no system call. Takes the loader's write lock; false in the fork child of a process with threads. */
+bool real_has_news(void);
 
 /* For fork.c alone. */
 void real_before_fork(void);

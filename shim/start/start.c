@@ -133,6 +133,13 @@ static void learn(void) {
     aside_run(tell_of_binding, NULL); /* the host may be opening its libpython on a thread with a small stack */
 }
 
+/* A CPython that was there at the start can't be closed. One that is opened later may bring its callers with it, which
+ * then call it without asking anybody (RTLD_DEEPBIND); but whoever opens such a library, looks up its functions. */
+static void watch_handles(void) {
+    bool may_change = real_status.binding == REAL_UNBOUND || real_status.binding == REAL_LATE;
+    __atomic_store_n(&dlsym_hook_is_wide, may_change && options.mode != MODE_OFF, __ATOMIC_RELAXED);
+}
+
 static bool bind(bool starting) {
     unsigned generation = real_status.generation;
     bool is_bound = real_bind(starting);
@@ -144,6 +151,7 @@ static bool bind(bool starting) {
     if (real_is_served() && !real_is_ambiguous && options.mode != MODE_OFF && !journal_is_on) {
         __atomic_store_n(&gear_judged_for, changes, __ATOMIC_RELAXED);
     }
+    watch_handles();
     return is_bound;
 }
 
@@ -190,11 +198,18 @@ void start_before_thread(void) {
 
 /* ---- dlsym ------------------------------------------------------------------------------------------------------ */
 
-/* Called by the exported dlsym when CPython imports an extension module, or when a caller asks for one of our names.
+/* Called by the exported dlsym when CPython imports an extension module, when a caller asks for one of our names, and, as
+ * watch_handles says, for any name in a handle.
  * The libpython that defines the name may have been opened a moment ago (Vim, R's reticulate and uwsgi take all
  * pointers right after dlopen), so its exports are redirected before the name is looked up. Returns the name to look
  * up. */
 const char *start_before_dlsym(void *handle, const char *name) {
+    if (strncmp(name, "Py", 2) != 0) {
+        if (real_has_news()) {
+            bind(false);
+        }
+        return name;
+    }
     if (strncmp(name, "PyInit_", 7) == 0) {
         interp_note_import();
         lock_binding_look(); /* the module may have brought a C++ runtime */

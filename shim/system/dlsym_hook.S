@@ -12,10 +12,10 @@ dlsym:
     testq   %rsi, %rsi
     je      1f
     cmpb    $'P', (%rsi)                /* byte by byte: "" may be the last byte of a page */
-    jne     1f
+    jne     3f
     cmpb    $'y', 1(%rsi)
-    jne     1f
-    pushq   %rdi
+    jne     3f
+4:  pushq   %rdi
     .cfi_adjust_cfa_offset 8
     pushq   %rsi
     .cfi_adjust_cfa_offset 8
@@ -47,6 +47,12 @@ dlsym:
     popq    %rdi
     .cfi_adjust_cfa_offset -8
     jmp     *%rax
+3:  cmpb    $0, dlsym_hook_is_wide(%rip)
+    je      1b
+    leaq    1(%rdi), %rax
+    cmpq    $1, %rax                    /* RTLD_NEXT is -1, RTLD_DEFAULT is 0 */
+    ja      4b
+    jmp     1b
     .cfi_endproc
     .size   dlsym, . - dlsym
 
@@ -61,11 +67,11 @@ dlsym:
     cbz     x1, 1f
     ldrb    w9, [x1]
     cmp     w9, #'P'
-    b.ne    1f
+    b.ne    3f
     ldrb    w9, [x1, #1]
     cmp     w9, #'y'
-    b.ne    1f
-    stp     x29, x30, [sp, #-32]!
+    b.ne    3f
+4:  stp     x29, x30, [sp, #-32]!
     .cfi_adjust_cfa_offset 32
     .cfi_offset x29, -32
     .cfi_offset x30, -24
@@ -94,6 +100,13 @@ dlsym:
     .cfi_restore x29
     .cfi_restore x30
     br      x16
+3:  adrp    x9, dlsym_hook_is_wide
+    ldrb    w9, [x9, #:lo12:dlsym_hook_is_wide]
+    cbz     w9, 1b
+    add     x9, x0, #1
+    cmp     x9, #1                      /* RTLD_NEXT is -1, RTLD_DEFAULT is 0 */
+    b.hi    4b
+    b       1b
     .cfi_endproc
     .size   dlsym, . - dlsym
 

@@ -8,6 +8,7 @@ typedef void *dlsym_function(void *handle, const char *name);
 extern dlsym_function *dlsym_hook_target;
 dlsym_function *dlsym_hook_target;
 dlsym_function *dlsym_hook_find(void);
+bool dlsym_hook_is_wide;
 
 /* RTLD_NEXT goes by the return address. If an auditor (LD_AUDIT) watches returns, a call by way of the PLT returns to
  * ld.so, behind which glibc's dlvsym finds nothing, and crashes; so this call must not use the PLT. (ld.so ignores

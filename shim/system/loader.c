@@ -302,16 +302,21 @@ static int read_changes(struct dl_phdr_info *info, size_t size, void *argument) 
     return 1;
 }
 
-uint64_t loader_changes(void) {
-    struct extent extent;
+static uint64_t count_changes(void) {
     uint64_t count = 0;
-    if (is_lock_doubtful(&extent)) {
-        return extent.sum | (uint64_t)1 << 63;
-    }
     enter();
     dl_iterate_phdr(read_changes, &count);
     leave();
     return count;
+}
+
+uint64_t loader_changes(void) {
+    struct extent extent;
+    return is_lock_doubtful(&extent) ? extent.sum | (uint64_t)1 << 63 : count_changes();
+}
+
+uint64_t loader_changes_at_once(void) {
+    return avoids_locks || is_child ? 0 : count_changes();
 }
 
 /* ---- by address -------------------------------------------------------------------------------------------------- */

@@ -148,3 +148,30 @@ size_t redirect_imports(const struct elf_object *object, redirect_chooser *choos
     return bind_slots(object, object->relocations, object->relocation_count, choose) +
            bind_slots(object, object->plt_relocations, object->plt_relocation_count, choose);
 }
+
+/* Returns true if `value` is what a linker leaves in a slot: 0, or the address of the PLT without the bias. */
+static bool is_unrelocated(const struct elf_object *object, uintptr_t value) {
+    return value == 0 || (object->bias && elf_readable_from(object, object->bias + value) != 0);
+}
+
+/* ld.so goes through the PLT's relocations last, from the first one to the last one, and adds the bias to those that it
+ * leaves for lazy binding (elf/do-rel.h). A single slot may be bound to what looks like an address without a bias, in an
+ * executable that is no PIE, or to a missing weak symbol; several in a row are not. */
+bool redirect_is_relocated(const struct elf_object *object) {
+    enum { LAST = 8 };
+    bool has_plt = object->plt_relocation_count != 0;
+    const ElfW(Rela) *relocations = has_plt ? object->plt_relocations : object->relocations;
+    size_t looked_at = 0;
+    for (size_t i = has_plt ? object->plt_relocation_count : object->relocation_count; i-- > 0 && looked_at < LAST;) {
+        unsigned type = (unsigned)ELF64_R_TYPE(relocations[i].r_info);
+        uintptr_t slot = object->bias + relocations[i].r_offset;
+        if ((type == RELOC_JUMP_SLOT || type == RELOC_GLOB_DAT) && slot % sizeof(void *) == 0 &&
+            elf_readable_from(object, slot) >= sizeof(void *)) {
+            looked_at++;
+            if (!is_unrelocated(object, *(const volatile uintptr_t *)slot)) {
+                return true;
+            }
+        }
+    }
+    return looked_at == 0;
+}

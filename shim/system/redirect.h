@@ -8,6 +8,8 @@
  * and each then gets its former protection back (people check for writable RELRO). */
 #pragma once
 
+#include <stdbool.h>
+
 #include "system/elf.h"
 
 /* A table lies in one segment, so it has three runs at most: before RELRO, in it, and after it. */
@@ -51,3 +53,7 @@ typedef const void *redirect_chooser(const char *name, const void *bound);
 /* Binds the object's own imports (JUMP_SLOT and GLOB_DAT slots, not function pointers in data) to what `choose`
  * returns. Returns how many slots were rewritten. Leaves a slot alone if its page can't be made writable. */
 size_t redirect_imports(const struct elf_object *object, redirect_chooser *choose);
+
+/* Returns false while ld.so has yet to relocate the object: another thread is inside the dlopen that loads it. What is
+ * written into its slots is overwritten then, and it must not be called. Async-signal-safe. */
+bool redirect_is_relocated(const struct elf_object *object);

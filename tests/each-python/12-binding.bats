@@ -19,9 +19,9 @@ way_in() {
     local how=$1
     case $how in
     late-*)
-        # late-local-pointers, late-global-module
+        # late-local-pointers, late-global-module, late-deep-brings
         local scope=${how#late-} what=pointers
-        [ "${scope#*-}" = pointers ] || what=module:$FIXTURES/libbind_plugin.so
+        [ "${scope#*-}" = pointers ] || what=${scope#*-}:$FIXTURES/libbind_plugin.so
         command=("$FIXTURES/../bind_late" "$(libpython)" "${scope%-*}" "$what")
         ;;
     embed) command=("$FIXTURES/bind_embed") ;;
@@ -39,7 +39,7 @@ setup_file() {
     local how scenario
     local all=(lazy lazy:RTLD_LAZY now noplt norelro noplt_norelro sysv both needed pythonapi PyDLL)
     [ ! -e "$FIXTURES/bind_embed" ] || all+=(embed)
-    [ "$PY_KIND" = static ] || all+=(PyDLL-libpython late-{local,global,deep}-{pointers,module})
+    [ "$PY_KIND" = static ] || all+=(PyDLL-libpython late-{local,global,deep}-{pointers,module,brings})
     ! has_cffi || all+=(cffi)
     for how in "${all[@]}"; do
         way_in "$how"
@@ -205,15 +205,29 @@ opened_late() {
     opened_late deep-module
 }
 
+@test "a plug-in that brings its libpython, opened late, RTLD_LOCAL" {
+    opened_late local-brings
+}
+
+@test "a plug-in that brings its libpython, opened late, RTLD_GLOBAL" {
+    opened_late global-brings
+}
+
+# Nobody ever asks for a function of the API by its name, and the shim is not in the scope of any reference.
+@test "a plug-in that brings its libpython, opened late, RTLD_DEEPBIND" {
+    opened_late deep-brings
+}
+
 @test "libpython opened late, closed, and opened again" {
     require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
     local what
-    for what in pointers "module:$FIXTURES/libbind_plugin.so"; do
+    for what in pointers {module,brings}:"$FIXTURES/libbind_plugin.so"; do
         without "$FIXTURES/../bind_late" "$(libpython)" local "$what" plain 3
         is_status 0
         works_with "$FIXTURES/../bind_late" "$(libpython)" local "$what" plain 3
         works_with "$FIXTURES/../bind_late" "$(libpython)" local "$what" held 3
         works_with "$FIXTURES/../bind_late" "$(libpython)" global "$what" held 3
+        works_with "$FIXTURES/../bind_late" "$(libpython)" deep "$what" held 3
     done
 }
 

@@ -2,7 +2,9 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "maps.h"
@@ -172,6 +174,58 @@ static void rebinds_imports(void) {
     }
 }
 
+/* The object as it is between being mapped and being relocated, in memory of its own: what its file has. */
+static void *map_unrelocated(const char *file, struct elf_object *object) {
+    static ElfW(Phdr) headers[24];
+    ElfW(Ehdr) header;
+    int descriptor = open(file, O_RDONLY | O_CLOEXEC);
+    CHECK(pread(descriptor, &header, sizeof header, 0) == (ssize_t)sizeof header && header.e_phnum <= 24);
+    size_t size = header.e_phnum * sizeof *headers;
+    CHECK(pread(descriptor, headers, size, (off_t)header.e_phoff) == (ssize_t)size);
+    uintptr_t first = UINTPTR_MAX, last = 0;
+    for (size_t i = 0; i < header.e_phnum; i++)
+        if (headers[i].p_type == PT_LOAD) {
+            first = headers[i].p_vaddr < first ? headers[i].p_vaddr : first;
+            last = headers[i].p_vaddr + headers[i].p_memsz;
+        }
+    first &= -(uintptr_t)sysconf(_SC_PAGESIZE);
+    char *memory = mmap(NULL, last - first, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(memory != MAP_FAILED);
+    for (size_t i = 0; i < header.e_phnum; i++)
+        if (headers[i].p_type == PT_LOAD)
+            CHECK(pread(descriptor, memory + (headers[i].p_vaddr - first), headers[i].p_filesz,
+                        (off_t)headers[i].p_offset) == (ssize_t)headers[i].p_filesz);
+    close(descriptor);
+    struct dl_phdr_info info = {
+        .dlpi_addr = (uintptr_t)memory - first, .dlpi_name = file, .dlpi_phdr = headers, .dlpi_phnum = header.e_phnum};
+    elf_open(object, &info);
+    return memory;
+}
+
+static void knows_what_is_relocated(void) {
+    static const int ways[] = {RTLD_LAZY, RTLD_NOW};
+    for (char **importer = importers; importer < end; importer++) {
+        printf("# %s\n", *importer);
+        struct elf_object object;
+        CHECK(map_unrelocated(*importer, &object) != NULL);
+        CHECK(!redirect_is_relocated(&object));
+        for (size_t way = 0; way < 2; way++) {
+            void *handle = dlopen(*importer, ways[way] | RTLD_LOCAL);
+            CHECK(handle && elf_find_by_address(dlsym(handle, "importer_call"), &object));
+            CHECK(redirect_is_relocated(&object));
+            dlclose(handle);
+        }
+    }
+    /* Linked in every way, some of them without a slot. */
+    for (char **library = libraries; library < importers; library++) {
+        printf("# %s\n", *library);
+        struct elf_object object;
+        void *handle = open_library(*library, "lib_answer", &object);
+        CHECK(redirect_is_relocated(&object));
+        dlclose(handle);
+    }
+}
+
 /* test_redirect LIBRARY... -- IMPORTER... */
 int main(int argc, char **argv) {
     alarm(120);
@@ -185,6 +239,7 @@ int main(int argc, char **argv) {
     RUN(redirects_dlsym_and_back);
     RUN(modules_loaded_later_follow);
     RUN(rebinds_imports);
+    RUN(knows_what_is_relocated);
     RUN(withdraws_an_export);
     return test_end();
 }
