@@ -26,9 +26,9 @@ sandboxed() {
         "$PYTHON" -S -W ignore "$ROOT/tests/fixtures/sandbox/host.py" "$FIXTURES" "$2"
 }
 
-# Once for all tests.
+# Once for all tests. auditor=FILE, in a test: with that auditor, also where the shim is.
 bare() {
-    local environment=() list=$BATS_FILE_TMPDIR/$PY_TAG.$1
+    local environment=(${auditor:+"LD_AUDIT=$auditor"}) list=$BATS_FILE_TMPDIR/$PY_TAG${auditor:+.audited}.$1
     [ ! -e "$list" ] || return 0
     sandboxed -o "$list" -- "$1"
     bare_status=$status
@@ -41,24 +41,24 @@ allowed() {
     local expected=$1 kind=${2%=*} own=${2#*=} options=$3 call
     shift 3
     {
-        cat "$BATS_FILE_TMPDIR/$PY_TAG.$own"
+        cat "$BATS_FILE_TMPDIR/$PY_TAG${auditor:+.audited}.$own"
         # Whatever glibc makes of malloc, of locks and of the ends of threads.
         for call in $(for name in 'none ' "$@"; do row "$name"; done) futex sched_yield restart_syscall mremap madvise fstat; do
             printf '%s\n' "start $call" "sealed $call"
         done
         row 'none, while the library is loaded' | sed 's/^/start /'
     } >allowed
-    local environment=("LD_PRELOAD=$GILSHIM_LIB" "GILSHIM_OPTIONS=$options")
+    local environment=("LD_PRELOAD=$GILSHIM_LIB" "GILSHIM_OPTIONS=$options" ${auditor:+"LD_AUDIT=$auditor"})
     sandboxed -a allowed -- "$kind"
     # shellcheck disable=SC2015 # told fails
     [ "$status" -eq "$expected" ] && has_no_line 'sandbox: *' || told "$PY_TAG, $kind with '$options': status $status: ${output:0:300}"
 }
 
-# Runs the function for 3.12, 3.13 and Debian's static one, or whichever of them are here.
+# Runs the function for 3.12, 3.13, Debian's static one and one without a GIL, or whichever of them are here.
 for_each_python() {
     local all tag tags=0
     all=${GILSHIM_INTERPRETERS:-$(sh "$ROOT/tests/interpreters.sh")}
-    for tag in 3.12 3.13 deb3.11 deb3.13; do
+    for tag in 3.12 3.13 deb3.11 deb3.13 3.13t; do
         GILSHIM_INTERPRETERS=$(awk -F '\t' -v tag="$tag" '$1 == tag' <<<"$all")
         [ -n "$GILSHIM_INTERPRETERS" ] || continue
         use_python shared || use_python static
@@ -74,6 +74,11 @@ without_options() {
     allowed 0 mixed=unmixed keep=1 || return
 }
 @test "a plain preload makes the system calls of the table only" { for_each_python without_options; }
+
+@test "with an auditor (LD_AUDIT): the same" {
+    local auditor=$ROOT/build/fixtures/auditor.so
+    for_each_python without_options
+}
 
 # Their own: as one may find them in any profile.
 @test "the table allows a plain preload nothing that a sandbox forbids" {
