@@ -15,7 +15,7 @@
 load ../helpers
 
 # Sub-interpreters come last: once there was one, PyGILState_Check() says 1 for ever.
-numbers='I-1 I-2 I-4 I-5 I-6 I-7 I-9 I-10 I-11 I-12 I-13 I-14 I-15 I-19 I-20 I-21 I-16'
+numbers='I-1 I-2 I-4 I-5 I-6 I-7 I-9 I-10 I-11 I-12 I-13 I-14 I-15 I-19 I-20 I-21 I-24 I-16'
 
 # 2.7's own PyGILState_GetThisThreadState takes a lock: not for signal handlers, with or without a shim.
 has_safe_getter() { [ "$PY_VERSION" != 2.7 ]; }
@@ -29,13 +29,15 @@ played() {
 # Up to 3.11 tracemalloc's Ensure and Release come from inside CPython, where no shim sees them, and go by the slot alone.
 # Where the slot can't be right at that moment (a sub-interpreter being made, the GIL held without a state, a state in the
 # middle of its Clear, on 3.12 too) CPython hangs, and so it does without the shim; the last test here sees to that.
+# In builds without the GIL that Ensure waits for the pause that its own thread has asked for in PyThreadState_New.
 # Debug builds of 3.12 to 3.14 can't be asked where bound_gilstate is while tracemalloc is on (shim/cpython/bound.c).
 is_beyond_tracemalloc() {
     if [ "$PY_BUILD" = debug ] && ! python_before 3.12 && python_before 3.15; then
-        case $1 in I-2 | I-4 | I-5 | I-11 | I-12 | I-13 | I-15) return 0 ;; esac
+        case $1 in I-2 | I-4 | I-5 | I-11 | I-12 | I-13 | I-15 | I-24) return 0 ;; esac
     fi
     case $1 in
     I-13) python_before 3.13 ;;
+    I-24) is_free_threaded ;;
     I-16 | I-20) python_before 3.12 ;;
     *) false ;;
     esac
@@ -97,6 +99,8 @@ holds() {
 @test "I-19: nothing is left for the next thread of the same ident" { holds I-19; }
 @test "I-20: Swap takes nothing and gives nothing up to 3.11" { holds I-20; }
 @test "I-21: a state is cleared that is not attached" { holds I-21; }
+
+@test "I-24: another thread's state is deleted while a third one makes states" { holds I-24; }
 
 @test "all of them end well together" {
     local name

@@ -4,7 +4,8 @@
 Usage: compare.py [-j JOBS] [-n ROUNDS] [-X OPTION] [-o OPTIONS] [--all] PYTHON LIBRARY [MODULE...]
 
 PYTHON is 2.7, or 3.8 or later (the outcomes are read from what unittest prints, or from regrtest's --junit-xml). -X OPTION is
-for the interpreter under test, -o OPTIONS for the shim (GILSHIM_OPTIONS). --all: the longer list of modules, with
+for the interpreter under test, -o OPTIONS for the shim (GILSHIM_OPTIONS). -X gil=0 or 1 is passed on to its child processes,
+too (PYTHON_GIL). --all: the longer list of modules, with
 whatever uses threads, fork or sub-interpreters. A module whose outcomes differ is run again on both sides, up to ROUNDS
 times in all, for some of these tests depend on the clock; it counts as the same if one round shows no difference, and
 the table says how many rounds that took. Ends with status 0 if all is the same, 1 if not, 2 if nothing could be run.
@@ -37,10 +38,13 @@ MODULE_SECONDS = 900
 Run = collections.namedtuple("Run", "outcomes seconds log")
 
 
-def environment(library, options=None):
+def environment(library, options=None, interpreter_options=()):
     """Without anything of the caller's that changes what tests see."""
     kept = {name: value for name, value in os.environ.items()
             if not name.startswith(("PYTHON", "LD_", "GILSHIM_", "BATS_", "MAKE", "MFLAGS"))}
+    for option in interpreter_options:
+        if option.startswith("gil="):
+            kept["PYTHON_GIL"] = option[len("gil="):]
     if library:
         kept["LD_PRELOAD"] = library
         if options:
@@ -112,7 +116,8 @@ def run_module(arguments, library, module):
     else:
         command += ["-m", "test", "--timeout", str(MODULE_SECONDS - 30), "--junit-xml", report, module]
     try:
-        status, log = run_bounded(command, MODULE_SECONDS, cwd=folder, env=dict(environment(library, arguments.shim_options), TMPDIR=folder))
+        status, log = run_bounded(command, MODULE_SECONDS, cwd=folder,
+                                  env=dict(environment(library, arguments.shim_options, arguments.options), TMPDIR=folder))
         outcomes = read_log(log) if arguments.old else read_outcomes(report)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
