@@ -67,7 +67,7 @@ endif
 starting := $(addprefix shim/, \
 	start/start.c cpython/real.c system/loader.c start/fork.c process/locks.c system/elf.c system/elf_loaded.c system/redirect.c \
 	system/redirected.c system/thunks.c \
-	process/options.c process/streams.c system/path.c process/log.c system/aside.c system/aside.S system/dlsym_hook.c \
+	process/options.c process/options_read.c process/streams.c system/path.c process/log.c system/aside.c system/aside.S system/dlsym_hook.c \
 	system/dlsym_hook.S start/fatal_signals.c cpython/interp.c process/process_exit.c system/tls.c system/ticks.c \
 	diagnose/leftover_states.c diagnose/fatal.c states/fork_states.c process/background.c journal/journal.c \
 	diagnose/timeline.c diagnose/stall.c diagnose/summary.c states/dead_states.c)
@@ -85,9 +85,10 @@ library := $(BUILD)/libgilshim.so
 # gilshim-inspect, which looks at another process: its own files, and these of the library's, which know nothing about whose
 # memory it is. What they need from others is defined in shim/inspect/ (shim/README.md has the table).
 inspect_shared := $(addprefix shim/, \
-	system/elf.c system/cfi.c system/symbol.c system/symtab.c system/text.c system/json.c system/nearest.c system/ticks.c \
+	system/elf.c system/cfi.c system/cfi_entry.c system/cfi_row.c system/symbol.c system/symtab.c system/text.c system/json.c \
+	system/nearest.c system/ticks.c \
 	system/thread.c system/thread_wait.c cpython/layout.c journal/journal_read.c diagnose/wait_graph.c diagnose/culprit.c diagnose/stacks.c \
-	system/call_site.c diagnose/stall_report.c \
+	system/call_site.c diagnose/stall_report.c diagnose/stall_headline.c \
 	diagnose/stall_words.c diagnose/stall_across.c diagnose/stall_json.c diagnose/crash_class.c diagnose/crash_stack.c \
 	diagnose/crash_text.c diagnose/report_names.c process/log_form.c)
 inspect_objects := $(patsubst %,$(BUILD)/%.o,$(wildcard shim/inspect/*.c) $(inspect_shared))

@@ -11,13 +11,13 @@ unit_sources_text := shim/system/text.c
 unit_sources_interpreter := -iquote tests/inspect/standin shim/inspect/interpreter.c shim/inspect/attached_thread.c shim/inspect/cpython_find.c shim/cpython/layout.c shim/inspect/machine_code.c shim/inspect/thread_descriptor.c shim/inspect/python_stack.c shim/inspect/python_text.c shim/inspect/code_lines.c shim/system/text.c
 unit_sources_machine_code := shim/inspect/machine_code.c
 # mmap is looked at: where it maps with MAP_FIXED.
-unit_sources_mirror := -Wl,--wrap=mmap shim/inspect/objects.c shim/inspect/mirror.c shim/inspect/target.c shim/system/elf.c shim/system/cfi.c shim/system/symtab.c shim/system/text.c
+unit_sources_mirror := -Wl,--wrap=mmap shim/inspect/objects.c shim/inspect/mirror.c shim/inspect/target.c shim/system/elf.c shim/system/cfi.c shim/system/cfi_entry.c shim/system/cfi_row.c shim/system/symtab.c shim/system/text.c
 unit_sources_limited := shim/inspect/limited.c
 unit_sources_nearest := shim/system/nearest.c
 unit_sources_json := shim/system/json.c shim/system/text.c
 unit_sources_suppress := shim/diagnose/suppress.c shim/system/text.c
 unit_sources_journal := shim/journal/journal.c shim/journal/journal_read.c shim/journal/modules.c shim/system/ticks.c shim/system/list.c shim/system/elf.c shim/system/elf_loaded.c shim/system/redirected.c shim/system/thunks.c shim/system/thunks.S shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/thread_wait.c shim/system/thread_self.c shim/system/text.c
-unit_sources_options := shim/process/options.c shim/system/path.c shim/system/list.c shim/system/nearest.c shim/system/text.c
+unit_sources_options := shim/process/options.c shim/process/options_read.c shim/system/path.c shim/system/list.c shim/system/nearest.c shim/system/text.c
 unit_sources_symbol := shim/system/symbol.c shim/system/symbol_file.c shim/system/symtab.c shim/system/glimpse.c shim/system/elf.c shim/system/elf_loaded.c shim/system/redirected.c shim/system/thunks.c shim/system/thunks.S shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/thread_wait.c shim/system/thread_self.c shim/system/text.c
 unit_sources_thunks := shim/system/thunks.c shim/system/thunks.S
 unit_sources_thread := shim/system/thread.c shim/system/thread_wait.c shim/system/thread_self.c shim/system/text.c
@@ -25,12 +25,12 @@ unit_sources_registry := shim/states/registry.c shim/process/locks.c
 unit_sources_elf := shim/system/elf.c shim/system/elf_loaded.c shim/system/redirected.c shim/system/thunks.c shim/system/thunks.S shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/thread_wait.c shim/system/thread_self.c shim/system/text.c
 unit_sources_current := shim/cpython/current.c shim/system/tls.c $(unit_sources_elf)
 unit_sources_slot := shim/cpython/slot.c shim/system/tls.c $(unit_sources_elf)
-unit_sources_stacks := shim/diagnose/stacks.c shim/system/call_site.c shim/system/cfi.c $(unit_sources_elf)
+unit_sources_stacks := shim/diagnose/stacks.c shim/system/call_site.c shim/system/cfi.c shim/system/cfi_entry.c shim/system/cfi_row.c $(unit_sources_elf)
 unit_sources_redirect := shim/system/redirect.c shim/system/glimpse.c shim/system/elf.c shim/system/elf_loaded.c shim/system/redirected.c shim/system/thunks.c shim/system/thunks.S shim/system/loader.c shim/system/dlsym_hook.c shim/system/thread.c shim/system/thread_wait.c shim/system/thread_self.c shim/system/text.c
 unit_sources_nesting := shim/rules/nesting.c shim/states/blocks.c shim/system/list.c
 unit_sources_lifecycle := shim/hooks/lifecycle.c shim/states/taken.c
 unit_sources_two_states := shim/hooks/two_states.c
-unit_sources_owner := shim/states/owner.c shim/states/dead_states.c shim/states/owner_pool.c shim/states/owner_states.c shim/states/taken.c shim/states/blocks.c shim/system/list.c shim/states/registry.c shim/process/locks.c shim/process/options.c shim/system/nearest.c shim/system/path.c shim/system/text.c
+unit_sources_owner := shim/states/owner.c shim/states/dead_states.c shim/states/owner_pool.c shim/states/owner_states.c shim/states/taken.c shim/states/blocks.c shim/system/list.c shim/states/registry.c shim/process/locks.c shim/process/options.c shim/process/options_read.c shim/system/nearest.c shim/system/path.c shim/system/text.c
 
 # The libraries that elf and redirect work on: not sanitized, built with what linkers there are, and changed afterwards by what
 # tools there are. `highbase` is linked at an address above all that a process has, `rodynamic` has a dynamic section that
