@@ -85,12 +85,11 @@ library := $(BUILD)/libgilshim.so
 # gilshim-inspect, which looks at another process: its own files, and these of the library's, which know nothing about whose
 # memory it is. What they need from others is defined in shim/inspect/ (shim/README.md has the table).
 inspect_shared := $(addprefix shim/, \
-	system/elf.c system/cfi.c system/cfi_entry.c system/cfi_row.c system/symbol.c system/symtab.c system/text.c system/json.c \
-	system/nearest.c system/ticks.c \
-	system/thread.c system/thread_wait.c cpython/layout.c journal/journal_read.c diagnose/wait_graph.c diagnose/culprit.c diagnose/stacks.c \
-	system/call_site.c diagnose/stall_report.c diagnose/stall_headline.c \
-	diagnose/stall_words.c diagnose/stall_across.c diagnose/stall_json.c diagnose/crash_class.c diagnose/crash_stack.c \
-	diagnose/crash_text.c diagnose/report_names.c process/log_form.c)
+	system/elf.c system/cfi.c system/cfi_entry.c system/cfi_row.c system/symbol.c system/symbol_json.c system/symtab.c \
+	system/text.c system/json.c system/nearest.c system/ticks.c system/thread.c system/thread_wait.c system/call_site.c \
+	cpython/layout.c journal/journal_read.c diagnose/wait_graph.c diagnose/culprit.c diagnose/stacks.c \
+	diagnose/stall_report.c diagnose/stall_headline.c diagnose/stall_words.c diagnose/stall_across.c diagnose/stall_json.c \
+	diagnose/crash_class.c diagnose/crash_stack.c diagnose/crash_text.c diagnose/report_names.c process/log_form.c)
 inspect_objects := $(patsubst %,$(BUILD)/%.o,$(wildcard shim/inspect/*.c) $(inspect_shared))
 inspect := $(BUILD)/gilshim-inspect
 

@@ -32,6 +32,17 @@ completed_by_fish() {
         "$ROOT/shim/dist/run-with-shim.fish" "$*" </dev/null 3>&- | cut -f 1 | sort -u
 }
 
+# The members of all JSON objects, as the sources write them; --check's own are in shim/doc/options.md.
+members_of_sources() {
+    cat "$ROOT"/shim/{process,diagnose,inspect}/*.c | tr -d '\n' |
+        grep -oE '(json_(string|number|hex|seconds|bool|open)|symbol_json|add_lock_json)\((&?json), *([^",]*\? *)?"[a-z_]+"( *: *"[a-z_]+")?' |
+        grep -oE '"[a-z_]+"' | tr -d '"' | sort -u
+}
+# shellcheck disable=SC2016 # the page's backticks
+members_of_page() { grep -oE '`[a-z_]+`' "$ROOT/shim/doc/json.md" | tr -d '`' | sort -u; }
+# shellcheck disable=SC2016
+members_in_tables() { sed -n 's/^| \(`[^|]*\)|.*/\1/p' "$ROOT/shim/doc/json.md" | grep -oE '[a-z_]+' | sort -u; }
+
 same() { diff "$1" "$2" || told "$1 (<) and $2 (>) differ"; }
 
 @test "groff and mandoc have nothing to say against the man page" {
@@ -51,6 +62,17 @@ same() { diff "$1" "$2" || told "$1 (<) and $2 (>) differ"; }
 
 @test "the man page has every section, in the usual order" {
     [ "$(sed -n 's/^\.Sh //p' "$page" | tr '\n' ',')" = "NAME,SYNOPSIS,DESCRIPTION,OPTIONS,ENVIRONMENT,FILES,EXIT STATUS,EXAMPLES,LIMITATIONS,SEE ALSO," ]
+}
+
+@test "json.md has each member of the JSON objects, and no other" {
+    members_of_sources >sources
+    members_of_page >page
+    members_in_tables >tables
+    [ "$(wc -l <sources)" -gt 90 ]
+    comm -23 sources page >missing
+    [ ! -s missing ] || told "not in the page: $(tr '\n' ' ' <missing)"
+    comm -13 sources tables >unknown
+    [ ! -s unknown ] || told "in no source: $(tr '\n' ' ' <unknown)"
 }
 
 @test "the man page and -h have the same options, and the wrapper takes them" {

@@ -9,6 +9,7 @@
 #include "process/log.h"
 #include "system/json.h"
 #include "system/symbol.h"
+#include "system/symbol_json.h"
 #include "system/thread.h"
 
 /* ---- pieces ----------------------------------------------------------------------------------------------------- */
@@ -148,13 +149,6 @@ static void tell_put(const struct report *report) {
 
 /* ---- JSON ------------------------------------------------------------------------------------------------------- */
 
-static void add_place(struct json *json, const char *key, const void *address) {
-    char buffer[1500];
-    struct text text = text_start(buffer, sizeof buffer);
-    symbol_add(&text, address);
-    json_string(json, key, address ? text_end(&text) : NULL);
-}
-
 static void add_lock_json(struct json *json, const char *key, const void *lock, unsigned kind) {
     char buffer[900];
     struct text text = text_start(buffer, sizeof buffer);
@@ -168,9 +162,9 @@ static void add_step(struct json *json, const struct lock_step *step) {
     }
     json_number(json, "tid", step->seen.tid);
     add_lock_json(json, "first", step->first, step->first_kind);
-    add_place(json, "first_by", step->seen.held_site);
+    symbol_json(json, "first_by", step->seen.held_site);
     add_lock_json(json, "second", step->second, step->second_kind);
-    add_place(json, "second_by", step->seen.site);
+    symbol_json(json, "second_by", step->seen.site);
     json_close(json, '}');
 }
 
@@ -190,7 +184,7 @@ static void tell_add_json(struct json *json, const struct report *report) {
     if (finding->needs_tid) {
         json_number(json, "needs_tid", finding->needs_tid);
         json_string(json, "needs_call", report_call_name(finding->needs_call));
-        add_place(json, "needs_by", finding->needs_site);
+        symbol_json(json, "needs_by", finding->needs_site);
         json_bool(json, "is_joined", finding->is_joined);
     }
 }

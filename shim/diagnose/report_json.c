@@ -7,14 +7,8 @@
 #include "diagnose/report_detail.h"
 #include "journal/journal.h"
 #include "system/symbol.h"
+#include "system/symbol_json.h"
 #include "system/ticks.h"
-
-static void add_place(struct json *json, const char *key, const void *address) {
-    char buffer[1500];
-    struct text text = text_start(buffer, sizeof buffer);
-    symbol_add(&text, address);
-    json_string(json, key, address ? text_end(&text) : NULL);
-}
 
 static void add_event(struct json *json, const struct report *report, const struct journal_event *event) {
     if (!json_open(json, NULL, '{')) {
@@ -33,7 +27,7 @@ static void add_event(struct json *json, const struct report *report, const stru
     }
     json_hex(json, "tstate", (uintptr_t)event->state);
     json_hex(json, "interp", (uintptr_t)event->interp);
-    add_place(json, "caller", event->caller);
+    symbol_json(json, "caller", event->caller);
     json_seconds(json, "waited", ticks_span_ns(event->waited));
     json_close(json, '}');
 }
@@ -104,7 +98,7 @@ static void add_states(struct json *json, const struct report *report) {
         if (is_found && journal_read_thread(index, &thread)) {
             json_number(json, "tid", (uint64_t)thread.tid);
             json_string(json, "call", report_call_name(event.call));
-            add_place(json, "caller", event.caller);
+            symbol_json(json, "caller", event.caller);
             json_seconds(json, "ago", ticks_span_ns(ticks_between(event.time, report->now)));
         }
         json_close(json, '}');
@@ -156,11 +150,11 @@ void report_write_json(const struct report *report) {
     struct text text = text_start(module, sizeof module);
     symbol_add_object(&text, report->caller);
     json_string(&json, "module", text_end(&text));
-    add_place(&json, "caller", report->caller);
+    symbol_json(&json, "caller", report->caller);
     text = text_start(module, sizeof module);
     symbol_add_library(&text, report->culprit);
     json_string(&json, "culprit", report->culprit ? text_end(&text) : NULL);
-    add_place(&json, "culprit_place", report->culprit);
+    symbol_json(&json, "culprit_place", report->culprit);
     add_states(&json, report);
     if (report->kind == REPORT_two_libpythons && json_open(&json, "libpythons", '[')) {
         for (size_t i = 0; real_path(i); i++) {
@@ -180,7 +174,7 @@ void report_write_json(const struct report *report) {
         add_python_stack(&json, report);
         if (report->frame_count && json_open(&json, "native_stack", '[')) {
             for (size_t i = 0; i < report->frame_count; i++) {
-                add_place(&json, NULL, report->frames[i]);
+                symbol_json(&json, NULL, report->frames[i]);
             }
             json_close(&json, ']');
             json_bool(&json, "native_stack_guessed", report->are_frames_guessed);

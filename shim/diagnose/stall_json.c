@@ -7,13 +7,7 @@
 #include "cpython/real.h"
 #include "process/log.h"
 #include "system/symbol.h"
-
-static void add_place(struct json *json, const char *key, const void *address) {
-    char buffer[1500];
-    struct text text = text_start(buffer, sizeof buffer);
-    symbol_add(&text, address);
-    json_string(json, key, address ? text_end(&text) : NULL);
-}
+#include "system/symbol_json.h"
 
 static void add_library(struct json *json, const void *address) {
     char buffer[400];
@@ -41,7 +35,7 @@ static void add_stack(struct json *json, const struct stack *stack) {
     json_string(json, "native_stack_is", sources[stack->source]);
     if (json_open(json, "native_stack", '[')) {
         for (size_t i = 0; i < stack->count; i++) {
-            add_place(json, NULL, stack->frames[i]);
+            symbol_json(json, NULL, stack->frames[i]);
         }
         json_close(json, ']');
     }
@@ -79,7 +73,7 @@ static void add_waiter(struct json *json, const struct picture *picture, size_t 
     json_string(json, "call", waiter->call < REAL_API_COUNT ? real_api_names[waiter->call] : NULL);
     json_bool(json, "in_cpython_loop", waiter->is_unseen);
     add_library(json, place);
-    add_place(json, "place", place);
+    symbol_json(json, "place", place);
 }
 
 static void add_holder(struct json *json, const struct picture *picture, bool is_repeated) {
@@ -92,7 +86,7 @@ static void add_holder(struct json *json, const struct picture *picture, bool is
     json_hex(json, "tstate", (uintptr_t)picture->holder.state);
     add_gil(json, picture->gil);
     add_library(json, place);
-    add_place(json, "place", place);
+    symbol_json(json, "place", place);
     add_call(json, &holding->look);
     json_bool(json, "waits_for_mutex", holding->wait == THREAD_WAITS_MUTEX);
     json_bool(json, "waits_for_end", holding->wait == THREAD_WAITS_THREAD);
@@ -110,10 +104,10 @@ static void add_steps(struct json *json, const struct picture *picture) {
         const struct step *step = &picture->steps[i];
         add_gil(json, step->gil);
         json_number(json, "holder_tid", (uint64_t)step->holder.tid);
-        add_place(json, "holder_place", step->place);
+        symbol_json(json, "holder_place", step->place);
         json_string(json, "holder_waits_by", ways[step->by]);
         json_number(json, "waiter_tid", (uint64_t)step->waiter.tid);
-        add_place(json, "waiter_place", step->waiters_place);
+        symbol_json(json, "waiter_place", step->waiters_place);
         json_close(json, '}');
     }
 }

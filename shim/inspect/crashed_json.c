@@ -3,18 +3,12 @@
 #include "inspect/describe_json.h"
 #include "process/log.h"
 #include "system/symbol.h"
-
-static void add_place(struct json *json, const char *key, const void *address) {
-    char buffer[1500];
-    struct text text = text_start(buffer, sizeof buffer);
-    symbol_add(&text, address);
-    json_string(json, key, address ? text_end(&text) : NULL);
-}
+#include "system/symbol_json.h"
 
 static void add_frames(struct json *json, void *const *frames, size_t count) {
     if (json_open(json, "native_stack", '[')) {
         for (size_t i = 0; i < count; i++) {
-            add_place(json, NULL, frames[i]);
+            symbol_json(json, NULL, frames[i]);
         }
         json_close(json, ']');
     }
@@ -69,7 +63,7 @@ void crashed_write_json(const struct crashed *crashed) {
     struct text text = text_start(name, sizeof name);
     symbol_add_library(&text, culprit);
     json_string(&json, "culprit", culprit ? text_end(&text) : NULL);
-    add_place(&json, "culprit_place", culprit);
+    symbol_json(&json, "culprit_place", culprit);
     json_string(&json, "advice", crashed_advice(crashed));
     add_frames(&json, stack->frames, stack->count);
     json_bool(&json, "native_stack_guessed", stack->is_guess);
