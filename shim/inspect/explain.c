@@ -17,7 +17,7 @@
 #include "process/options.h"
 #include "system/ticks.h"
 
-enum { WAITERS = 64, REST = 192 /* of whom one may be the partner of a deadlock */ };
+enum { WAITERS = 64, REST = 192 /* of whom one may be the partner of a deadlock */, THREADS_MAX = 4096 };
 
 /* Returns the state that the thread is to attach, if there is only one that it can be, or 0. */
 static uintptr_t state_to_attach(pid_t tid, int64_t gil) {
@@ -170,7 +170,7 @@ static bool explain_one(const struct watched_python *python, size_t number, size
     return true;
 }
 
-/* ---- without a GIL: a pause that does not begin, or does not end ------------------------------------------------ */
+/* ---- free-threaded builds: a pause that does not begin, or does not end ------------------------------------------ */
 
 /* Fills in a thread that has waited for the pause for as long as it was looked at. */
 static void describe_waiter(struct waiter *waiter, uintptr_t state, pid_t tid) {
@@ -185,11 +185,36 @@ static void describe_waiter(struct waiter *waiter, uintptr_t state, pid_t tid) {
     thread_read_name(tid, waiter->name);
 }
 
+/* Fills in a thread that sleeps in a call of CPython's, as its stack or its journal says, but not for a GIL. */
+static bool is_waiting_in_call(const struct watched_python *python, uintptr_t state, pid_t tid, struct waiter *waiter) {
+    static struct stack stack;
+    struct thread_look look;
+    if (!tid || !thread_look(tid, &look) || !thread_is_in_futex(&look) || watch_is_waiter(tid)) {
+        return false;
+    }
+    describe_waiter(waiter, state, tid);
+    stacks_take(&look, &stack);
+    bool is_one =
+        take_from_journal(waiter) || entry_find(&stack, &python->cpython.object->elf, &waiter->call, &waiter->caller);
+    waiter->is_unseen = false;
+    waiter->is_timeless |= waiter->since > target_now();
+    return is_one;
+}
+
+static bool is_among(const struct waiter *waiters, size_t count, pid_t tid) {
+    size_t i = 0;
+    while (i < count && waiters[i].tid != tid) {
+        i++;
+    }
+    return i < count;
+}
+
 /* Finds the threads that wait for the pause: first the one that has asked for it, then those that are in a call that attaches a
- * suspended state. Others have one, too, but only those wait whose stacks or journals say so. */
+ * suspended state. Others have one, too, but only those wait whose stacks or journals say so. One that is making its first state
+ * asks without one. */
 static size_t find_waiters_of_pause(const struct watched_python *python, const struct pause_seen *seen,
                                     struct waiter *waiters, size_t capacity) {
-    static struct stack stack;
+    static pid_t tids[THREADS_MAX];
     const struct interpreter_picture *picture = &python->picture;
     const struct interpreter_state *asks = interpreter_state_at(picture, seen->requester);
     size_t count = 0;
@@ -198,19 +223,12 @@ static size_t find_waiters_of_pause(const struct watched_python *python, const s
     }
     for (size_t i = 0; i < picture->state_count && count < capacity; i++) {
         const struct interpreter_state *state = &picture->states[i];
-        struct waiter *waiter = &waiters[count];
-        struct thread_look look;
-        if (state->attachment != STATE_SUSPENDED || !state->tid || !thread_look(state->tid, &look) ||
-            !thread_is_in_futex(&look)) {
-            continue;
-        }
-        describe_waiter(waiter, state->address, state->tid);
-        stacks_take(&look, &stack);
-        bool is_one = take_from_journal(waiter) ||
-                      entry_find(&stack, &python->cpython.object->elf, &waiter->call, &waiter->caller);
-        waiter->is_unseen = false;
-        waiter->is_timeless |= waiter->since > target_now();
-        count += is_one;
+        count += state->attachment == STATE_SUSPENDED &&
+                 is_waiting_in_call(python, state->address, state->tid, &waiters[count]);
+    }
+    size_t threads = seen->requester ? 0 : target_threads(tids, THREADS_MAX);
+    for (size_t i = 0; i < threads && i < THREADS_MAX && count < capacity; i++) {
+        count += !is_among(waiters, count, tids[i]) && is_waiting_in_call(python, 0, tids[i], &waiters[count]);
     }
     return count;
 }

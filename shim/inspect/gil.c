@@ -24,8 +24,9 @@ bool gil_are_several(void) {
 }
 
 bool gil_is_off(void) {
+    const struct watched_python *python = choice_python();
     struct pause_seen seen;
-    return pause_read(choice_python(), &seen);
+    return python->gil_count && python->gils[0].now.lock == GIL_NONE && pause_read(python, &seen);
 }
 
 int64_t gil_of_state(const void *state) {

@@ -38,7 +38,7 @@ bool pause_read(const struct watched_python *python, struct pause_seen *seen) {
     const struct layout *layout = &cpython->layout;
     *seen = (struct pause_seen){.has_begun = false};
     if (!python->has_picture || !cpython->is_free_threaded || layout->runtime_pause < 0 || layout->interp_pause < 0 ||
-        !python->gil_count || python->gils[0].now.lock != GIL_NONE) {
+        !python->gil_count) {
         return false;
     }
     bool is_one = read_one(layout, cpython->runtime + (uintptr_t)layout->runtime_pause, seen);

@@ -7,6 +7,7 @@
 load ../helpers
 load ../stalls
 load ../hanging
+load ../cores
 
 setup() {
     cd "$BATS_TEST_TMPDIR" || return
@@ -67,6 +68,31 @@ sleeper_delays='thread * stays attached (in libstore.so!store_sleep+0x*)'
     unhang
     hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" pause_locked
     explains "==$pid== gilshim: stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads (*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)"
+}
+
+# Its PyGILState_Ensure is making the state.
+@test "a thread without a state asks for the pause, with the GIL off and on; from outside, too" {
+    is_free_threaded || return 0
+    local gil
+    stalls first_thread 'gilshim:   advice:'
+    first_line '*stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads* (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)'
+    for gil in 0 1; do
+        PYTHON_GIL=$gil hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" first_thread
+        explains "==$pid== gilshim: stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads* (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)"
+        unhang
+    done
+}
+
+@test "from a core file: a pause and a mutex" {
+    is_free_threaded || return 0
+    require "the kernel does not write core files here" writes_cores
+    ulimit -c unlimited
+    hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" pause_locked
+    explains "==$pid== gilshim: stall: deadlock between *"
+    quits
+    reads
+    is_status 0
+    begins "==$pid== gilshim: stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads (*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)"
 }
 
 @test "with the GIL on, reports speak of it" {

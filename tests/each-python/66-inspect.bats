@@ -7,7 +7,11 @@
 load ../helpers
 load ../hanging
 
-setup() { cd "$BATS_TEST_TMPDIR" || return; }
+setup() {
+    cd "$BATS_TEST_TMPDIR" || return
+    # With the GIL off nobody holds it: 53-free-threaded.bats.
+    ! is_free_threaded || export PYTHON_GIL=1
+}
 teardown() { unhang; }
 
 # names KIND PATTERN: such a program of tests/fixtures/stall hangs; the first line matches.
