@@ -105,9 +105,16 @@ bool gil_is_one(void) {
     return !pauses_gil_is_off() && pauses_gil_was() == PAUSES_GIL_ON && real.PyInterpreterState_Head() == interp_main();
 }
 
-/* Returns true if there may be several GILs, and they can be told. */
+/* Returns true if there may be several GILs, and they can be told. In a build without the GIL each interpreter may have one of its
+ * own while the main one's is switched on. */
 static bool can_be_several(void) {
-    return real.PyInterpreterState_Head && !interp_is_free_threaded && !interp_has_one_gil() && can_be_read();
+    if (!real.PyInterpreterState_Head || interp_has_one_gil()) {
+        return false;
+    }
+    if (interp_is_free_threaded && (pauses_gil_is_off() || pauses_gil_was() != PAUSES_GIL_ON || gil_is_one())) {
+        return false;
+    }
+    return can_be_read();
 }
 
 /* An interpreter without a GIL of its own has the main one's. */
