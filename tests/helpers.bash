@@ -142,6 +142,13 @@ python_from() { ! python_before "$1"; }
 is_free_threaded() { case ${PY_TAG:-} in *t | *t-*) ;; *) return 1 ;; esac }
 # There a fixture's module does not switch it on when it is loaded: with a warning, unless it is decided beforehand.
 ! is_free_threaded || export PYTHON_GIL=${PYTHON_GIL:-0}
+# False in free-threaded debug builds: there CPython asserts where a thread uses a state that another one made, whose memory belongs to the
+# maker's thread. asserts_anothers_state CMD... expects that, with the shim (bare, other asserts may come first).
+may_use_anothers_state() { ! is_free_threaded || [ "$PY_BUILD" != debug ]; }
+asserts_anothers_state() {
+    with_shim "$@"
+    has_line '*assertion: "heap->thread_id == 0 || heap->thread_id == tid"*'
+}
 # True if CPython lets a running script finalize it. From 3.13 on, debug builds assert that the running script's own thread
 # state is not freed, even if no APIs are mixed. finalizing_script_dies shows it.
 script_may_finalize() { [ "$PY_BUILD" != debug ] || python_before 3.13; }

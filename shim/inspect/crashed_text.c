@@ -46,8 +46,9 @@ static void put_gil(const struct crashed *crashed) {
     char buffer[1600];
     struct text text = text_start(buffer, sizeof buffer);
     text_add(&text, "  GIL: ");
-    if (crashed->python->cpython.is_free_threaded) {
-        text_add(&text, "this build runs without one, unless it was switched on: ");
+    if (crashed->python->cpython.is_free_threaded && !crashed->is_gil_held) {
+        bool is_on = crashed->python->gil_count && crashed->python->gils[0].now.lock == GIL_FREE;
+        text_add(&text, is_on ? "" : "this build runs without one, unless it was switched on: ");
     }
     if (!crashed->is_gil_held) {
         text_add(&text, crashed->crash.gil == CURRENT_THREAD_UNKNOWN ? "who has it can't be told" : "no thread has it");

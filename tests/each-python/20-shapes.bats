@@ -174,6 +174,14 @@ plays() {
                 ;;
             esac
         fi
+        case $1 in
+        moved | thread-moved | moved-both | made-for-others)
+            may_use_anothers_state || {
+                play asserts_anothers_state "$form" "$1" "$2"
+                continue
+            }
+            ;;
+        esac
         case $expected in '' | ok) ;; *) shows_repair ;; esac
         LIMIT=20 play works_with "$form" "$1" "$2"
         has_line "ok $1"

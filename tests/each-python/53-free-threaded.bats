@@ -102,7 +102,7 @@ sleeper_delays='thread * stays attached (in libstore.so!store_sleep+0x*)'
     first_line '*stall: libstore.so has the GIL: thread * has waited for the GIL for * s (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*); thread * holds it (in libstore.so!store_sleep+0x*)'
     SHIM_OPTIONS=summary=1 works_with "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" often 10
     without echo "$output"
-    [[ ${output//$'\n'/ } == *', GIL on'* ]] || told 'the summary does not say that the GIL is on'
+    [[ ${output//$'\n'/ } == *' GIL on '* ]] || told 'the summary does not say that the GIL is on'
 }
 
 # The lines of the summary are cut at 80 columns.
@@ -110,7 +110,7 @@ sleeper_delays='thread * stays attached (in libstore.so!store_sleep+0x*)'
     is_free_threaded || return 0
     SHIM_OPTIONS=summary=1:stall=5 works_with "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" pauses
     has_no_line '*stall: *'
-    [[ ${output//$'\n'/ } == *', GIL off'* ]] || told 'the summary does not say that the GIL is off'
+    [[ ${output//$'\n'/ } == *' GIL off '* ]] || told 'the summary does not say that the GIL is off'
     has_line '*  module         attached waits waited  worst   kept  worst'
     local taken waits
     read -r taken waits < <(sed -n 's/.* libengine.so  *\([0-9]*\)  *\([0-9]*\) .*/\1 \2/p' <<<"$output")

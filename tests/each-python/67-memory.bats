@@ -11,6 +11,7 @@ setup_file() {
 # agrees SCENARIO
 agrees() {
     require "$NEEDS_KERNEL" has_kernel
+    case $1 in hold | moved) ! is_free_threaded || local -x PYTHON_GIL=1 ;; esac
     limited 100 python3 -E "$ROOT/tests/inspect/compare.py" "$ROOT/build/inspect/show" "$1" "$PYTHON"
     is_status 0
 }

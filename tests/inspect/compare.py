@@ -3,7 +3,8 @@
 
 Usage: compare.py SHOW SCENARIO PYTHON [ARGUMENT...]    SHOW: build/inspect/show; SCENARIO: see below
 Prints what differs; status 0 if nothing does. PYTHON may have words in front (chroot ROOT python3.14). INSPECT_THREADS: where
-threads.py is for it. INSPECT_STRIPPED=1: as if no file had a .symtab.
+threads.py is for it. INSPECT_STRIPPED=1: as if no file had a .symtab. PYTHON_GIL is handed on, for builds without the GIL; what is about
+who holds it needs PYTHON_GIL=1.
 """
 import os
 import re
@@ -102,7 +103,7 @@ def is_hidden(version):
 def stacks(told, seen, version):
     check_stacks(told, seen)
     check_slots(told, seen)
-    lock = "unknown" if is_hidden(version) else "free"
+    lock = "unknown" if is_hidden(version) else "none" if os.environ.get("PYTHON_GIL") == "0" else "free"
     check(seen.gils[0]["lock"] == lock, "all sleep, but the GIL is %s" % seen.gils[0]["lock"])
     check(not seen.waits, "waits: %s" % seen.waits)
     check(all(state["attachment"] == "detached" for state in seen.states), "all sleep, but a state is attached")
@@ -161,7 +162,7 @@ def main():
     query = "import sys; sys.stdout.write('%d %d' % sys.version_info[:2])"
     version = tuple(map(int, subprocess.check_output([*python, "-S", "-c", query]).split()))
     threads = os.environ.get("INSPECT_THREADS", os.path.join(HERE, "threads.py"))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "LD_PRELOAD"))}
+    environment = {name: value for name, value in os.environ.items() if name == "PYTHON_GIL" or not name.startswith(("PYTHON", "LD_PRELOAD"))}
     process = subprocess.Popen([*python, threads, scenario], stdout=subprocess.PIPE, env=environment)
     try:
         count = THREADS[scenario] - (scenario == "stacks" and version < (3, 0))
