@@ -19,6 +19,8 @@ static unsigned count;
 static const char *names[THUNK_COUNT];
 static const void *thunks[THUNK_COUNT];
 
+static bool imports_are_left; /* to be wrapped: another thread was opening the library */
+
 static const char *const left_alone[] = {
 #define STATELESS(name, source) name,
 #define COMPARED(name) name,
@@ -112,16 +114,30 @@ static const void *wrap_bound(const char *name, const void *bound) {
 
 /* Libraries that were bound before, by ld.so at the program's start or in a dlopen, get the thunks, too. */
 static bool wrap_imports(const struct elf_object *object, void *self) {
-    if (!elf_is_same(object, real_object()) && !elf_is_same(object, self)) {
+    if (elf_is_same(object, real_object()) || elf_is_same(object, self)) {
+        return false;
+    }
+    if (redirect_is_relocated(object)) {
         redirect_imports(object, wrap_bound);
+    } else {
+        __atomic_store_n(&imports_are_left, true, __ATOMIC_RELEASE);
     }
     return false;
+}
+
+void api_calls_look_again(void) {
+    struct elf_object self;
+    if (__atomic_exchange_n(&imports_are_left, false, __ATOMIC_ACQ_REL) && real_object() &&
+        elf_find_by_address(&real, &self)) {
+        elf_visit(wrap_imports, &self);
+    }
 }
 
 unsigned api_calls_redirect(thunk_judge_function *judge) {
     struct elf_object self;
     struct redirect redirect;
     count = 0;
+    __atomic_store_n(&imports_are_left, false, __ATOMIC_RELEASE);
     thunk_take_back(); /* another CPython is only bound when the former has been closed */
     if (!real_object() || !elf_find_by_address(&real, &self)) {
         return 0;

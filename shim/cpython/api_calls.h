@@ -10,5 +10,9 @@
  * on one thread at a time. */
 unsigned api_calls_redirect(thunk_judge_function *judge);
 
+/* To be called when libraries have been opened since: gives the thunks to those that another thread was opening during
+ * api_calls_redirect. Takes the loader's write lock, if there were any. */
+void api_calls_look_again(void);
+
 /* Returns the name of the function behind a thunk, or "?" if its CPython has gone. Async-signal-safe. */
 const char *api_calls_name(unsigned number);

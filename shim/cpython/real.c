@@ -49,6 +49,7 @@ static size_t cpython_count;
  * (chain_other_preloads). No call into CPython is made under it. */
 static pthread_mutex_t binding_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t seen_load_count;
+static bool imports_are_left; /* to be wrapped: another thread was opening the library. Guarded by binding_lock. */
 
 bool real_is_self(const struct elf_object *object) {
     return elf_find_export(object, "gilshim_version") != NULL;
@@ -176,12 +177,21 @@ static const void *wrap_bound(const char *name, const void *bound) {
 /* Libraries that were bound to this CPython's functions before it was found are bound to the wrappers: those that a static
  * executable needs, and those that have brought their libpython themselves, opened with RTLD_DEEPBIND. Libraries that are
  * loaded later go by the redirected exports. */
-static bool wrap_imports(const struct elf_object *object, void *argument) {
-    (void)argument;
-    if (!elf_is_same(object, &cpythons[0].object) && !real_is_self(object)) {
+static bool wrap_imports(const struct elf_object *object, void *starting) {
+    if (elf_is_same(object, &cpythons[0].object) || real_is_self(object)) {
+        return false;
+    }
+    if (*(const bool *)starting || redirect_is_relocated(object)) {
         redirect_imports(object, wrap_bound);
+    } else {
+        imports_are_left = true;
     }
     return false;
+}
+
+static void wrap_all_imports(bool starting) {
+    imports_are_left = false;
+    elf_visit(wrap_imports, &starting);
 }
 
 /* Withdraws our wrappers of functions that this version lacks, so that nobody who looks for such a function finds
@@ -253,7 +263,7 @@ static void bind_first(bool starting) {
         real_status.given_back = (unsigned)redirect_imports(&cpython->object, give_back);
     }
     if (real_status.binding != REAL_SHARED) {
-        elf_visit(wrap_imports, NULL);
+        wrap_all_imports(starting);
     }
     withdraw_missing();
 }
@@ -282,7 +292,8 @@ static void change(void) {
     __atomic_add_fetch(&real_changes, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Returns false if there is a CPython that is to be bound later, since another thread is still opening it. */
+/* Returns false if there is a CPython that is to be bound later, or a library whose imports are, since another thread is
+ * still opening it. */
 static bool look(bool starting) {
     struct finding finding = {.count = 0};
     elf_visit(collect_cpython, &finding);
@@ -293,11 +304,15 @@ static bool look(bool starting) {
     if (cpython_count && !is_still_open) {
         change();
         cpython_count = 0;
+        imports_are_left = false;
         real_is_ambiguous = false;
         memset(&real, 0, sizeof real);
         real_status.binding = REAL_UNBOUND;
         real_status.generation++;
         change();
+    }
+    if (imports_are_left) {
+        wrap_all_imports(false);
     }
     bool is_complete = true;
     for (size_t i = 0; i < finding.count && cpython_count < CPYTHON_MAX; i++) {
@@ -322,7 +337,7 @@ static bool look(bool starting) {
         }
         change();
     }
-    return is_complete;
+    return is_complete && !imports_are_left;
 }
 
 bool real_bind(bool starting) {

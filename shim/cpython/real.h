@@ -68,7 +68,7 @@ extern unsigned real_changes __attribute__((visibility("hidden")));
 bool real_bind(bool starting);
 
 /* Returns true if real_bind has something to look at: the set of loaded objects has changed, or another thread was opening
- * a libpython. Makes no system call. Takes the loader's write lock; false in the fork child of a process with threads. */
+ * a library. Makes no system call. Takes the loader's write lock; false in the fork child of a process with threads. */
 bool real_has_news(void);
 
 /* For fork.c alone. */

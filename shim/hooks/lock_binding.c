@@ -124,10 +124,14 @@ static const void *give_back(const char *name, const void *bound) {
     return bound == lock_wrappers[index] || is_unbound ? real_table()[index] : NULL;
 }
 
-static bool bind_imports(const struct elf_object *object, void *argument) {
-    (void)argument;
-    giving_to = object;
-    redirect_imports(object, is_left_out(object) ? give_back : wrap);
+/* Sets *left if another thread is still opening the library: its imports must be left alone until that has ended. */
+static bool bind_imports(const struct elf_object *object, void *left) {
+    if (redirect_is_relocated(object)) {
+        giving_to = object;
+        redirect_imports(object, is_left_out(object) ? give_back : wrap);
+    } else {
+        *(bool *)left = true;
+    }
     return false;
 }
 
@@ -207,9 +211,22 @@ static void redirect_exports(struct exporter *exporter) {
     redirect_end(&redirect);
 }
 
+/* Whether a library may have been closed and another one, or the same, be there in its place. */
+static bool has_closed(void) {
+    static unsigned seen_closings, seen_generation;
+    unsigned closings = __atomic_load_n(&loader_closings, __ATOMIC_RELAXED);
+    unsigned generation =
+        real_status.generation; /* libpython may be closed by a library that does not call our dlclose */
+    bool has_changed = closings != seen_closings || generation != seen_generation;
+    seen_closings = closings;
+    seen_generation = generation;
+    return has_changed;
+}
+
 void lock_binding_look(void) {
     static uint64_t seen_changes;
     static unsigned seen_left_out;
+    static bool imports_are_left;
     if (!lock_order_is_on || !real_is_served()) {
         return;
     }
@@ -227,10 +244,13 @@ void lock_binding_look(void) {
         redirect_exports(exporter);
         exporter_count++;
     }
-    if (looking.count || looking.left_out != seen_left_out) {
+    if (has_closed() || looking.count || looking.left_out != seen_left_out || imports_are_left) {
         seen_left_out = looking.left_out;
-        elf_visit(bind_imports, NULL);
+        imports_are_left = false;
+        elf_visit(bind_imports, &imports_are_left);
     }
-    __atomic_store_n(&seen_changes, changes, __ATOMIC_RELEASE);
+    if (!imports_are_left) {
+        __atomic_store_n(&seen_changes, changes, __ATOMIC_RELEASE);
+    }
     __atomic_store_n(&is_looking, false, __ATOMIC_RELEASE);
 }

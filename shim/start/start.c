@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpython/api_calls.h"
 #include "cpython/counter.h"
 #include "cpython/current.h"
 #include "cpython/interp.h"
@@ -147,6 +148,8 @@ static bool bind(bool starting) {
     unsigned changes = __atomic_load_n(&real_changes, __ATOMIC_SEQ_CST); /* others may find more meanwhile */
     if (real_status.generation != generation) {
         learn();
+    } else {
+        api_calls_look_again();
     }
     if (real_is_served() && !real_is_ambiguous && options.mode != MODE_OFF && !journal_is_on) {
         __atomic_store_n(&gear_judged_for, changes, __ATOMIC_RELAXED);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -10,10 +11,14 @@
 #include "system/thunks.h"
 
 #if defined(__x86_64__)
-enum { RELOC_GLOB_DAT = R_X86_64_GLOB_DAT, RELOC_JUMP_SLOT = R_X86_64_JUMP_SLOT };
+enum { RELOC_GLOB_DAT = R_X86_64_GLOB_DAT, RELOC_JUMP_SLOT = R_X86_64_JUMP_SLOT, RELOC_IRELATIVE = R_X86_64_IRELATIVE };
 #elif defined(__aarch64__)
 /* JMPREL also holds TLSDESC and IRELATIVE entries here, so the kind must be looked at. */
-enum { RELOC_GLOB_DAT = R_AARCH64_GLOB_DAT, RELOC_JUMP_SLOT = R_AARCH64_JUMP_SLOT };
+enum {
+    RELOC_GLOB_DAT = R_AARCH64_GLOB_DAT,
+    RELOC_JUMP_SLOT = R_AARCH64_JUMP_SLOT,
+    RELOC_IRELATIVE = R_AARCH64_IRELATIVE
+};
 #endif
 
 void redirect_end(struct redirect *redirect) {
@@ -149,29 +154,48 @@ size_t redirect_imports(const struct elf_object *object, redirect_chooser *choos
            bind_slots(object, object->plt_relocations, object->plt_relocation_count, choose);
 }
 
-/* Returns true if `value` is what a linker leaves in a slot: 0, or the address of the PLT without the bias. */
-static bool is_unrelocated(const struct elf_object *object, uintptr_t value) {
-    return value == 0 || (object->bias && elf_readable_from(object, object->bias + value) != 0);
+enum slot_says { SAYS_NOTHING, SAYS_RELOCATED, SAYS_UNRELOCATED, SAYS_PERHAPS };
+
+/* A linker leaves in a slot 0, or the address of the PLT, of a resolver or of data without the bias. Once relocated, only a
+ * missing weak symbol's is 0; and what looks like an address without a bias may be one of an executable that is no PIE. */
+static enum slot_says ask_slot(const struct elf_object *object, const ElfW(Rela) *relocation) {
+    unsigned type = (unsigned)ELF64_R_TYPE(relocation->r_info);
+    size_t symbol = ELF64_R_SYM(relocation->r_info);
+    uintptr_t slot = object->bias + relocation->r_offset;
+    bool has_symbol = type == RELOC_JUMP_SLOT || type == RELOC_GLOB_DAT;
+    if ((!has_symbol && type != RELOC_IRELATIVE) || slot % sizeof(void *) != 0 ||
+        elf_readable_from(object, slot) < sizeof(void *)) {
+        return SAYS_NOTHING;
+    }
+    uintptr_t value = *(const volatile uintptr_t *)slot;
+    if (value == 0) {
+        bool may_be_missing =
+            has_symbol && (symbol >= object->symbol_limit || object->symbols[symbol].st_info >> 4 == STB_WEAK);
+        return may_be_missing ? SAYS_NOTHING : SAYS_UNRELOCATED;
+    }
+    if (object->bias && elf_readable_from(object, object->bias + value) != 0) {
+        bool is_pie = getauxval(AT_ENTRY) > UINT32_MAX;
+        return is_pie ? SAYS_UNRELOCATED : SAYS_PERHAPS;
+    }
+    return SAYS_RELOCATED;
 }
 
 /* ld.so goes through the PLT's relocations last, from the first one to the last one, and adds the bias to those that it
- * leaves for lazy binding (elf/do-rel.h). A single slot may be bound to what looks like an address without a bias, in an
- * executable that is no PIE, or to a missing weak symbol; several in a row are not. */
+ * leaves for lazy binding (elf/do-rel.h); IRELATIVE ones come at their end. So the last one that says something counts. */
 bool redirect_is_relocated(const struct elf_object *object) {
-    enum { LAST = 8 };
+    enum { DOUBTFUL_MAX = 8 };
     bool has_plt = object->plt_relocation_count != 0;
     const ElfW(Rela) *relocations = has_plt ? object->plt_relocations : object->relocations;
-    size_t looked_at = 0;
-    for (size_t i = has_plt ? object->plt_relocation_count : object->relocation_count; i-- > 0 && looked_at < LAST;) {
-        unsigned type = (unsigned)ELF64_R_TYPE(relocations[i].r_info);
-        uintptr_t slot = object->bias + relocations[i].r_offset;
-        if ((type == RELOC_JUMP_SLOT || type == RELOC_GLOB_DAT) && slot % sizeof(void *) == 0 &&
-            elf_readable_from(object, slot) >= sizeof(void *)) {
-            looked_at++;
-            if (!is_unrelocated(object, *(const volatile uintptr_t *)slot)) {
-                return true;
-            }
+    size_t doubtful = 0;
+    for (size_t i = has_plt ? object->plt_relocation_count : object->relocation_count; i-- > 0;) {
+        enum slot_says says = ask_slot(object, &relocations[i]);
+        doubtful += says == SAYS_PERHAPS;
+        if (says == SAYS_RELOCATED) {
+            return true;
+        }
+        if (says == SAYS_UNRELOCATED || doubtful == DOUBTFUL_MAX) {
+            return false;
         }
     }
-    return looked_at == 0;
+    return doubtful == 0;
 }

@@ -54,6 +54,7 @@ typedef const void *redirect_chooser(const char *name, const void *bound);
  * returns. Returns how many slots were rewritten. Leaves a slot alone if its page can't be made writable. */
 size_t redirect_imports(const struct elf_object *object, redirect_chooser *choose);
 
-/* Returns false while ld.so has yet to relocate the object: another thread is inside the dlopen that loads it. What is
- * written into its slots is overwritten then, and it must not be called. Async-signal-safe. */
+/* Returns false while ld.so has yet to relocate the object, or to finish that: another thread is inside the dlopen that
+ * loads it. It must not be called then, and its imports must be left alone: what is written into its slots would be
+ * overwritten, and a page that redirect_imports has given its final protection can't be relocated. Async-signal-safe. */
 bool redirect_is_relocated(const struct elf_object *object);

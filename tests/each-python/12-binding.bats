@@ -218,6 +218,19 @@ opened_late() {
     opened_late deep-brings
 }
 
+# That thread finds the plug-in while ld.so is still writing to it.
+@test "a plug-in that brings its libpython, opened late while another thread looks up a function" {
+    require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
+    local scope options
+    without "$FIXTURES/../bind_late" "$(libpython)" deep "busy:$FIXTURES/libbind_slow_plugin.so" plain 1
+    is_status 0
+    for scope in deep local; do
+        for options in verbosity=0 check=calls check=locks; do
+            SHIM_OPTIONS=$options works_with "$FIXTURES/../bind_late" "$(libpython)" "$scope" "busy:$FIXTURES/libbind_slow_plugin.so" held 20
+        done
+    done
+}
+
 @test "libpython opened late, closed, and opened again" {
     require "a static interpreter has no libpython" [ "$PY_KIND" = shared ]
     local what
@@ -228,6 +241,8 @@ opened_late() {
         works_with "$FIXTURES/../bind_late" "$(libpython)" local "$what" held 3
         works_with "$FIXTURES/../bind_late" "$(libpython)" global "$what" held 3
         works_with "$FIXTURES/../bind_late" "$(libpython)" deep "$what" held 3
+        SHIM_OPTIONS=check=locks works_with "$FIXTURES/../bind_late" "$(libpython)" local "$what" held 3
+        SHIM_OPTIONS=check=locks works_with "$FIXTURES/../bind_late" "$(libpython)" deep "$what" held 3
     done
 }
 
