@@ -76,6 +76,7 @@ static bool is_free_threaded(void) {
 
 /* The main interpreter is a part of _PyRuntime, and its GIL is in it; they can be read as long as CPython is there. */
 static uint8_t last_found; /* enum pauses_gil */
+static uintptr_t last_gil;
 
 static bool gil_is_off(void) {
     uintptr_t gil = *(volatile uintptr_t *)(main_interp + (uintptr_t)layout.interp_gil);
@@ -83,12 +84,22 @@ static bool gil_is_off(void) {
     uint8_t found = is_off ? PAUSES_GIL_OFF : PAUSES_GIL_ON;
     if (gil && __atomic_load_n(&last_found, __ATOMIC_RELAXED) != found) {
         __atomic_store_n(&last_found, found, __ATOMIC_RELAXED);
+        __atomic_store_n(&last_gil, gil, __ATOMIC_RELAXED);
     }
     return is_off;
 }
 
 enum pauses_gil pauses_gil_was(void) {
     return (enum pauses_gil)__atomic_load_n(&last_found, __ATOMIC_RELAXED);
+}
+
+enum pauses_gil pauses_gil_at_end(void) {
+    uintptr_t gil = __atomic_load_n(&last_gil, __ATOMIC_RELAXED);
+    int enabled = 0;
+    if (gil && runtime == (uintptr_t)real._PyRuntime && read_at(gil, layout.gil_enabled, &enabled, sizeof enabled)) {
+        return enabled ? PAUSES_GIL_ON : PAUSES_GIL_OFF;
+    }
+    return pauses_gil_was();
 }
 
 bool pauses_gil_is_off(void) {

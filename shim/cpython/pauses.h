@@ -19,6 +19,9 @@ bool pauses_gil_is_off(void);
 enum pauses_gil { PAUSES_GIL_UNKNOWN, PAUSES_GIL_ON, PAUSES_GIL_OFF };
 enum pauses_gil pauses_gil_was(void);
 
+/* The same as it is now, or was when Python ended: a module may have switched the GIL on after that. */
+enum pauses_gil pauses_gil_at_end(void);
+
 /* Returns true if the GIL is off and a pause is requested, or has begun. Cheap. Async-signal-safe. */
 bool pauses_is_one(void);
 

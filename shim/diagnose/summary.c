@@ -139,14 +139,14 @@ static void put_heading(void) {
 
 /* Without a GIL a thread takes none, but attaches its state. */
 static bool is_without_gil(void) {
-    return pauses_gil_was() == PAUSES_GIL_OFF;
+    return pauses_gil_at_end() == PAUSES_GIL_OFF;
 }
 
 static void put_interpreter(void) {
     char described[700];
     struct text text = text_start(described, sizeof described);
     interp_describe(&text);
-    text_add(&text, is_without_gil() ? ", GIL off" : pauses_gil_was() == PAUSES_GIL_ON ? ", GIL on" : "");
+    text_add(&text, is_without_gil() ? ", GIL off" : pauses_gil_at_end() == PAUSES_GIL_ON ? ", GIL on" : "");
     struct line line;
     start(&line, "interpreter  ");
     put_wrapped(&line, text_end(&text), "/");

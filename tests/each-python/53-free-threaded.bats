@@ -105,6 +105,19 @@ sleeper_delays='thread * stays attached (in libstore.so!store_sleep+0x*)'
     [[ ${output//$'\n'/ } == *' GIL on '* ]] || told 'the summary does not say that the GIL is on'
 }
 
+@test "a module switches the GIL on while threads come and go" {
+    is_free_threaded || return 0
+    local options
+    for options in summary=1 stall=5:summary=1 timeline=t:summary=1 mode=strict:summary=1; do
+        SHIM_OPTIONS=$options works_with env -u PYTHON_GIL "$PYTHON" -W ignore "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" switched_on "$FIXTURES" gilmisuse
+        has_line 'the GIL: False, then True'
+        has_no_line '*stall: *'
+        without echo "$output"
+        [[ ${output//$'\n'/ } == *' GIL on '* ]] || told 'the summary does not say that the GIL is on'
+        [[ ${output//$'\n'/ } == *'repaired     nothing'* ]] || told 'something was repaired'
+    done
+}
+
 # The lines of the summary are cut at 80 columns.
 @test "the summary counts as waits only what may have been one" {
     is_free_threaded || return 0
