@@ -11,6 +11,17 @@ matrix() { LIMIT=100 without env MATRIX_DIR="$BATS_TEST_TMPDIR/roots" "$@" "$ROO
     has_line "matrix: no root is named potato; there are: *trixie*"
 }
 
+@test "make matrix: the roots of the other processor only where they are asked for" {
+    LIMIT=20 without env -u MATRIX "$ROOT/tests/matrix/run" --list
+    is_status 0
+    has_line 'trixie	*python3.13-dev*'
+    has_no_line 'arm64*'
+    LIMIT=20 without env MATRIX='arm64 arm64trixie' "$ROOT/tests/matrix/run" --list
+    is_status 0
+    has_line 'arm64	*python3.11-dbg*'
+    has_line 'arm64trixie	*python3.13-dbg*'
+}
+
 @test "make matrix: a mirror that can't be reached is named" {
     require "needs root and mount namespaces" unshare --mount --pid --fork true
     require "needs debootstrap" command -v debootstrap

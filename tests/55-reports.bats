@@ -151,7 +151,7 @@ misuse.run('mix')")
 
 @test "a summary has the names whole, and what goes on at the end" {
     cp "$ROOT/build/fixtures/libengine.so" ./libengine_of_a_name_that_is_long.so
-    SHIM_OPTIONS=summary=1 with_shim timeout -s TERM 4 "$PYTHON" -S -c "
+    SHIM_OPTIONS=summary=1 with_shim timeout -s TERM "$((4 * ${GILSHIM_TEST_PATIENCE:-1}))" "$PYTHON" -S -c "
 import ctypes
 engine = ctypes.CDLL('./libengine_of_a_name_that_is_long.so')
 engine.engine_enter_python()

@@ -87,7 +87,7 @@ waits_for_writer() {
 
 # ends_stalled KIND: the program hangs, and is ended.
 ends_stalled() {
-    LIMIT=20 SHIM_OPTIONS=log_path=$PWD/log:timeline=t${OPTIONS:+:$OPTIONS} with_shim timeout -s TERM 5 \
+    LIMIT=20 SHIM_OPTIONS=log_path=$PWD/log:timeline=t${OPTIONS:+:$OPTIONS} with_shim timeout -s TERM "$((5 * ${GILSHIM_TEST_PATIENCE:-1}))" \
         "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" "$1"
     is_status 124
     judge t.*

@@ -12,6 +12,7 @@ writes_cores() {
 
 # take_core: sets $core to the core file that was written here, and gives it a name of its own.
 take_core() {
+    require "$NEEDS_KERNEL" has_kernel
     local file end=$((SECONDS + 20))
     core=''
     while [ -z "$core" ] && [ "$SECONDS" -lt "$end" ]; do

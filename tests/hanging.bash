@@ -8,7 +8,7 @@ hang() {
     require "$NEEDS_KERNEL" has_kernel
     rm -f "$BATS_TEST_TMPDIR/pid"
     # shellcheck disable=SC2016 # the inner shell expands it
-    timeout -s KILL "${LIMIT:-60}" env --default-signal=INT,QUIT -u LD_PRELOAD -u GILSHIM_OPTIONS \
+    timeout -s KILL "$((${LIMIT:-60} * ${GILSHIM_TEST_PATIENCE:-1}))" env --default-signal=INT,QUIT -u LD_PRELOAD -u GILSHIM_OPTIONS \
         ${SHIM:+LD_PRELOAD="$SHIM" GILSHIM_OPTIONS=repair=none:history=64} \
         sh -c 'echo $$ >"$0"; exec "$@"' "$BATS_TEST_TMPDIR/pid" "$@" >"$BATS_TEST_TMPDIR/program" 2>&1 3>&- </dev/null &
     program=$!
@@ -23,7 +23,7 @@ unhang() {
 
 # until_so CMD...: waits until it succeeds. Fails if the process that hangs ends before, or after LIMIT seconds.
 until_so() {
-    local end=$((SECONDS + ${LIMIT:-60}))
+    local end=$((SECONDS + ${LIMIT:-60} * ${GILSHIM_TEST_PATIENCE:-1}))
     until "$@" 2>/dev/null; do
         if [ "$SECONDS" -ge "$end" ] || ! kill -0 "$pid" 2>/dev/null; then
             status=none
@@ -55,7 +55,7 @@ refuses() {
 # explains PATTERN [OPTION...]: looks at the process until the first line matches, for half of LIMIT: it has yet to begin to hang,
 # and holds the GIL for a while before that on a busy machine.
 explains() {
-    local end=$((SECONDS + ${LIMIT:-60} / 2)) pattern=$1
+    local end=$((SECONDS + ${LIMIT:-60} * ${GILSHIM_TEST_PATIENCE:-1} / 2)) pattern=$1
     shift
     while :; do
         look_at "$pid" "$@"

@@ -21,21 +21,21 @@ GILSHIM_LIB=${GILSHIM_LIB:-$ROOT/build/libgilshim.so}
 
 # timeout makes CMD a process group, so that the time limit also ends its children. bats' fd 3 is closed, because a hung
 # process that keeps it open would hang bats. `run` is not used, because it warns of every status 127.
+# GILSHIM_TEST_PATIENCE multiplies all limits, for processors that are only played.
 limited() {
-    output=$(timeout -s KILL "$@" 2>&1 3>&- </dev/null) && status=0 || status=$?
+    output=$(timeout -s KILL "$(($1 * ${GILSHIM_TEST_PATIENCE:-1}))" "${@:2}" 2>&1 3>&- </dev/null) && status=0 || status=$?
     IFS=$'\n' read -r -d '' -a lines <<<"$output" || :
 }
 
 without() {
-    limited "$((${LIMIT:-60} * ${GILSHIM_TEST_PATIENCE:-1}))" env -u LD_PRELOAD -u GILSHIM_OPTIONS "$@"
+    limited "${LIMIT:-60}" env -u LD_PRELOAD -u GILSHIM_OPTIONS "$@"
 }
 
 # GILSHIM_TEST_SHIM_OFF is set by the failsafe, under which every test that shows a repair must fail, and soon. It names a file
 # to which the names of these tests are written.
-# GILSHIM_TEST_PATIENCE multiplies the limits, for processors that are only played.
 # GILSHIM_TEST_PRELOAD (a sanitizer's runtime) is preloaded in front of the shim.
 with_shim() {
-    local options=${SHIM_OPTIONS:-} limit=$((${LIMIT:-60} * ${GILSHIM_TEST_PATIENCE:-1}))
+    local options=${SHIM_OPTIONS:-} limit=${LIMIT:-60}
     if [ -n "${GILSHIM_TEST_SHIM_OFF:-}" ]; then
         options=${options:+$options:}mode=off
         limit=5
