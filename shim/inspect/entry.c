@@ -38,11 +38,21 @@ static bool find_call(const void *address, uint16_t *call) {
     return false;
 }
 
-bool entry_find(const struct stack *stack, const struct elf_object *python, uint16_t *call, const void **caller) {
+/* Returns the number of the innermost frame in CPython; stack->sure: there is none. */
+static size_t find_inside(const struct stack *stack, const struct elf_object *python) {
     size_t at = 0;
     while (at < stack->sure && !is_in(python, stack->frames[at])) {
         at++; /* the system call, in libc */
     }
+    return at;
+}
+
+bool entry_is_inside(const struct stack *stack, const struct elf_object *python) {
+    return find_inside(stack, python) < stack->sure;
+}
+
+bool entry_find(const struct stack *stack, const struct elf_object *python, uint16_t *call, const void **caller) {
+    size_t at = find_inside(stack, python);
     while (at < stack->sure && is_in(python, stack->frames[at])) {
         at++;
     }

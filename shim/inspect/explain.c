@@ -185,7 +185,17 @@ static void describe_waiter(struct waiter *waiter, uintptr_t state, pid_t tid) {
     thread_read_name(tid, waiter->name);
 }
 
-/* Fills in a thread that sleeps in a call of CPython's, as its stack or its journal says, but not for a GIL. */
+static bool has_state(const struct interpreter_picture *picture, pid_t tid) {
+    size_t i = 0;
+    while (i < picture->state_count && picture->states[i].tid != tid) {
+        i++;
+    }
+    return i < picture->state_count;
+}
+
+/* Fills in a thread that sleeps in a call of CPython's, as its stack or its journal says, but not for a GIL. Which call it is may not be
+ * seen, where the function that was called has jumped on to another one (PyThreadState_New): a thread without a state can only
+ * be making one. */
 static bool is_waiting_in_call(const struct watched_python *python, uintptr_t state, pid_t tid, struct waiter *waiter) {
     static struct stack stack;
     struct thread_look look;
@@ -194,11 +204,11 @@ static bool is_waiting_in_call(const struct watched_python *python, uintptr_t st
     }
     describe_waiter(waiter, state, tid);
     stacks_take(&look, &stack);
-    bool is_one =
-        take_from_journal(waiter) || entry_find(&stack, &python->cpython.object->elf, &waiter->call, &waiter->caller);
-    waiter->is_unseen = false;
+    const struct elf_object *elf = &python->cpython.object->elf;
+    bool is_seen = take_from_journal(waiter) || entry_find(&stack, elf, &waiter->call, &waiter->caller);
+    waiter->is_unseen = !is_seen;
     waiter->is_timeless |= waiter->since > target_now();
-    return is_one;
+    return is_seen || (!state && !has_state(&python->picture, tid) && entry_is_inside(&stack, elf));
 }
 
 static bool is_among(const struct waiter *waiters, size_t count, pid_t tid) {

@@ -83,6 +83,17 @@ sleeper_delays='thread * stays attached (in libstore.so!store_sleep+0x*)'
     done
 }
 
+# The watch in the process looks at calls that attach a state.
+@test "from outside: a thread that makes a state asks for the pause, with the GIL off and on" {
+    is_free_threaded || return 0
+    local gil
+    for gil in 0 1; do
+        PYTHON_GIL=$gil hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" first_state
+        explains "==$pid== gilshim: stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads (*libengine.so!run_maker+0x*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)"
+        unhang
+    done
+}
+
 @test "from a core file: a pause and a mutex" {
     is_free_threaded || return 0
     require "the kernel does not write core files here" writes_cores
