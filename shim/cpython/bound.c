@@ -112,6 +112,12 @@ static uint32_t find_while_detached(PyThreadState *attached, PyInterpreterState 
     return found;
 }
 
+/* The second state of an interpreter is not to be one of the probe's in free-threaded builds: for that CPython 3.13 makes all functions,
+ * classes and modules immortal. Until the program has made one itself, no state can be anybody else's. */
+static bool is_alone(PyThreadState *attached, PyInterpreterState *interp) {
+    return real.PyInterpreterState_ThreadHead(interp) == attached && !real.PyThreadState_Next(attached);
+}
+
 /* Returns true if tracemalloc is on. From 3.12 to 3.14 its hook calls PyGILState_Ensure in every allocation, even in
  * the one that makes a new state. With an empty slot, this would be fatal. The only way to ask is to make tracemalloc
  * take a trace, which is then taken back. */
@@ -140,7 +146,8 @@ bool bound_is_wanted_in_turn(void) {
 
 void bound_learn(PyThreadState *attached) {
     PyInterpreterState *interp = interp_of(attached);
-    bool can_be_found = interp_is_free_threaded ? slot_get() == attached : slot_in_tls() || !is_tracemalloc_on();
+    bool can_be_found = interp_is_free_threaded ? interp && slot_get() == attached && !is_alone(attached, interp)
+                                                : slot_in_tls() || !is_tracemalloc_on();
     if (!interp || !can_be_found || __atomic_fetch_add(&tries, 1, __ATOMIC_RELAXED) >= TRIES) {
         return;
     }

@@ -19,7 +19,7 @@ bool bound_is_wanted_in_turn(void);
 /* Finds the bit. `attached` is the state that this thread has attached. Makes three states for the moment; the one that is
  * made while the thread's slot is empty has the bit. Blocks signals while it works. (PyThreadState_Clear needs an attached
  * state in debug builds.) In a free-threaded build it makes two, neither of which has the bit, and detaches `attached`, which
- * has it, for a moment. No lock may be held. */
+ * has it, for a moment; not while that is the interpreter's only state. No lock may be held. */
 void bound_learn(PyThreadState *attached);
 
 /* Returns true if the bit's place is known. */

@@ -152,6 +152,24 @@ sleeper_delays='thread * stays attached (in libstore.so!store_sleep+0x*)'
     has_no_line '*the GIL*'
 }
 
+# When the second thread state is made, 3.13 makes functions immortal: that is to be the program's, no probe's.
+@test "a program with one thread: a function dies as it does bare" {
+    is_free_threaded || return 0
+    local how script='
+import ctypes, gc, weakref
+for _ in range(8):
+    ctypes.CDLL(None).usleep(1)
+def function(): pass
+last = weakref.ref(function)
+del function
+gc.collect()
+print("kept" if last() else "freed")'
+    for how in without works_with; do
+        "$how" "$PYTHON" -S -c "$script"
+        has_line freed
+    done
+}
+
 # CPython frees what a state has of free lists on the state's own thread only: 2.8 KB a thread were lost.
 @test "keep=1: no memory is lost with threads that come and go" {
     is_free_threaded || return 0
