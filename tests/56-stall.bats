@@ -169,6 +169,7 @@ passes() {
 }
 
 @test "a holder's system call is not cut short" {
+    require "$NEEDS_KERNEL" has_kernel # which says in what call a thread is
     for_each_kind passes napping store_nap_after
     use_python static || use_python shared
     SHIM_OPTIONS=stall=0.3 works_with "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" napping
@@ -221,10 +222,12 @@ ends() {
 }
 
 @test "the watch does not keep a process alive whose threads have all ended" {
+    require "$NEEDS_KERNEL" has_kernel # qemu-user's own threads go on
     for_each_kind ends
 }
 
 @test "without the option there is no thread" {
+    require "$NEEDS_KERNEL" has_kernel # qemu-user has threads of its own
     use_python static || use_python shared
     local program=("$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" idle)
     SHIM_OPTIONS='' works_with "${program[@]}"
@@ -235,6 +238,7 @@ ends() {
 
 # What a program with one thread drops, it drops for the process.
 @test "nor while the program has one thread itself" {
+    require "$NEEDS_KERNEL" has_kernel # qemu-user has threads of its own
     use_python static || use_python shared
     local program=("$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" idle alone)
     SHIM_OPTIONS=stall=100:timeline=$BATS_TEST_TMPDIR/trace works_with "${program[@]}"
@@ -244,6 +248,7 @@ ends() {
 
 # The watch would keep what the other threads have given up: it ends, and says why.
 @test "a thread that drops its privileges is left alone" {
+    require "$NEEDS_KERNEL" has_kernel # qemu-user has threads of its own
     use_python static || use_python shared
     cat >dropping.py <<'PYTHON'
 import ctypes, os, sys, threading, time

@@ -5,12 +5,14 @@
 
 #include "diagnose/stacks.h"
 #include "system/aside.h"
+#include "system/audited_call.h"
 #include "system/elf.h"
 #include "system/loader.h"
 
 struct unwinder {
     _Unwind_Reason_Code (*backtrace)(_Unwind_Trace_Fn, void *);
     _Unwind_Ptr (*get_ip)(struct _Unwind_Context *);
+    _Unwind_Word (*get_register)(struct _Unwind_Context *, int);
 };
 
 static void *export_of(const struct elf_object *object, const char *name) {
@@ -25,9 +27,11 @@ static bool find_unwinder(const struct elf_object *object, void *argument) {
         return false;
     }
     void *backtrace = export_of(object, "_Unwind_Backtrace"), *get_ip = export_of(object, "_Unwind_GetIP");
+    void *get_register = export_of(object, "_Unwind_GetGR");
     memcpy(&unwinder->backtrace, &backtrace, sizeof backtrace);
     memcpy(&unwinder->get_ip, &get_ip, sizeof get_ip);
-    return backtrace && get_ip;
+    memcpy(&unwinder->get_register, &get_register, sizeof get_register);
+    return backtrace && get_ip && get_register;
 }
 
 /* Finds the unwinder, once as long as it stays where it is: a walk over the loader's list waits for whoever walks it. */
@@ -66,11 +70,17 @@ static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument
         return _URC_END_OF_STACK;
     }
     walk->frames[walk->count++] = address;
+    if (audited_call_is(address)) {
+        enum { FRAME_REGISTER = 29 };
+        uintptr_t frame = walk->unwinder->get_register(context, FRAME_REGISTER);
+        walk->count += audited_call_from(frame, walk->frames + walk->count, walk->capacity - walk->count);
+        return _URC_END_OF_STACK;
+    }
     return _URC_NO_REASON;
 }
 
 __attribute__((noinline)) size_t frames_here(void **frames, size_t capacity, const void *frame, bool *is_guess) {
-    struct unwinder unwinder = {NULL, NULL};
+    struct unwinder unwinder = {NULL, NULL, NULL};
     *is_guess = !get_unwinder(&unwinder);
     if (!*is_guess) {
         struct walk walk = {&unwinder, frames, capacity, 0, 1}; /* skip 1: the frame of this function */

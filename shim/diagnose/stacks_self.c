@@ -43,8 +43,8 @@ static bool find_unwinder(const struct elf_object *object, void *unused) {
 }
 
 void stacks_prepare(void) {
-    void *frames[4];
-    backtrace(frames, 4);
+    void *frame; /* one: an unwinder can't go past a call that an auditor watches (audited_call.h) */
+    backtrace(&frame, 1);
     elf_visit(find_unwinder, NULL);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unwind.h>
 
+#include "system/audited_call.h"
 #include "system/dlsym_hook.h"
 #include "system/elf.h"
 
@@ -118,6 +119,10 @@ static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument
     int is_exact = 0;
     uintptr_t ip = unwinder.ip_info(context, &is_exact) - 1; /* into the call, not after it: it may never return */
     ip += is_exact ? 1 : 0;
+    if (!is_exact && audited_call_is((const void *)(ip + 1))) {
+        walk->meets_code = true; /* what is behind it can't be known */
+        return _URC_END_OF_STACK;
+    }
     const uint8_t *lsda = (const uint8_t *)unwinder.lsda(context);
     if (!walk->outside && !walk->is_inside((const void *)ip)) {
         walk->outside = (const void *)ip;
