@@ -10,6 +10,17 @@ FIXTURES=$ROOT/build/fixtures
     has_line "* children, 0 hung"
 }
 
+# One signal in ten comes while the shim looks at what has been opened.
+@test "a signal handler that calls dlsym, or forks, while the shim looks for a libpython" {
+    local what
+    for what in dlsym fork; do
+        without "$FIXTURES/dlsym-signals" "$what" 1 libutil.so.1 openpty
+        is_status 0
+        SHIM_OPTIONS='' LIMIT=120 works_with "$FIXTURES/dlsym-signals" "$what" 4 libutil.so.1 openpty
+        has_line "[1-9]* signals"
+    done
+}
+
 @test "the shim asks for no lock of ld.so's in a fork child" {
     local watch=$FIXTURES/libwatch-loader.so
     with_shim env LD_PRELOAD="$GILSHIM_LIB:$watch" "$FIXTURES/dlsym-forks" 20 libutil.so.1

@@ -1,7 +1,6 @@
 #include "cpython/real.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -47,7 +46,7 @@ static size_t cpython_count;
 
 /* Guards binding. Under it, only the loader's locks are taken: the write lock, and in the constructor dlsym's, too
  * (chain_other_preloads). No call into CPython is made under it. */
-static pthread_mutex_t binding_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lock binding_lock = LOCK_INITIALIZER;
 static uint64_t seen_load_count;
 static bool imports_are_left; /* to be wrapped: another thread was opening the library. Guarded by binding_lock. */
 
@@ -345,8 +344,8 @@ bool real_bind(bool starting) {
     if (!starting && load_count == __atomic_load_n(&seen_load_count, __ATOMIC_ACQUIRE)) {
         return real_is_bound();
     }
-    locks_take(&binding_lock);
-    if (look(starting)) {
+    bool is_inside = !locks_take(&binding_lock); /* in a signal handler that calls dlsym and has interrupted a look */
+    if (!is_inside && look(starting)) {
         __atomic_store_n(&seen_load_count, load_count, __ATOMIC_RELEASE);
     }
     locks_give(&binding_lock);
@@ -362,8 +361,8 @@ void real_before_fork(void) {
     locks_take(&binding_lock);
 }
 
-void real_after_fork(void) {
-    locks_give(&binding_lock);
+void real_after_fork(bool is_child) {
+    locks_give_after_fork(&binding_lock, is_child);
 }
 
 const struct real *real_of_caller(const void *caller) {

@@ -73,7 +73,7 @@ bool real_has_news(void);
 
 /* For fork.c alone. */
 void real_before_fork(void);
-void real_after_fork(void);
+void real_after_fork(bool is_child);
 
 static inline bool real_is_bound(void) {
     return real_status.binding != REAL_UNBOUND;

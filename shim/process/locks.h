@@ -35,7 +35,8 @@
  *     (slot.h) and usable only after PyOS_AfterFork; from 3.7 on the lock on its list of states is held from PyOS_BeforeFork to
  *     PyOS_AfterFork_*, so that no state may be made there (owner.h, is_forking).
  *   - signal handlers: what they may call of CPython takes no lock (PyGILState_Check and the like, from the first
- *     binding on), and neither does _exit's summary
+ *     binding on), and neither does _exit's summary. dlsym in a handler looks for a libpython, unless it has interrupted a look;
+ *     a fork in a handler takes the locks that the interrupted thread has a second time (locks_take)
  *   - where a name is looked up in memory that may go away (symbol.c): loader_locate finds it, and the kernel reads it
  *
  * The thread that forks holds the shim's locks over the fork (fork.c). If it wants one of them in another library's
@@ -47,10 +48,23 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-/* Take and release one of the shim's locks. They do nothing on a thread that holds all of them because it forks. Not
- * for signal handlers. */
-void locks_take(pthread_mutex_t *lock);
-void locks_give(pthread_mutex_t *lock);
+struct lock {
+    pthread_mutex_t mutex; /* it knows its owner */
+    unsigned again;        /* how often its owner has taken it again. Guarded by the mutex. */
+};
+#define LOCK_INITIALIZER \
+    { PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP, 0 }
+
+/* Take and release one of the shim's locks. They do nothing on a thread that holds all of them because it forks.
+ *
+ * locks_take returns false if this thread has the lock: a signal handler has interrupted it there, and calls the shim or
+ * forks. What the lock guards is then in the middle of a change; the handler has to call locks_give all the same. */
+bool locks_take(struct lock *lock);
+void locks_give(struct lock *lock);
+
+/* Releases a lock that this thread has taken for a fork. In the child it is free then, whoever had it: its mutex knows the
+ * parent's thread. */
+void locks_give_after_fork(struct lock *lock, bool is_child);
 
 /* For fork.c alone: says that the calling thread has taken all of the locks, or is about to release them. */
 void locks_all_held(bool are_held);

@@ -1,11 +1,9 @@
 #include "states/dead_states.h"
 
-#include <pthread.h>
-
 #include "process/locks.h"
 #include "system/list.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lock lock = LOCK_INITIALIZER;
 struct one {
     PyThreadState *state;
 };
@@ -49,6 +47,6 @@ void dead_states_before_fork(void) {
     locks_take(&lock);
 }
 
-void dead_states_after_fork(void) {
-    locks_give(&lock);
+void dead_states_after_fork(bool is_child) {
+    locks_give_after_fork(&lock, is_child);
 }

@@ -1,7 +1,5 @@
 #include "states/owner_pool.h"
 
-#include <pthread.h>
-
 #include "process/locks.h"
 #include "states/registry.h"
 #include "states/taken.h"
@@ -14,7 +12,7 @@ struct chunk {
     struct owner records[CHUNK_RECORDS];
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lock lock = LOCK_INITIALIZER;
 static struct chunk *chunks;
 static struct owner *free_records;
 
@@ -69,8 +67,8 @@ void owner_pool_before_fork(void) {
     locks_take(&lock);
 }
 
-void owner_pool_after_fork(void) {
-    locks_give(&lock);
+void owner_pool_after_fork(bool is_child) {
+    locks_give_after_fork(&lock, is_child);
 }
 
 void owner_pool_put_others(const struct owner *mine) {

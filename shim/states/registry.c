@@ -1,6 +1,5 @@
 #include "states/registry.h"
 
-#include <pthread.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
@@ -10,7 +9,7 @@
  * caller may be inside malloc. */
 enum { FIRST_CAPACITY = 128 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lock lock = LOCK_INITIALIZER;
 static struct registry_entry *table;
 static uint32_t capacity; /* a power of two */
 static uint32_t used;
@@ -260,8 +259,8 @@ void registry_before_fork(void) {
     locks_take(&lock);
 }
 
-void registry_after_fork(void) {
-    locks_give(&lock);
+void registry_after_fork(bool is_child) {
+    locks_give_after_fork(&lock, is_child);
 }
 
 uint32_t registry_count(void) {
