@@ -89,7 +89,7 @@ sleeper_delays='thread * stays attached (in libstore.so!store_sleep+0x*)'
     local gil
     for gil in 0 1; do
         PYTHON_GIL=$gil hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" first_state
-        explains "==$pid== gilshim: stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads (*libengine.so!run_maker+0x*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)"
+        explains "==$pid== gilshim: stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads* (*libengine.so!run_maker+0x*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)"
         unhang
     done
 }
