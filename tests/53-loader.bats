@@ -60,3 +60,15 @@ use_embedding() {
     done
     grep -q 'crowded' trace.*
 }
+
+# The threads that look up names bind the libpython that others open, and close at once.
+@test "a host that scans its plugins on several threads, one of them a libpython" {
+    use_python shared
+    local libpython SHIM_OPTIONS
+    libpython=$(ldd "$PYTHON" | awk '/libpython/ { print $3; exit }')
+    without "$ROOT/build/fixtures/scan" 2 "$libpython" libutil.so.1 libm.so.6
+    is_status 0
+    for SHIM_OPTIONS in verbosity=0 check=calls; do
+        works_with "$ROOT/build/fixtures/scan" 8 "$libpython" libutil.so.1 libm.so.6
+    done
+}

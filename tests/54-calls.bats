@@ -92,6 +92,13 @@ without_options() {
     done
 }
 
+@test "a process without Python that may only read, write and exit looks up a function" {
+    without "$ROOT/build/fixtures/strict"
+    [ "$status" -ne 125 ] || skip 'needs seccomp'
+    is_status 0
+    SHIM_OPTIONS='' works_with "$ROOT/build/fixtures/strict"
+}
+
 with_messages() {
     bare unmixed || return
     allowed 0 mixed=unmixed verbosity=2:history=16:log_path="$PWD/log" messages '`log_path' '`history' || return

@@ -30,6 +30,7 @@
 #include "process/streams.h"
 #include "rules/reconcile.h"
 #include "start/check.h"
+#include "start/closing.h"
 #include "start/fatal_signals.h"
 #include "start/fork.h"
 #include "states/owner.h"
@@ -209,7 +210,10 @@ void start_before_thread(void) {
 const char *start_before_dlsym(void *handle, const char *name) {
     if (strncmp(name, "Py", 2) != 0) {
         if (real_has_news()) {
-            bind(false);
+            if (closing_begin_look()) {
+                bind(false);
+            }
+            closing_end_look();
         }
         return name;
     }
@@ -220,7 +224,9 @@ const char *start_before_dlsym(void *handle, const char *name) {
     }
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
         if (strcmp(name, real_api_names[i]) == 0) {
+            (void)closing_begin_look(); /* the caller has most likely a handle */
             bool is_bound = bind(false);
+            closing_end_look();
             /* Our own exports must not answer the question "Is there a Python in this process?". dlopen(NULL) returns
              * the first link map as a handle. */
             bool asks_process = handle == RTLD_DEFAULT || handle == RTLD_NEXT || handle == _r_debug.r_map;

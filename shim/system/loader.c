@@ -295,6 +295,16 @@ int loader_iterate(int (*visit)(struct dl_phdr_info *info, size_t size, void *ar
     return answer;
 }
 
+int loader_iterate_at_once(int (*visit)(struct dl_phdr_info *info, size_t size, void *argument), void *argument) {
+    if (avoids_locks || is_child) {
+        return 0;
+    }
+    enter();
+    int answer = dl_iterate_phdr(visit, argument);
+    leave();
+    return answer;
+}
+
 static int read_changes(struct dl_phdr_info *info, size_t size, void *argument) {
     if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs) {
         *(uint64_t *)argument = info->dlpi_adds + info->dlpi_subs;
@@ -302,21 +312,15 @@ static int read_changes(struct dl_phdr_info *info, size_t size, void *argument) 
     return 1;
 }
 
-static uint64_t count_changes(void) {
-    uint64_t count = 0;
-    enter();
-    dl_iterate_phdr(read_changes, &count);
-    leave();
-    return count;
-}
-
 uint64_t loader_changes(void) {
     struct extent extent;
-    return is_lock_doubtful(&extent) ? extent.sum | (uint64_t)1 << 63 : count_changes();
+    return is_lock_doubtful(&extent) ? extent.sum | (uint64_t)1 << 63 : loader_changes_at_once();
 }
 
 uint64_t loader_changes_at_once(void) {
-    return avoids_locks || is_child ? 0 : count_changes();
+    uint64_t count = 0;
+    loader_iterate_at_once(read_changes, &count);
+    return count;
 }
 
 /* ---- by address -------------------------------------------------------------------------------------------------- */
