@@ -16,7 +16,8 @@ typedef int close_function(void *handle);
 
 enum { RESTS_MAX = 1000 };
 
-/* Threads that look, and calls of dlclose that have not returned; and how many of them are this thread's. */
+/* Threads that look, and calls of dlclose that have not returned; and how many of them are this thread's. A signal
+ * handler may fork between the changes of two: the order is such that the child then counts too few, not too many. */
 static int looking, closing;
 static __thread int looking_here __attribute__((tls_model("initial-exec")));
 static __thread int closing_here __attribute__((tls_model("initial-exec")));
@@ -35,23 +36,21 @@ static bool wait_for_others(const int *count, int here) {
 
 bool closing_begin_look(void) {
     static unsigned gave_up_at; /* a dlclose that hangs is waited for once */
-    looking_here++;
-    for (int i = 0; i < RESTS_MAX; i++) {
+    bool is_alone = false;
+    for (int i = 0;; i++) {
         __atomic_add_fetch(&looking, 1, __ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&closing, __ATOMIC_SEQ_CST) <= closing_here) {
-            return true;
-        }
+        is_alone = __atomic_load_n(&closing, __ATOMIC_SEQ_CST) <= closing_here;
         unsigned closings = __atomic_load_n(&loader_closings, __ATOMIC_RELAXED);
-        if (closings == __atomic_load_n(&gave_up_at, __ATOMIC_RELAXED)) {
-            return false;
+        if (is_alone || i == RESTS_MAX || closings == __atomic_load_n(&gave_up_at, __ATOMIC_RELAXED)) {
+            break;
         }
         __atomic_sub_fetch(&looking, 1, __ATOMIC_SEQ_CST);
         if (!wait_for_others(&closing, closing_here)) {
             __atomic_store_n(&gave_up_at, closings, __ATOMIC_RELAXED);
         }
     }
-    __atomic_add_fetch(&looking, 1, __ATOMIC_SEQ_CST);
-    return false;
+    looking_here++;
+    return is_alone;
 }
 
 void closing_end_look(void) {
@@ -75,8 +74,8 @@ __attribute__((visibility("default"))) int dlclose(void *handle) {
     /* Counted twice. The first count is for a library that another thread opens at the same place before this thread
      * comes to the second. */
     __atomic_add_fetch(&loader_closings, 1, __ATOMIC_ACQ_REL);
-    closing_here++;
     __atomic_add_fetch(&closing, 1, __ATOMIC_SEQ_CST);
+    closing_here++;
     wait_for_others(&looking, looking_here);
     int result = found(handle);
     closing_here--;
