@@ -67,7 +67,8 @@ void loader_after_fork(bool in_child) {
     if (in_child) {
         forking = lost = 0;
         inside = inside_here;
-        is_child = is_child || !was_single;
+        /* Forked by a signal handler that interrupted one of our calls: glibc gives the lock back for the parent only. */
+        is_child = is_child || !was_single || inside_here;
         process = is_child ? process : getpid();
     } else {
         __atomic_sub_fetch(&forking, 1, __ATOMIC_SEQ_CST);
