@@ -10,15 +10,12 @@ FIXTURES=$ROOT/build/fixtures
     has_line "* children, 0 hung"
 }
 
-# One signal in ten comes while the shim looks at what has been opened.
-@test "a signal handler that calls dlsym, or forks, while the shim looks for a libpython" {
-    local what
-    for what in dlsym fork; do
-        without "$FIXTURES/dlsym-signals" "$what" 1 libutil.so.1 openpty
-        is_status 0
-        SHIM_OPTIONS='' LIMIT=120 works_with "$FIXTURES/dlsym-signals" "$what" 4 libutil.so.1 openpty
-        has_line "[1-9]* signals"
-    done
+# Some of the signals come while the shim looks at what has been opened.
+@test "a signal handler that forks while the shim looks for a libpython" {
+    without "$FIXTURES/dlsym-signals" 1 libutil.so.1
+    is_status 0
+    SHIM_OPTIONS='' LIMIT=120 works_with "$FIXTURES/dlsym-signals" 5 libutil.so.1
+    has_line "[1-9]* signals"
 }
 
 @test "the shim asks for no lock of ld.so's in a fork child" {

@@ -352,24 +352,6 @@ bool real_bind(bool starting) {
     return real_is_bound();
 }
 
-static bool is_cpython(const struct elf_object *object, void *unused) {
-    (void)unused;
-    return real_is_cpython(object);
-}
-
-bool real_has_news(void) {
-    uint64_t seen = __atomic_load_n(&seen_load_count, __ATOMIC_ACQUIRE);
-    uint64_t load_count = loader_changes_at_once();
-    if (load_count == 0 || load_count == seen) {
-        return false;
-    }
-    if (real_is_bound() || elf_visit_at_once(is_cpython, NULL)) {
-        return true;
-    }
-    __atomic_compare_exchange_n(&seen_load_count, &seen, load_count, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
-    return false;
-}
-
 void real_before_fork(void) {
     locks_take(&binding_lock);
 }

@@ -67,11 +67,6 @@ extern unsigned real_changes __attribute__((visibility("hidden")));
  * (locks.h). Makes no call into CPython. Returns true if a CPython is bound. */
 bool real_bind(bool starting);
 
-/* Returns true if real_bind has something to look at: the set of loaded objects has changed and there is a CPython, or
- * another thread was opening a library. Makes no system call, so that a sandboxed process without Python is not ended.
- * Takes the loader's write lock; false in the fork child of a process with threads. */
-bool real_has_news(void);
-
 /* For fork.c alone. */
 void real_before_fork(void);
 void real_after_fork(bool is_child);

@@ -35,8 +35,8 @@
  *     (slot.h) and usable only after PyOS_AfterFork; from 3.7 on the lock on its list of states is held from PyOS_BeforeFork to
  *     PyOS_AfterFork_*, so that no state may be made there (owner.h, is_forking).
  *   - signal handlers: what they may call of CPython takes no lock (PyGILState_Check and the like, from the first
- *     binding on), and neither does _exit's summary. dlsym in a handler looks for a libpython, unless it has interrupted a look;
- *     a fork in a handler takes the locks that the interrupted thread has a second time (locks_take)
+ *     binding on), and neither does _exit's summary. A fork in a handler takes the
+ *     locks that the interrupted thread has a second time (locks_take)
  *   - where a name is looked up in memory that may go away (symbol.c): loader_locate finds it, and the kernel reads it
  *
  * The thread that forks holds the shim's locks over the fork (fork.c). If it wants one of them in another library's

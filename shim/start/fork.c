@@ -4,7 +4,6 @@
 
 #include "cpython/real.h"
 #include "process/locks.h"
-#include "start/closing.h"
 #include "states/dead_states.h"
 #include "states/owner_pool.h"
 #include "states/registry.h"
@@ -34,7 +33,6 @@ static void give_in_parent(void) {
 
 static void give_in_child(void) {
     give_all(true);
-    closing_after_fork();
 }
 
 bool fork_prepare(void) {

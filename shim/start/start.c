@@ -30,7 +30,6 @@
 #include "process/streams.h"
 #include "rules/reconcile.h"
 #include "start/check.h"
-#include "start/closing.h"
 #include "start/fatal_signals.h"
 #include "start/fork.h"
 #include "states/owner.h"
@@ -202,6 +201,29 @@ void start_before_thread(void) {
 
 /* ---- dlsym ------------------------------------------------------------------------------------------------------ */
 
+/* Returns true for a handle that was not asked about since a library was last closed. */
+static bool is_new(const struct link_map *handle) {
+    enum { HANDLES = 64 };
+    static uintptr_t seen[HANDLES];
+    uintptr_t closings = __atomic_load_n(&loader_closings, __ATOMIC_RELAXED);
+    uintptr_t key = (uintptr_t)handle ^ (uintptr_t)handle->l_addr << 8 ^ closings;
+    uintptr_t *place = &seen[(key >> 4) % HANDLES];
+    if (__atomic_load_n(place, __ATOMIC_RELAXED) == key) {
+        return false;
+    }
+    __atomic_store_n(place, key, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* Returns true if a CPython other than the one that is bound is among what the handle stands for. Nobody closes that meanwhile, and
+ * ld.so has relocated it. Asks as the caller is about to ask, so with the same locks; dlsym clears the message of the caller's
+ * last error in any case. */
+static bool brings_cpython(void *handle) {
+    struct elf_object object;
+    const void *found = libc_real_dlsym(handle, "PyGILState_Ensure");
+    return found && elf_find_by_address(found, &object) && !real_is_self(&object);
+}
+
 /* Called by the exported dlsym when CPython imports an extension module, when a caller asks for one of our names, and, as
  * watch_handles says, for any name in a handle.
  * The libpython that defines the name may have been opened a moment ago (Vim, R's reticulate and uwsgi take all
@@ -209,11 +231,8 @@ void start_before_thread(void) {
  * up. */
 const char *start_before_dlsym(void *handle, const char *name) {
     if (strncmp(name, "Py", 2) != 0) {
-        if (real_has_news()) {
-            if (closing_begin_look()) {
-                bind(false);
-            }
-            closing_end_look();
+        if (is_new(handle) && brings_cpython(handle)) {
+            bind(false);
         }
         return name;
     }
@@ -224,9 +243,7 @@ const char *start_before_dlsym(void *handle, const char *name) {
     }
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
         if (strcmp(name, real_api_names[i]) == 0) {
-            (void)closing_begin_look(); /* the caller has most likely a handle */
             bool is_bound = bind(false);
-            closing_end_look();
             /* Our own exports must not answer the question "Is there a Python in this process?". dlopen(NULL) returns
              * the first link map as a handle. */
             bool asks_process = handle == RTLD_DEFAULT || handle == RTLD_NEXT || handle == _r_debug.r_map;

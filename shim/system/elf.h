@@ -50,9 +50,6 @@ bool elf_find_by_address(const void *address, struct elf_object *object);
  * write lock is held during the calls (loader_iterate): `visit` must not allocate, call dl* functions or wait. */
 bool elf_visit(bool (*visit)(const struct elf_object *object, void *argument), void *argument);
 
-/* The same without a system call. Calls nothing, and returns false, in the fork child of a process with threads. */
-bool elf_visit_at_once(bool (*visit)(const struct elf_object *object, void *argument), void *argument);
-
 /* Returns what has to be added to an address of the object to get where its bytes can be read: 0 for an object of this
  * process. What elf_open has found (symbols, strings and so on) can be read as it is. */
 uintptr_t elf_mirror_distance(const struct elf_object *object);

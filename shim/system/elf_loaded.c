@@ -24,11 +24,6 @@ bool elf_visit(bool (*visit)(const struct elf_object *object, void *argument), v
     return loader_iterate(visit_one, &closure) != 0;
 }
 
-bool elf_visit_at_once(bool (*visit)(const struct elf_object *object, void *argument), void *argument) {
-    struct visit closure = {visit, argument};
-    return loader_iterate_at_once(visit_one, &closure) != 0;
-}
-
 bool elf_find_by_address(const void *address, struct elf_object *object) {
     struct dl_phdr_info info;
     memset(object, 0, sizeof *object);

@@ -67,7 +67,7 @@ void loader_after_fork(bool in_child) {
     if (in_child) {
         forking = lost = 0;
         inside = inside_here;
-        /* Forked by a signal handler that interrupted one of our calls: glibc gives the lock back for the parent only. */
+        /* A signal handler that forks may have interrupted a call of ours, which has the lock as the parent's thread. */
         is_child = is_child || !was_single || inside_here;
         process = is_child ? process : getpid();
     } else {
@@ -296,16 +296,6 @@ int loader_iterate(int (*visit)(struct dl_phdr_info *info, size_t size, void *ar
     return answer;
 }
 
-int loader_iterate_at_once(int (*visit)(struct dl_phdr_info *info, size_t size, void *argument), void *argument) {
-    if (avoids_locks || is_child) {
-        return 0;
-    }
-    enter();
-    int answer = dl_iterate_phdr(visit, argument);
-    leave();
-    return answer;
-}
-
 static int read_changes(struct dl_phdr_info *info, size_t size, void *argument) {
     if (size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs) {
         *(uint64_t *)argument = info->dlpi_adds + info->dlpi_subs;
@@ -315,12 +305,13 @@ static int read_changes(struct dl_phdr_info *info, size_t size, void *argument) 
 
 uint64_t loader_changes(void) {
     struct extent extent;
-    return is_lock_doubtful(&extent) ? extent.sum | (uint64_t)1 << 63 : loader_changes_at_once();
-}
-
-uint64_t loader_changes_at_once(void) {
     uint64_t count = 0;
-    loader_iterate_at_once(read_changes, &count);
+    if (is_lock_doubtful(&extent)) {
+        return extent.sum | (uint64_t)1 << 63;
+    }
+    enter();
+    dl_iterate_phdr(read_changes, &count);
+    leave();
     return count;
 }
 

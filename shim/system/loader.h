@@ -50,13 +50,6 @@ int loader_iterate(int (*visit)(struct dl_phdr_info *info, size_t size, void *ar
 /* Returns a number that changes when the set of loaded objects does. Locks: as loader_iterate. */
 uint64_t loader_changes(void);
 
-/* Like loader_iterate, without a system call. In the fork child of a process with threads it calls nothing, and returns 0. */
-int loader_iterate_at_once(int (*visit)(struct dl_phdr_info *info, size_t size, void *argument), void *argument);
-
-/* The same number without a system call, or 0 where it can't be had so: in the fork child of a process with threads. Never
- * 0 otherwise. Locks: as loader_iterate. */
-uint64_t loader_changes_at_once(void);
-
 /* Counts the calls of dlclose, once before and once after each. As long as it does not change, an address means what it
  * meant before. */
 extern unsigned loader_closings __attribute__((visibility("hidden")));
