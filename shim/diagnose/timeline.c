@@ -88,7 +88,7 @@ static unsigned drain_thread(unsigned index, struct timeline_track *track) {
             }
             timeline_track_event(track, &events[i]);
             __atomic_store_n(&track->last_number, events[i].number, __ATOMIC_RELEASE);
-            written++;
+            __atomic_store_n(&written, written + 1, __ATOMIC_RELAXED);
         }
     }
     if (thread.has_ended) {
@@ -231,9 +231,23 @@ static void tell_dropped(void) {
     report_line(text_end(&text));
 }
 
+/* Waits for the writer as long as it comes forward, ten seconds at most: on a busy machine it takes longer than one for what
+ * the threads' rings have. */
+static bool take_last_turn(void) {
+    uint64_t before = UINT64_MAX;
+    for (int seconds = 0; seconds < 10 && before != __atomic_load_n(&written, __ATOMIC_RELAXED); seconds++) {
+        before = __atomic_load_n(&written, __ATOMIC_RELAXED);
+        if (take_turn(1000 * (uint64_t)MILLISECOND)) {
+            return true;
+        }
+    }
+    report_line("warning: the timeline lacks its end: who was writing it did not come to an end");
+    return false;
+}
+
 void timeline_finish(void) {
     int saved_errno = errno;
-    if (timeline_file_is_open() && take_turn(1000 * (uint64_t)MILLISECOND)) {
+    if (timeline_file_is_open() && take_last_turn()) {
         if (!is_finished) {
             is_finished = true;
             drain();
