@@ -39,6 +39,7 @@ shape() { command=("$PYTHON" -S "$ROOT/tests/fixtures/shapes/run.py" "$FIXTURES"
 
 # check=locks is about the GIL: with it off there is none to order (53-free-threaded.bats has what hangs then).
 @test "3. two locks in two orders: before it hangs, and when it hangs" {
+    # shellcheck disable=SC2030,SC2031 # each test is a subshell
     ! is_free_threaded || export PYTHON_GIL=1
     wrapped -c locks "$PYTHON" "$ROOT/tests/fixtures/locks/locks.py" "$ROOT/build/fixtures" plugin run
     names 'GIL error: lock_order: ' liblockplugin.so 'liblockplugin.so!plugin_get_metadata+0x'
@@ -51,6 +52,7 @@ shape() { command=("$PYTHON" -S "$ROOT/tests/fixtures/shapes/run.py" "$FIXTURES"
 
 @test "3, with the GILs of two interpreters" {
     python_before 3.12 && return
+    # shellcheck disable=SC2030,SC2031 # each test is a subshell
     ! is_free_threaded || export PYTHON_GIL=1
     stalls gils_joined 'gilshim:   advice:'
     first_line '*stall: deadlock across GILs between lib*.so and lib*.so: *'
