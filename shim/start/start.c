@@ -201,13 +201,14 @@ void start_before_thread(void) {
 
 /* ---- dlsym ------------------------------------------------------------------------------------------------------ */
 
-/* Returns true for a handle that was not asked about since a library was last closed. */
-static bool is_new(const struct link_map *handle) {
+/* Returns true for a handle that was not asked about since a library was last closed. The handle is only compared: it may be
+ * one of another preload's own. */
+static bool is_new(const void *handle) {
     enum { HANDLES = 64 };
     static uintptr_t seen[HANDLES];
     uintptr_t closings = __atomic_load_n(&loader_closings, __ATOMIC_RELAXED);
-    uintptr_t key = (uintptr_t)handle ^ (uintptr_t)handle->l_addr << 8 ^ closings;
-    uintptr_t *place = &seen[(key >> 4) % HANDLES];
+    uintptr_t key = (uintptr_t)handle ^ closings << 48;
+    uintptr_t *place = &seen[(uintptr_t)handle / 16 % HANDLES];
     if (__atomic_load_n(place, __ATOMIC_RELAXED) == key) {
         return false;
     }
