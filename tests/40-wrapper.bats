@@ -99,8 +99,11 @@ line')" ]
 
 @test "the program keeps the name by which it was called" {
     ln -s "$(command -v sh)" another-name
+    local bare # a path, where the kernel starts programs by an emulator
+    bare=$(PATH=$PWD:$PATH another-name -c 'echo $0')
     PATH=$PWD:$PATH wrapped another-name -c 'echo $0'
-    [ "$output" = another-name ]
+    [ "$output" = "$bare" ]
+    [[ $bare == *another-name ]]
 }
 
 @test "-- ends the options; so does the command" {

@@ -67,6 +67,7 @@ hanging_step() {
 }
 
 @test "1. it hangs: who holds the GIL" {
+    require "$NEEDS_KERNEL" has_kernel
     hanging_step './run-with-shim.sh -s 2 $other' 'gilshim:   advice:'
     has_line '*stall: deadlock between libengine.so and libstore.so: * waits for the GIL * called by libengine.so!engine_enter_python+0x*store_lock+0x*'
     has_line '*  holds: thread *'
