@@ -344,7 +344,7 @@ bool real_bind(bool starting) {
     if (!starting && load_count == __atomic_load_n(&seen_load_count, __ATOMIC_ACQUIRE)) {
         return real_is_bound();
     }
-    bool is_inside = !locks_take(&binding_lock); /* in a signal handler that calls dlsym and has interrupted a look */
+    bool is_inside = !locks_take(&binding_lock); /* in a signal handler that has interrupted a look */
     if (!is_inside && look(starting)) {
         __atomic_store_n(&seen_load_count, load_count, __ATOMIC_RELEASE);
     }

@@ -22,7 +22,8 @@
  *                                    reset it (loader.h).
  *   malloc's                         by background_start (pthread_create), by dlopen, and by the thread-specific keys
  *                                    from the 33rd on: never with a lock of ours held, in a signal handler, or in a
- *                                    fork child's handlers
+ *                                    fork child's handlers. Also by dlsym, for the message that a handle does not bring a
+ *                                    CPython (start_before_dlsym): when a handle is first asked for anything
  *   stdio's                          never: log.c writes with write(2). It is exit's fflush that takes it
  *                                    (process_exit.c).
  *   libgcc's list of frames          by its unwinder, before glibc 2.35 together with the write lock: for reports; not
