@@ -5,7 +5,7 @@
  *            libpython's, or those of another preload behind us.
  *   static   The executable contains CPython and comes first in every lookup, so its exports are redirected.
  *   late     libpython is opened by dlopen. It is found at the first call of a wrapper, or when somebody asks dlsym for
- *            one of our names, or for anything in a handle (dlsym_hook.S), whichever comes first. Libraries that were
+ *            one of our names, or for anything in a handle that brings it (start_before_dlsym). Libraries that were
  *            bound to it until then, because they were opened with RTLD_DEEPBIND and brought it, get the wrappers.
  * In all of them, libpython's exports are redirected as well, so that dlsym(handle) returns the wrapper. libpython's
  * own internal calls get its own functions back where they pass the PLT. Every build then behaves alike, and it is

@@ -70,28 +70,28 @@ sleeper_delays='thread * stays attached (in libstore.so!store_sleep+0x*)'
     explains "==$pid== gilshim: stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads (*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)"
 }
 
+# seen_from_outside KIND FIRST-LINE: of a program that hangs, with the GIL off and on.
+seen_from_outside() {
+    local gil
+    for gil in 0 1; do
+        PYTHON_GIL=$gil hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" "$1"
+        explains "==$pid== gilshim: $2"
+        unhang
+    done
+}
+
 # Its PyGILState_Ensure is making the state.
 @test "a thread without a state asks for the pause, with the GIL off and on; from outside, too" {
     is_free_threaded || return 0
-    local gil
     stalls first_thread 'gilshim:   advice:'
     first_line '*stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads* (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)'
-    for gil in 0 1; do
-        PYTHON_GIL=$gil hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" first_thread
-        explains "==$pid== gilshim: stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads* (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)"
-        unhang
-    done
+    seen_from_outside first_thread "stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads* (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)"
 }
 
 # The watch in the process looks at calls that attach a state.
 @test "from outside: a thread that makes a state asks for the pause, with the GIL off and on" {
     is_free_threaded || return 0
-    local gil
-    for gil in 0 1; do
-        PYTHON_GIL=$gil hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" first_state
-        explains "==$pid== gilshim: stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads* (*libengine.so!run_maker+0x*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)"
-        unhang
-    done
+    seen_from_outside first_state "stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads* (*libengine.so!run_maker+0x*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)"
 }
 
 @test "from a core file: a pause and a mutex" {
