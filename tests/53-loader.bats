@@ -18,6 +18,16 @@ FIXTURES=$ROOT/build/fixtures
     has_line "[1-9]* signals"
 }
 
+# The one way to meet an instruction between the taking of a lock and the note of who has it.
+@test "a signal handler that forks at any instruction of a look, or of a fork" {
+    local call
+    require "the processor stops after each instruction by a flag: x86-64" test -x "$FIXTURES/dlsym-steps"
+    for call in dlsym fork; do
+        SHIM_OPTIONS='' LIMIT=120 works_with "$FIXTURES/dlsym-steps" "$call" libutil.so.1
+        has_line "[1-9]* instructions"
+    done
+}
+
 @test "the shim asks for no lock of ld.so's in a fork child" {
     local watch=$FIXTURES/libwatch-loader.so
     with_shim env LD_PRELOAD="$GILSHIM_LIB:$watch" "$FIXTURES/dlsym-forks" 20 libutil.so.1
@@ -67,5 +77,16 @@ use_embedding() {
     is_status 0
     for SHIM_OPTIONS in verbosity=0 check=calls; do
         works_with "$ROOT/build/fixtures/scan" 8 "$libpython" libutil.so.1 libm.so.6
+    done
+}
+
+@test "a thread that asks whether there is a Python, while another one opens and closes libpython" {
+    use_python shared
+    local libpython SHIM_OPTIONS
+    libpython=$(ldd "$PYTHON" | awk '/libpython/ { print $3; exit }')
+    without "$ROOT/build/fixtures/ask" 1 "$libpython"
+    is_status 0
+    for SHIM_OPTIONS in verbosity=0 check=calls; do
+        works_with "$ROOT/build/fixtures/ask" 5 "$libpython"
     done
 }

@@ -352,12 +352,16 @@ bool real_bind(bool starting) {
     return real_is_bound();
 }
 
+bool real_has_news(void) {
+    return loader_changes() != __atomic_load_n(&seen_load_count, __ATOMIC_ACQUIRE);
+}
+
 void real_before_fork(void) {
     locks_take(&binding_lock);
 }
 
-void real_after_fork(bool is_child) {
-    locks_give_after_fork(&binding_lock, is_child);
+void real_after_fork(void) {
+    locks_give(&binding_lock);
 }
 
 const struct real *real_of_caller(const void *caller) {

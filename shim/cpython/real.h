@@ -67,9 +67,12 @@ extern unsigned real_changes __attribute__((visibility("hidden")));
  * (locks.h). Makes no call into CPython. Returns true if a CPython is bound. */
 bool real_bind(bool starting);
 
+/* Returns true if real_bind has something to look at. Locks: as loader_changes. */
+bool real_has_news(void);
+
 /* For fork.c alone. */
 void real_before_fork(void);
-void real_after_fork(bool is_child);
+void real_after_fork(void);
 
 static inline bool real_is_bound(void) {
     return real_status.binding != REAL_UNBOUND;

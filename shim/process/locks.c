@@ -1,34 +1,61 @@
 #include "process/locks.h"
 
 #include <errno.h>
+#include <linux/futex.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-static __thread bool are_all_held __attribute__((tls_model("initial-exec")));
+enum { WAITED = 1 };
+
+/* How many forks of this thread hold all locks: a signal handler may fork in the middle of a fork. Its address stands for the
+ * thread, also in the child. */
+static __thread unsigned holds_all __attribute__((tls_model("initial-exec")));
 
 void locks_all_held(bool are_held) {
-    are_all_held = are_held;
+    holds_all += are_held ? 1u : -1u;
+}
+
+/* The kernel compares and wakes by the lower half of the word, in which WAITED is. */
+static void call_futex(struct lock *lock, int operation, uintptr_t value) {
+    int saved_errno = errno;
+    syscall(SYS_futex, &lock->owner, operation, (uint32_t)value, NULL);
+    errno = saved_errno;
+}
+
+static __attribute__((noinline)) void wait_for(struct lock *lock, uintptr_t me) {
+    for (;;) {
+        uintptr_t owner = 0;
+        if (__atomic_compare_exchange_n(&lock->owner, &owner, me | WAITED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+            return;
+        }
+        if ((owner & WAITED) || __atomic_compare_exchange_n(&lock->owner, &owner, owner | WAITED, false,
+                                                            __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+            call_futex(lock, FUTEX_WAIT_PRIVATE, owner | WAITED);
+        }
+    }
 }
 
 bool locks_take(struct lock *lock) {
-    bool is_again = !are_all_held && pthread_mutex_lock(&lock->mutex) == EDEADLK;
-    lock->again += is_again;
-    return !is_again;
+    uintptr_t me = (uintptr_t)&holds_all, owner = 0;
+    if (holds_all || __atomic_compare_exchange_n(&lock->owner, &owner, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        return true;
+    }
+    if ((owner & ~(uintptr_t)WAITED) == me) {
+        lock->again++;
+        return false;
+    }
+    wait_for(lock, me);
+    return true;
 }
 
 void locks_give(struct lock *lock) {
-    if (are_all_held) {
+    if (holds_all) {
         return;
     }
     if (lock->again) {
         lock->again--;
-    } else {
-        pthread_mutex_unlock(&lock->mutex);
-    }
-}
-
-void locks_give_after_fork(struct lock *lock, bool is_child) {
-    if (is_child) {
-        *lock = (struct lock)LOCK_INITIALIZER;
-    } else {
-        locks_give(lock);
+    } else if (__atomic_exchange_n(&lock->owner, 0, __ATOMIC_RELEASE) & WAITED) {
+        call_futex(lock, FUTEX_WAKE_PRIVATE, 1);
     }
 }

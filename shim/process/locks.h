@@ -4,7 +4,8 @@
  *   the GIL and CPython's own locks  by the real functions, with no lock of ours held
  *   dl_load_lock (ld.so, recursive)  by dlsym and dlopen: in the constructor (dlsym_hook.c, fatal_signals.c, fatal.c,
  *                                    loader.c), when libgcc_s is fetched (unwinding.c, stacks_prepare), in dlsym for
- *                                    whoever calls it, and in real_behind, where there is no CPython. A thread holds
+ *                                    whoever calls it, also while the shim binds then (loader_hold), and in real_behind, where
+ *                                    there is no CPython. A thread holds
  *                                    it while its dlopen runs constructors, and these may wait for the GIL. So it is
  *                                    never asked for with the GIL held, on the way into a rule or a report, or at the
  *                                    process's end. glibc resets it in a fork child.
@@ -46,26 +47,25 @@
  * own locks that a thread holds while check=locks reports something are those that it held before. */
 #pragma once
 
-#include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 
+/* Not a pthread_mutex_t: glibc's notes the owner by some instructions later than it takes the lock. A signal that came between
+ * these left the handler waiting for its own thread. */
 struct lock {
-    pthread_mutex_t mutex; /* it knows its owner */
-    unsigned again;        /* how often its owner has taken it again. Guarded by the mutex. */
+    uintptr_t owner; /* of this thread's own; 0: nobody. The lowest bit: others wait. */
+    unsigned again;  /* how often its owner has taken it again. Only the owner reads and writes this. */
 };
 #define LOCK_INITIALIZER \
-    { PTHREAD_ERRORCHECK_MUTEX_INITIALIZER_NP, 0 }
+    { 0, 0 }
 
-/* Take and release one of the shim's locks. They do nothing on a thread that holds all of them because it forks.
+/* Take and release one of the shim's locks. They do nothing on a thread that holds all of them because it forks. A lock that a
+ * thread has when it forks is still its own in the child.
  *
  * locks_take returns false if this thread has the lock: a signal handler has interrupted it there, and calls the shim or
  * forks. What the lock guards is then in the middle of a change; the handler has to call locks_give all the same. */
 bool locks_take(struct lock *lock);
 void locks_give(struct lock *lock);
-
-/* Releases a lock that this thread has taken for a fork. In the child it is free then, whoever had it: its mutex knows the
- * parent's thread. */
-void locks_give_after_fork(struct lock *lock, bool is_child);
 
 /* For fork.c alone: says that the calling thread has taken all of the locks, or is about to release them. */
 void locks_all_held(bool are_held);

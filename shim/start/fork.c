@@ -21,10 +21,10 @@ static void take_all(void) {
 static void give_all(bool is_child) {
     locks_all_held(false);
     loader_after_fork(is_child);
-    dead_states_after_fork(is_child);
-    registry_after_fork(is_child);
-    owner_pool_after_fork(is_child);
-    real_after_fork(is_child);
+    dead_states_after_fork();
+    registry_after_fork();
+    owner_pool_after_fork();
+    real_after_fork();
 }
 
 static void give_in_parent(void) {

@@ -225,6 +225,22 @@ static bool brings_cpython(void *handle) {
     return found && elf_find_by_address(found, &object) && !real_is_self(&object);
 }
 
+static void bind_held(void) {
+    bind(false);
+}
+
+/* The caller may hold no handle of a libpython that is open, and another thread close it in the middle of a look, of which ld.so's
+ * dlsym takes care for itself. */
+static bool bind_for_dlsym(void) {
+    if (real_has_news()) {
+        loader_hold(bind_held);
+    } else {
+        lock_binding_look();
+        api_calls_look_again();
+    }
+    return real_is_bound();
+}
+
 /* Called by the exported dlsym when CPython imports an extension module, when a caller asks for one of our names, and, as
  * watch_handles says, for any name in a handle.
  * The libpython that defines the name may have been opened a moment ago (Vim, R's reticulate and uwsgi take all
@@ -233,7 +249,7 @@ static bool brings_cpython(void *handle) {
 const char *start_before_dlsym(void *handle, const char *name) {
     if (strncmp(name, "Py", 2) != 0) {
         if (is_new(handle) && brings_cpython(handle)) {
-            bind(false);
+            bind_for_dlsym();
         }
         return name;
     }
@@ -244,7 +260,7 @@ const char *start_before_dlsym(void *handle, const char *name) {
     }
     for (size_t i = 0; i < REAL_API_COUNT; i++) {
         if (strcmp(name, real_api_names[i]) == 0) {
-            bool is_bound = bind(false);
+            bool is_bound = bind_for_dlsym();
             /* Our own exports must not answer the question "Is there a Python in this process?". dlopen(NULL) returns
              * the first link map as a handle. */
             bool asks_process = handle == RTLD_DEFAULT || handle == RTLD_NEXT || handle == _r_debug.r_map;

@@ -47,6 +47,6 @@ void dead_states_before_fork(void) {
     locks_take(&lock);
 }
 
-void dead_states_after_fork(bool is_child) {
-    locks_give_after_fork(&lock, is_child);
+void dead_states_after_fork(void) {
+    locks_give(&lock);
 }

@@ -27,4 +27,4 @@ void dead_states_forget(void);
 
 /* Called around fork: the list must not be half-written in the child. */
 void dead_states_before_fork(void);
-void dead_states_after_fork(bool is_child);
+void dead_states_after_fork(void);

@@ -67,8 +67,8 @@ void owner_pool_before_fork(void) {
     locks_take(&lock);
 }
 
-void owner_pool_after_fork(bool is_child) {
-    locks_give_after_fork(&lock, is_child);
+void owner_pool_after_fork(void) {
+    locks_give(&lock);
 }
 
 void owner_pool_put_others(const struct owner *mine) {

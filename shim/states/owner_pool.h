@@ -17,7 +17,7 @@ void owner_pool_put(struct owner *record);
 
 /* Called around fork: the pool must not be half-written in the child. */
 void owner_pool_before_fork(void);
-void owner_pool_after_fork(bool is_child);
+void owner_pool_after_fork(void);
 
 /* In the child of a fork: gives back all records but `mine` (may be NULL), and removes what the registry knows of their
  * threads. */

@@ -259,8 +259,8 @@ void registry_before_fork(void) {
     locks_take(&lock);
 }
 
-void registry_after_fork(bool is_child) {
-    locks_give_after_fork(&lock, is_child);
+void registry_after_fork(void) {
+    locks_give(&lock);
 }
 
 uint32_t registry_count(void) {

@@ -78,7 +78,7 @@ void registry_clear(void);
 
 /* Called around fork: the table must not be half-written in the child. */
 void registry_before_fork(void);
-void registry_after_fork(bool is_child);
+void registry_after_fork(void);
 
 /* Returns the number of entries. For tests; takes no lock. */
 uint32_t registry_count(void);

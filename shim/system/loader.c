@@ -34,11 +34,13 @@ static pid_t process;   /* the constructor's process, or the last fork child tha
 static bool is_child;   /* forked from a process with threads: one that is gone may have held the lock */
 static bool was_single; /* whether the process had only one thread before the fork */
 
-static int inside;  /* our calls of dl_iterate_phdr that have not returned */
-static int lost;    /* of these, how many never return */
-static int forking; /* threads that are forking */
+/* A signal handler may fork at any instruction, also in the middle of a call or of a fork, and its child goes on there. So a thread's
+ * own count is raised first and lowered last: what the handler takes for its own then is at most one too many. */
+static int inside;       /* our calls of dl_iterate_phdr that have not returned */
+static int lost;         /* of these, how many never return */
+static uintptr_t forker; /* the thread that is forking, which has binding_lock; 0: none */
 static __thread int inside_here __attribute__((tls_model("initial-exec")));
-static __thread bool is_forking_here __attribute__((tls_model("initial-exec")));
+static __thread int forks_here __attribute__((tls_model("initial-exec"))); /* its address stands for the thread */
 
 /* Sleeps. This is not a cancellation point. */
 static void rest(void) {
@@ -52,8 +54,8 @@ enum { RESTS_BEFORE_FORK = 2000, RESTS_OF_OTHERS = 20000 };
 
 void loader_before_fork(void) {
     was_single = is_single_threaded && *(const volatile char *)is_single_threaded;
-    is_forking_here = true;
-    __atomic_add_fetch(&forking, 1, __ATOMIC_SEQ_CST);
+    forks_here++;
+    __atomic_store_n(&forker, (uintptr_t)&forks_here, __ATOMIC_SEQ_CST);
     for (int i = 0; __atomic_load_n(&inside, __ATOMIC_SEQ_CST) - inside_here > lost; i++) {
         if (i == RESTS_BEFORE_FORK) {
             lost = __atomic_load_n(&inside, __ATOMIC_SEQ_CST) - inside_here;
@@ -65,33 +67,33 @@ void loader_before_fork(void) {
 
 void loader_after_fork(bool in_child) {
     if (in_child) {
-        forking = lost = 0;
+        lost = 0;
         inside = inside_here;
         /* A signal handler that forks may have interrupted a call of ours, which has the lock as the parent's thread. */
         is_child = is_child || !was_single || inside_here;
         process = is_child ? process : getpid();
-    } else {
-        __atomic_sub_fetch(&forking, 1, __ATOMIC_SEQ_CST);
     }
-    is_forking_here = false;
-}
-
-static void enter(void) {
-    for (int i = 0;; i++) {
-        __atomic_add_fetch(&inside, 1, __ATOMIC_SEQ_CST);
-        bool may = inside_here || is_forking_here || i == RESTS_OF_OTHERS;
-        if (may || !__atomic_load_n(&forking, __ATOMIC_SEQ_CST)) {
-            inside_here++;
-            return;
-        }
-        __atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST);
-        rest();
+    if (--forks_here == 0) {
+        __atomic_store_n(&forker, 0, __ATOMIC_SEQ_CST);
     }
 }
 
 static void leave(void) {
-    inside_here--;
     __atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST);
+    inside_here--;
+}
+
+static void enter(void) {
+    for (int i = 0;; i++) {
+        inside_here++;
+        __atomic_add_fetch(&inside, 1, __ATOMIC_SEQ_CST);
+        uintptr_t who_forks = __atomic_load_n(&forker, __ATOMIC_SEQ_CST);
+        if (!who_forks || who_forks == (uintptr_t)&forks_here || inside_here > 1 || i == RESTS_OF_OTHERS) {
+            return;
+        }
+        leave();
+        rest();
+    }
 }
 
 /* ---- the list of objects, without a lock ------------------------------------------------------------------------- */
@@ -410,6 +412,33 @@ uintptr_t loader_object_of(const void *address) {
         }
     }
     return 0;
+}
+
+/* ---- while nobody opens or closes -------------------------------------------------------------------------------- */
+
+static __thread void (*held_run)(void) __attribute__((tls_model("initial-exec")));
+
+/* ld.so's dlsym calls the resolver of an indirect function, and has its lock then: no other of its functions that take a
+ * function to call does. */
+typedef void hold_function(void);
+__attribute__((used, no_sanitize("address", "thread", "undefined"))) static hold_function *resolve_hold(void) {
+    void (*run)(void) = held_run;
+    held_run = NULL;
+    if (run) {
+        run();
+    }
+    return (hold_function *)leave;
+}
+extern hold_function gilshim_hold;
+__attribute__((visibility("default"), ifunc("resolve_hold"))) hold_function gilshim_hold;
+
+void loader_hold(void (*run)(void)) {
+    held_run = run;
+    (void)libc_real_dlsym(RTLD_DEFAULT, "gilshim_hold");
+    if (held_run) {
+        held_run = NULL;
+        run();
+    }
 }
 
 void loader_start(void) {

@@ -61,6 +61,10 @@ void loader_start(void);
  * and another thread, or what it has interrupted itself, may never give that lock back. Async-signal-safe. */
 void loader_avoid_locks(void);
 
+/* Calls `run` while this thread has dl_load_lock, so that no other thread opens or closes a library meanwhile. For dlsym alone,
+ * whose caller asks for that lock in any case. Calls it without the lock where ld.so does not play along. */
+void loader_hold(void (*run)(void));
+
 /* For fork.c alone. loader_before_fork is called before a fork. It waits until no other thread is in the loader for us,
  * for a tenth of a second at most (a thread that was killed in there never comes out). Then no other thread enters it
  * until loader_after_fork, or until that thread has waited for a second. */

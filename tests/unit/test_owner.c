@@ -762,22 +762,16 @@ static void before_fork(void) {
     registry_before_fork();
     dead_states_before_fork();
 }
-static void after_fork(bool is_child) {
-    dead_states_after_fork(is_child);
-    registry_after_fork(is_child);
-    owner_pool_after_fork(is_child);
-}
-static void after_fork_in_parent(void) {
-    after_fork(false);
-}
-static void after_fork_in_child(void) {
-    after_fork(true);
+static void after_fork(void) {
+    dead_states_after_fork();
+    registry_after_fork();
+    owner_pool_after_fork();
 }
 
 int main(void) {
     alarm(200);
     options_default(&options);
-    CHECK(pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0 && owner_start());
+    CHECK(pthread_atfork(before_fork, after_fork, after_fork) == 0 && owner_start());
     RUN(a_thread_with_one_state_is_plain);
     RUN(no_thread_is_plain_until_the_end_is_watched);
     RUN(a_thread_with_two_states_is_not);

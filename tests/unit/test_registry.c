@@ -264,15 +264,9 @@ static void *churn(void *unused) {
     return NULL;
 }
 
-static void after_fork_in_parent(void) {
-    registry_after_fork(false);
-}
-static void after_fork_in_child(void) {
-    registry_after_fork(true);
-}
 static void survives_fork(void) {
     pthread_t thread;
-    pthread_atfork(registry_before_fork, after_fork_in_parent, after_fork_in_child);
+    pthread_atfork(registry_before_fork, registry_after_fork, registry_after_fork);
     pthread_create(&thread, NULL, churn, NULL);
     for (int i = 0; i < 50; i++) {
         pid_t child = fork();
