@@ -405,3 +405,13 @@ assert 0 < still < passed + 0.1, (still, passed)' "$output" "$begin" "$EPOCHREAL
         unhang
     done
 }
+
+# Only 64 are watched. What a process says of its interpreters need not be true.
+@test "more GILs than are watched, all of interpreter 0: the waiter's state is the one of a GIL that is watched" {
+    use_python shared || use_python static
+    require "needs interpreters with GILs of their own" python_from 3.13
+    hang "$PYTHON" -S "$ROOT/tests/inspect/many_gils.py"
+    says hangs
+    explains '*gilshim: stall: *'
+    has_line '*  waits: thread * for the GIL of interpreter 0 *, to attach state 0x*'
+}

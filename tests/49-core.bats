@@ -134,6 +134,28 @@ put() { printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
     done
 }
 
+# A core file names any file that whoever made it likes. To open a pipe lets its writer go on, and to open a device may do more.
+@test "what is no regular file is not opened, and links in a root lead to what is there" {
+    use_python static || use_python shared
+    mkdir bin
+    cp "$(readlink -f "$PYTHON")" bin/python
+    LD_LIBRARY_PATH=$(dirname "$(readlink -f "$PYTHON")")/../lib dies_of bin/python -S -c 'import os; os.abort()'
+    mv bin/python moved
+    mkfifo bin/python
+    (exec 4>bin/python 3>&-; : >opened) &
+    local writer=$!
+    reads
+    [ ! -e opened ] || told "it has opened a pipe"
+    kill "$writer" && { wait "$writer" || :; }
+    [ "$PY_KIND" = static ] || return 0
+    mkdir -p "root$PWD/bin" root/real
+    mv moved root/real/python
+    ln -s /real/python "root$PWD/bin/python"
+    reads --root root
+    is_status 0
+    has_no_line '*/bin/python is not here*'
+}
+
 @test "a library whose file has been replaced since is said to be" {
     use_python static || use_python shared
     require "the kernel does not write core files here" writes_cores
@@ -261,7 +283,8 @@ libc.fread(ctypes.c_void_p(8), 1, 1, file)"
 @test "damaged and cut core files: explained, or refused in one line, under ASan and UBSan" {
     aborts
     require "needs ASan" make -C "$ROOT" build/fuzz/core
-    limited 300 "$ROOT/build/fuzz/core" 1 150 "$core"
+    FUZZ_EXE=''; [ "$PY_KIND" != static ] || FUZZ_EXE=$PYTHON
+    FUZZ_EXE=$FUZZ_EXE limited 300 "$ROOT/build/fuzz/core" 1 150 "$core"
     is_status 0
     has_line '150 passed, 0 failed, 0 skipped'
 }

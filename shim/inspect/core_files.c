@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "inspect/regular_file.h"
+
 enum { BEGINNING = 16384 };
 
 static struct {
@@ -106,10 +108,20 @@ static bool is_same(struct core_file *file) {
 
 /* ---- finding them ------------------------------------------------------------------------------------------------ */
 
+/* A core file may name any file. Below a root, links lead to what they would there; but a folder of links to files that are
+ * elsewhere may be given as one, too. */
+static int open_at(const char *place) {
+    size_t length = strlen(known.root);
+    bool is_below = length && strncmp(place, known.root, length) == 0;
+    int root = is_below ? open(known.root, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    int fd = regular_file_open_in(root, place + (is_below ? length : 0));
+    return fd >= 0 ? fd : regular_file_open(open(place, O_PATH | O_CLOEXEC));
+}
+
 /* Maps the file at `place`, if it is an ELF object. */
 static bool take(struct core_file *file, const char *place) {
     struct stat status;
-    int fd = open(place, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = open_at(place);
     if (fd < 0) {
         return false;
     }
@@ -125,6 +137,8 @@ static bool take(struct core_file *file, const char *place) {
         munmap(bytes, (size_t)status.st_size);
         return false;
     }
+    free(file->place);
+    file->place = strdup(place);
     file->bytes = bytes;
     file->size = (size_t)status.st_size;
     file->state = is_same(file) ? CORE_FILE_GOOD : CORE_FILE_REPLACED;
@@ -132,7 +146,6 @@ static bool take(struct core_file *file, const char *place) {
         munmap(bytes, file->size);
         file->bytes = NULL;
     }
-    snprintf(file->place, sizeof file->place, "%s", place);
     return file->state == CORE_FILE_GOOD;
 }
 
@@ -237,7 +250,7 @@ size_t core_files_read(const struct core_mapping *mapping, uintptr_t address, vo
 
 int core_files_open(const struct core_mapping *mapping) {
     const struct core_file *file = file_of(mapping);
-    return file->state == CORE_FILE_GOOD ? open(file->place, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
+    return file->state == CORE_FILE_GOOD && file->place ? open_at(file->place) : -1;
 }
 
 void core_files_visit_lost(void (*visit)(const struct core_file *file)) {

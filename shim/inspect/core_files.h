@@ -22,7 +22,7 @@ struct core_file {
     bool is_program;  /* it is the process's executable */
     bool is_object;   /* code of it was mapped, and is not in the core file */
     enum core_file_state state;
-    char place[4096]; /* where it was found here; "" */
+    char *place; /* where it was found here; NULL */
     const uint8_t *bytes;
     size_t size;
     char wanted[CORE_ID], found[CORE_ID]; /* build ids, in hexadecimal; "": not known */

@@ -19,15 +19,17 @@
 
 enum { WAITERS = 64, REST = 192 /* of whom one may be the partner of a deadlock */, THREADS_MAX = 4096 };
 
-/* Returns the state that the thread is to attach, if there is only one that it can be, or 0. */
+/* Returns the state that the thread is to attach, if there is only one that it can be, or 0. The states may be of more GILs than
+ * are watched. */
 static uintptr_t state_to_attach(pid_t tid, int64_t gil) {
-    const struct interpreter_picture *picture = &choice_python()->picture;
+    const struct watched_python *python = choice_python();
+    const struct interpreter_picture *picture = &python->picture;
     uintptr_t found = 0;
     for (size_t i = 0; i < picture->state_count; i++) {
         const struct interpreter_state *state = &picture->states[i];
-        int64_t of_state = gil_id(picture, picture->interpreters[state->interpreter].gil);
-        if (state->tid != tid || of_state != gil ||
-            state->address == choice_python()->gils[picture->interpreters[state->interpreter].gil].now.holder) {
+        size_t index = picture->interpreters[state->interpreter].gil;
+        if (state->tid != tid || gil_id(picture, index) != gil || index >= python->gil_count ||
+            state->address == python->gils[index].now.holder) {
             continue;
         }
         if (found) {

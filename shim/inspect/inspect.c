@@ -104,7 +104,7 @@ static bool read_pid(const char *word, pid_t *pid) {
 
 /* A reason may name files of the target's: they must not do anything to a terminal. */
 static int fail(char *reason) {
-    text_disarm(reason, strlen(reason));
+    text_disarm(reason, strlen(reason), false);
     fprintf(stderr, PREFIX "%s\n", reason);
     return STATUS_FAILED;
 }
@@ -246,6 +246,14 @@ static int take_arguments(char **argv, struct arguments *given) {
     return read_pid(words[0], &given->pid) ? 0 : wrong_usage("no number of a process: ", words[0]);
 }
 
+/* Far more than is ever needed, and no more than half of what there is. */
+static size_t memory_limit(void) {
+    static const size_t most = (size_t)2 << 30;
+    long pages = sysconf(_SC_PHYS_PAGES);
+    size_t half = pages > 0 ? (size_t)pages / 2 * (size_t)sysconf(_SC_PAGESIZE) : most;
+    return half < most ? half : most;
+}
+
 int main(int argc, char **argv) {
     struct arguments given = {.seconds = 0.3};
     for (int i = 1; i < argc; i++) {
@@ -263,7 +271,6 @@ int main(int argc, char **argv) {
         return status;
     }
     ticks_start();
-    uint64_t limit = (uint64_t)((given.seconds + LIMIT_S) * 1e9);
-    return given.core ? limited_run(CORE_LIMIT_S * 1000000000ull, inspect_core, &given, STATUS_FAILED)
-                      : limited_run(limit, inspect, &given, STATUS_FAILED);
+    uint64_t limit = given.core ? CORE_LIMIT_S * 1000000000ull : (uint64_t)((given.seconds + LIMIT_S) * 1e9);
+    return limited_run(limit, memory_limit(), given.core ? inspect_core : inspect, &given, STATUS_FAILED);
 }

@@ -22,6 +22,13 @@ static void forget(void) {
     memset(&journal_store, 0, sizeof journal_store);
 }
 
+/* A bool that is neither is undefined behaviour as soon as it is looked at. */
+static void make_bool(bool *member) {
+    uint8_t byte;
+    memcpy(&byte, member, sizeof byte);
+    *member = byte != 0;
+}
+
 /* Its thread may be writing it. */
 static bool read_record(uintptr_t address, struct journal_record *record) {
     for (int i = 0; i < TRIES; i++) {
@@ -48,6 +55,9 @@ static void take_ring(struct journal_record *record) {
         record->ring = NULL;
     }
     record->ring_size = record->ring ? (unsigned)count : 0;
+    for (unsigned i = 0; i < record->ring_size; i++) {
+        make_bool(&record->ring[i].is_later);
+    }
     journal_store.rings_memory += record->ring ? size : 0;
 }
 
@@ -57,6 +67,7 @@ static void take_record(uintptr_t address, struct journal_record *record) {
         return;
     }
     record->module_totals = NULL;
+    make_bool(&record->thread.has_ended);
     record->thread.name[sizeof record->thread.name - 1] = '\0';
     record->thread.python_name[sizeof record->thread.python_name - 1] = '\0';
     pid_t tid = record->thread.has_ended ? 0 : target_thread_of(record->thread.tid);

@@ -79,10 +79,32 @@ static int give_up(pid_t child, int failed, const char *reason, const char *deta
     return failed;
 }
 
-/* Copies all that the child writes. Returns false, with *reason, if that took too long or could not be written. */
-static bool copy_all(int input, uint64_t limit, const char **reason, const char **detail) {
+/* Returns how much memory the child has in use, with the pages of files: those of a file system in memory (tmpfs) are made by
+ * reading the holes of a file there, and stay. 0: not known. */
+static size_t memory_of(pid_t child) {
+    char path[32], line[128];
+    unsigned long pages = 0;
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)child);
+    FILE *file = fopen(path, "re");
+    const char *second = file && fgets(line, sizeof line, file) ? strchr(line, ' ') : NULL;
+    pages = second ? strtoul(second, NULL, 10) : 0;
+    if (file) {
+        fclose(file);
+    }
+    return (size_t)pages * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+struct limits {
+    uint64_t time;
+    size_t memory;
+};
+
+/* Copies all that the child writes. Returns false, with *reason, if that took too long or too much memory, or could not be
+ * written. */
+static bool copy_all(pid_t child, int input, struct limits limits, const char **reason, const char **detail) {
+    enum { PERIOD_MS = 50 };
     static char bytes[65536];
-    uint64_t end = now() + limit;
+    uint64_t end = now() + limits.time;
     for (;;) {
         uint64_t then = now();
         struct pollfd some = {.fd = input, .events = POLLIN};
@@ -90,7 +112,12 @@ static bool copy_all(int input, uint64_t limit, const char **reason, const char 
             *reason = "gave up: it takes too long to read this process";
             return false;
         }
-        if (poll(&some, 1, (int)((end - then) / 1000000u % 1000000u) + 1) <= 0) {
+        if (memory_of(child) > limits.memory) {
+            *reason = "gave up: it takes too much memory to read this process";
+            return false;
+        }
+        uint64_t left = (end - then) / 1000000u + 1;
+        if (poll(&some, 1, left < PERIOD_MS ? (int)left : PERIOD_MS) <= 0) {
             continue;
         }
         ssize_t count = read(input, bytes, sizeof bytes);
@@ -108,7 +135,7 @@ static bool copy_all(int input, uint64_t limit, const char **reason, const char 
     }
 }
 
-int limited_run(uint64_t limit, int (*work)(void *argument), void *argument, int failed) {
+int limited_run(uint64_t limit, size_t memory, int (*work)(void *argument), void *argument, int failed) {
     int ends[2], status;
     const char *reason = "", *detail = "";
     pid_t self = getpid();
@@ -125,7 +152,7 @@ int limited_run(uint64_t limit, int (*work)(void *argument), void *argument, int
         run_child(ends[1], self, work, argument);
     }
     close(ends[1]);
-    bool is_done = copy_all(ends[0], limit, &reason, &detail);
+    bool is_done = copy_all(child, ends[0], (struct limits){limit, memory}, &reason, &detail);
     close(ends[0]);
     if (!is_done) {
         return give_up(child, failed, reason, detail);

@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #include "inspect/refusal.h"
+#include "inspect/regular_file.h"
 #include "inspect/target.h"
 
 static struct {
@@ -152,55 +152,17 @@ static void visit_mappings(void (*visit)(const struct target_mapping *mapping)) 
     }
 }
 
-/* Finds a file by a path in a root that may be somebody else's: an absolute symbolic link in it leads back into that root, and
- * links of /proc lead nowhere. Without openat2(2) (Linux before 5.6, sandboxes) the superuser does without the file, because the
- * owner of the root would decide which of our files is opened. */
-static int find_in_root(int root, const char *path) {
-    enum { OPENAT2 = 437 /* on every architecture; older headers lack it */, NO_MAGIC_LINKS = 0x02, IN_ROOT = 0x10 };
-    const struct { uint64_t flags, mode, resolve; } how = {O_PATH | O_CLOEXEC, 0, NO_MAGIC_LINKS | IN_ROOT};
-    int fd = (int)syscall(OPENAT2, root, path, &how, sizeof how);
-    for (int i = 0; fd < 0 && errno == EAGAIN && i < 100; i++) { /* something was renamed meanwhile */
-        fd = (int)syscall(OPENAT2, root, path, &how, sizeof how);
-    }
-    if (fd < 0 && (errno == ENOSYS || errno == EPERM) && geteuid() != 0) {
-        fd = openat(root, path + strspn(path, "/"), O_PATH | O_CLOEXEC);
-    }
-    return fd;
-}
-
-/* Opens for reading what was only found yet, if it is a regular file: to open a device or a pipe could do something. Closes
- * `found`. */
-static int open_regular(int found) {
-    char path[32];
-    struct stat status;
-    bool is_regular = found >= 0 && fstat(found, &status) == 0 && S_ISREG(status.st_mode);
-    snprintf(path, sizeof path, "/proc/self/fd/%d", found);
-    int fd = is_regular ? open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
-    if (found >= 0) {
-        close(found);
-    }
-    return fd;
-}
-
-static int open_in_root(int root, const char *path) {
-    int fd = root >= 0 ? open_regular(find_in_root(root, path)) : -1;
-    if (root >= 0) {
-        close(root);
-    }
-    return fd;
-}
-
 /* Through the process's own root, so that a container's files are found. A file that was deleted or replaced is still
  * there as map_files, but the kernel lets only the superuser open that. */
 static int open_mapped(const struct target_mapping *mapping) {
     char name[64];
     snprintf(name, sizeof name, "map_files/%lx-%lx", (unsigned long)mapping->start, (unsigned long)mapping->end);
-    int fd = open_regular(open_file(name, O_PATH));
+    int fd = regular_file_open(open_file(name, O_PATH));
     if (fd < 0 && mapping->name[0] == '/') {
-        fd = open_in_root(open_file("root", O_PATH | O_DIRECTORY), mapping->name);
+        fd = regular_file_open_in(open_file("root", O_PATH | O_DIRECTORY), mapping->name);
     }
     if (fd < 0 && mapping->name[0] == '/') { /* after a mere chroot, the kernel tells paths as we see them */
-        fd = open_in_root(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), mapping->name);
+        fd = regular_file_open_in(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC), mapping->name);
     }
     return fd;
 }

@@ -7,7 +7,7 @@
 #include "process/options.h"
 
 struct real real;
-struct options options = {.mode = MODE_OFF}; /* nothing is repaired in the target */
+struct options options = {.mode = MODE_OFF /* nothing is repaired in the target */, .color = COLOR_NEVER};
 
 const char *const real_api_names[REAL_API_COUNT] = {
 #define API(type, name, parameters, arguments) #name,

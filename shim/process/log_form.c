@@ -40,7 +40,7 @@ struct text log_form_message(char *buffer, size_t capacity, const char *line, pi
 size_t log_form_end(struct text *text) {
     text_end(text);
     if (options.log_format == LOG_TEXT) {
-        text_disarm(text->buffer, text->length);
+        text_disarm(text->buffer, text->length, options.color != COLOR_NEVER);
     }
     text->buffer[text->length] = '\n';
     return text->length + 1;

@@ -40,27 +40,15 @@ static bool end(struct json *json, struct mark mark) {
     return true;
 }
 
-/* Returns the length of the UTF-8 sequence at `c`, or 0 if there is no valid one. */
-static size_t sequence_at(const unsigned char *c) {
-    size_t length = c[0] < 0x80                   ? 1
-                    : c[0] >= 0xc2 && c[0] < 0xe0 ? 2
-                    : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
-                    : c[0] >= 0xf0 && c[0] < 0xf5 ? 4
-                                                  : 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((c[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    bool is_overlong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90);
-    bool is_surrogate = c[0] == 0xed && c[1] >= 0xa0;
-    bool is_beyond = c[0] == 0xf4 && c[1] >= 0x90;
-    return is_overlong || is_surrogate || is_beyond ? 0 : length;
+static void add_digits(struct text *text, unsigned code) {
+    const char digits[] = {'\\', 'u', '0', '0', "0123456789abcdef"[code >> 4], "0123456789abcdef"[code & 15]};
+    text_add_span(text, digits, sizeof digits);
 }
 
+/* Control characters of the second set (C1) may be escape sequences to a terminal. */
 static void add_escaped(struct text *text, const char *value) {
     for (const unsigned char *c = (const unsigned char *)value; *c;) {
-        size_t length = sequence_at(c);
+        size_t length = text_sequence_at((const char *)c, 4); /* a 0 byte ends it before */
         if (length == 0) {
             text_add(text, "\\ufffd");
             c++;
@@ -68,9 +56,10 @@ static void add_escaped(struct text *text, const char *value) {
             text_add(text, "\\");
             text_add_span(text, (const char *)c++, 1);
         } else if (*c < 0x20 || *c == 0x7f) {
-            const char digits[] = {'\\', 'u', '0', '0', "0123456789abcdef"[*c >> 4], "0123456789abcdef"[*c & 15]};
-            text_add_span(text, digits, sizeof digits);
-            c++;
+            add_digits(text, *c++);
+        } else if (*c == 0xc2 && c[1] < 0xa0) {
+            add_digits(text, c[1]);
+            c += length;
         } else {
             text_add_span(text, (const char *)c, length);
             c += length;

@@ -70,16 +70,40 @@ static size_t color_at(const char *c, size_t length) {
     return 0;
 }
 
-void text_disarm(char *bytes, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)bytes[i];
-        size_t color = c == '\033' ? color_at(bytes + i, length - i) : 0;
-        if (color) {
-            i += color - 1;
-        } else if ((c < 0x20 && c != '\t') || c == 0x7f) {
-            bytes[i] = '?';
-        } else if (c == 0xc2 && i + 1 < length && ((unsigned char)bytes[i + 1] & 0xe0) == 0x80) {
-            bytes[i] = bytes[i + 1] = '?';
+size_t text_sequence_at(const char *bytes, size_t length) {
+    const unsigned char *c = (const unsigned char *)bytes;
+    size_t size = !length                       ? 0
+                  : c[0] < 0x80                 ? 1
+                  : c[0] >= 0xc2 && c[0] < 0xe0 ? 2
+                  : c[0] >= 0xe0 && c[0] < 0xf0 ? 3
+                  : c[0] >= 0xf0 && c[0] < 0xf5 ? 4
+                                                : 0;
+    if (size > length) {
+        return 0;
+    }
+    for (size_t i = 1; i < size; i++) {
+        if ((c[i] & 0xc0) != 0x80) {
+            return 0;
         }
+    }
+    bool is_overlong = size && ((c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90));
+    bool is_surrogate = size && c[0] == 0xed && c[1] >= 0xa0;
+    bool is_beyond = size && c[0] == 0xf4 && c[1] >= 0x90;
+    return is_overlong || is_surrogate || is_beyond ? 0 : size;
+}
+
+static bool is_control(const char *at) {
+    unsigned char c = (unsigned char)at[0];
+    return (c < 0x20 && c != '\t') || c == 0x7f || (c == 0xc2 && (unsigned char)at[1] < 0xa0);
+}
+
+void text_disarm(char *bytes, size_t length, bool may_have_color) {
+    for (size_t i = 0; i < length;) {
+        size_t color = may_have_color && bytes[i] == '\033' ? color_at(bytes + i, length - i) : 0;
+        size_t sequence = text_sequence_at(bytes + i, length - i), size = sequence ? sequence : 1;
+        if (!color && (!sequence || is_control(bytes + i))) {
+            memset(bytes + i, '?', size);
+        }
+        i += color ? color : size;
     }
 }

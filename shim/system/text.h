@@ -2,6 +2,7 @@
  * does not fit is cut off; text_end shows that with "...". */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,9 @@ void text_add_seconds(struct text *text, uint64_t ns, unsigned digits);
 /* Ends the text with a 0 byte (not counted in `length`) and marks a cut. Returns the buffer. */
 const char *text_end(struct text *text);
 
-/* Replaces control characters, including the second set (C1) in UTF-8, except for our own colours. A newline in a name
- * would begin a line of its own, and an escape sequence could hide one. */
-void text_disarm(char *bytes, size_t length);
+/* Replaces control characters, including the second set (C1), and what is no UTF-8. A newline in a name would begin a line of
+ * its own, and an escape sequence could hide one. `may_have_color`: our own colours stay as they are. */
+void text_disarm(char *bytes, size_t length, bool may_have_color);
+
+/* Returns the length of the UTF-8 sequence at `bytes`, which is at most `length` and 4, or 0 if there is no valid one. */
+size_t text_sequence_at(const char *bytes, size_t length);

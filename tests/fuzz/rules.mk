@@ -34,12 +34,13 @@ $(fuzz_out)/libpython.so: tests/fuzz/python.c $(fuzz_headers)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) -w -O1 -fPIC -shared -iquote shim -Wl,-soname,libpython.so -o $@ $<
 
-# gilshim-inspect --core, with core files of processes that hung or crashed (FUZZ_CORES); tests/49-core.bats has some made.
+# gilshim-inspect --core, with core files of processes that hung or crashed (FUZZ_CORES) and their program (FUZZ_EXE=, in the environment);
+# tests/49-core.bats has some made.
 fuzz_core_sources = tests/fuzz/core.c $(filter-out shim/inspect/inspect.c,$(wildcard shim/inspect/*.c)) $(inspect_shared)
 $(fuzz_out)/core: $(fuzz_core_sources) shim/inspect/inspect.c $(fuzz_headers)
 	$(call say,FUZZ,$@)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(fuzz_flags) -include shim/platform.h -fexceptions $(unit_sanitize) -o $@ $(fuzz_core_sources)
+	$(Q)$(CC) $(fuzz_flags) -include shim/platform.h -fexceptions $(unit_sanitize) -Wl,--wrap=core_image_read -o $@ $(fuzz_core_sources)
 .PHONY: fuzz-core
 fuzz-core: $(fuzz_out)/core
 	$(Q)$(fuzz_out)/core $(FUZZ_FIRST) $(FUZZ_COUNT) $(FUZZ_CORES)

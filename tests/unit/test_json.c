@@ -30,10 +30,13 @@ static void members(void) {
 
 static void escapes(void) {
     struct json json = json_start(buffer, sizeof buffer);
-    json_string(&json, "a", "q\" b\\ n\n \x7f \xc3\xa4 \xff \xc3 \xed\xa0\x80");
+    json_string(&json, "a",
+                "q\" b\\ n\n \x7f \xc3\xa4 \xff \xc3 \xed\xa0\x80 \xc2\x9b"
+                "2J \xc2\xa0");
     struct text text = json_end(&json);
     CHECK(strcmp(text_end(&text), "{\"a\": \"q\\\" b\\\\ n\\u000a \\u007f \xc3\xa4 \\ufffd \\ufffd "
-                                  "\\ufffd\\ufffd\\ufffd\"}") == 0);
+                                  "\\ufffd\\ufffd\\ufffd \\u009b"
+                                  "2J \xc2\xa0\"}") == 0);
 }
 
 /* However small the buffer: whole members, closed brackets, "cut" where something is missing. */

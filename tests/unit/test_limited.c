@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,14 +18,14 @@ enum { FAILED = 125 };
 /* What a run wrote to standard output and error, one after the other. */
 static char written[256];
 
-static int run_in_pipe(uint64_t limit, int (*work)(void *)) {
+static int run_with(uint64_t limit, size_t memory, int (*work)(void *)) {
     int ends[2], out = dup(STDOUT_FILENO), error = dup(STDERR_FILENO);
     fflush(NULL);
     CHECK(pipe(ends) == 0);
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
     dup2(ends[1], STDOUT_FILENO);
     dup2(ends[1], STDERR_FILENO);
-    int result = limited_run(limit, work, NULL, FAILED);
+    int result = limited_run(limit, memory, work, NULL, FAILED);
     fflush(NULL);
     dup2(out, STDOUT_FILENO);
     dup2(error, STDERR_FILENO);
@@ -35,6 +36,10 @@ static int run_in_pipe(uint64_t limit, int (*work)(void *)) {
     close(out);
     close(error);
     return result;
+}
+
+static int run_in_pipe(uint64_t limit, int (*work)(void *)) {
+    return run_with(limit, (size_t)2 << 30, work);
 }
 
 static double seconds(void) {
@@ -94,6 +99,29 @@ static void a_fault_is_one_line(void) {
                  "gilshim-inspect: gave up: the part that reads this process was killed by a signal: Killed\n") == 0);
 }
 
+/* Reads what is nowhere in a file in memory. */
+static int fill_holes(void *argument) {
+    enum { PAGE = 4096 };
+    const size_t size = (size_t)16 << 30;
+    int file = memfd_create("holes", 0);
+    (void)argument;
+    if (ftruncate(file, (off_t)size) != 0) {
+        return 1;
+    }
+    const volatile char *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0);
+    for (size_t at = 0; bytes != MAP_FAILED && at < size && !bytes[at]; at += PAGE) {
+        if (at % (PAGE * 1024) == 0) {
+            usleep(1000); /* the machine may be busy */
+        }
+    }
+    return 0;
+}
+
+static void memory_is_limited(void) {
+    CHECK(run_with(60000000000u, (size_t)256 << 20, fill_holes) == FAILED);
+    CHECK(strcmp(written, "gilshim-inspect: gave up: it takes too much memory to read this process\n") == 0);
+}
+
 static int sleep_long(void *argument) {
     (void)argument;
     pid_t self = getpid();
@@ -110,7 +138,7 @@ static void the_work_ends_with_us(void) {
     pid_t parent = fork();
     if (parent == 0) {
         dup2(ends[1], STDOUT_FILENO);
-        _exit(limited_run(60000000000u, sleep_long, NULL, FAILED));
+        _exit(limited_run(60000000000u, (size_t)2 << 30, sleep_long, NULL, FAILED));
     }
     CHECK(read(ends[0], &work, sizeof work) == sizeof work && work > 1);
     kill(parent, SIGTERM);
@@ -137,6 +165,7 @@ int main(void) {
     RUN(status_and_output_are_the_works);
     RUN(work_that_no_handler_can_interrupt_is_given_up);
     RUN(a_fault_is_one_line);
+    RUN(memory_is_limited);
     RUN(the_work_ends_with_us);
     return test_end();
 }

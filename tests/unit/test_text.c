@@ -50,7 +50,31 @@ static void cuts_what_does_not_fit(void) {
     }
 }
 
+static bool disarmed_is(const char *before, bool may_have_color, const char *after) {
+    size_t length = strlen(before);
+    char *bytes = malloc(length); /* of its exact size */
+    memcpy(bytes, before, length);
+    text_disarm(bytes, length, may_have_color);
+    bool is_so = strlen(after) == length && memcmp(bytes, after, length) == 0;
+    free(bytes);
+    return is_so;
+}
+
+static void disarms(void) {
+    CHECK(disarmed_is("a\tb \xc3\xa4 \xf0\x9f\x90\x8d", false, "a\tb \xc3\xa4 \xf0\x9f\x90\x8d"));
+    CHECK(disarmed_is("\033[1;31mred\033[0m\033[2J\n\x7f", true, "\033[1;31mred\033[0m?[2J??"));
+    CHECK(disarmed_is("\033[1;31mred\033[0m", false, "?[1;31mred?[0m")); /* it is not ours */
+    CHECK(disarmed_is("\xc2\x9b"
+                      "2J \xc2\xa0",
+                      false, "??2J \xc2\xa0"));
+    CHECK(disarmed_is("\x9b"
+                      "2J \xff\xed\xa0\x80\xc0\x9b\xe2\x82",
+                      false, "?2J ????????"));
+    CHECK(disarmed_is("\xc3", false, "?"));
+}
+
 int main(void) {
+    RUN(disarms);
     RUN(adds_strings_and_numbers);
     RUN(is_empty_at_first);
     RUN(cuts_what_does_not_fit);
