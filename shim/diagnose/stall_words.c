@@ -36,7 +36,8 @@ void stall_add_awaited(struct text *text, const struct waiter *waiter) {
     if (waiter->gil != GIL_PAUSE) {
         stall_add_gil(text, waiter->gil);
     } else {
-        text_add(text, waiter->is_unseen ? "a pause of all threads" : "a pause of all threads to end");
+        bool asks = waiter->is_unseen || waiter->call == REAL_INDEX_PyThreadState_New;
+        text_add(text, asks ? "a pause of all threads" : "a pause of all threads to end");
     }
 }
 

@@ -272,13 +272,23 @@ void recorded_PyEval_ReleaseLock(const void *caller) {
 
 /* ---- states and interpreters come and go ------------------------------------------------------------------------ */
 
+/* In builds without the GIL, New may ask for a pause of all threads (3.13: for the first state beside the main thread's, and when its
+ * table of threads grows). The pause is asked for in the name of the attached state (pauses.h). A thread without one can only be seen
+ * by its call. */
 PyThreadState *recorded_PyThreadState_New(PyInterpreterState *interp, const void *caller) {
     PyThreadState *state;
     judged_before_new(caller);
+    bool may_wait = interp_is_free_threaded && !interp_current();
+    if (may_wait) {
+        journal_waits(CALL(PyThreadState_New), NULL, caller);
+    }
     if (options.mode != MODE_REPAIR) {
         state = real.PyThreadState_New(interp);
     } else if (!lifecycle_new(interp, &state)) {
         state = reconcile_new(interp);
+    }
+    if (may_wait) {
+        journal_correct(NULL, caller);
     }
     observe_made(state);
     summary_count_made();

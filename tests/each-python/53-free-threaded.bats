@@ -88,9 +88,12 @@ seen_from_outside() {
     seen_from_outside first_thread "stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads* (PyGILState_Ensure, called by libengine.so!engine_enter_python+0x*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)"
 }
 
-# The watch in the process looks at calls that attach a state.
-@test "from outside: a thread that makes a state asks for the pause, with the GIL off and on" {
+@test "a thread that makes a state asks for the pause, with the GIL off and on; from outside, too" {
     is_free_threaded || return 0
+    stalls first_state 'gilshim:   advice:'
+    first_line '*stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads (PyThreadState_New, called by libengine.so!run_maker+0x*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)'
+    PYTHON_GIL=1 stalls first_state 'gilshim:   advice:'
+    first_line '*stall: deadlock between libengine.so and libstore.so: thread * waits for the GIL (PyThreadState_New, called by libengine.so!run_maker+0x*) and has the mutex that thread *, which holds the GIL, waits for (in libstore.so!store_lock+0x*)'
     seen_from_outside first_state "stall: deadlock between libengine.so and libstore.so: thread * waits for a pause of all threads* (*libengine.so!run_maker+0x*) and has the mutex that thread *, which stays attached, waits for (in libstore.so!store_lock+0x*)"
 }
 
