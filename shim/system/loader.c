@@ -418,8 +418,11 @@ uintptr_t loader_object_of(const void *address) {
 
 static __thread void (*held_run)(void) __attribute__((tls_model("initial-exec")));
 
+static void do_nothing(void) {
+}
+
 /* ld.so's dlsym calls the resolver of an indirect function, and has its lock then: no other of its functions that take a
- * function to call does. */
+ * function to call does. What the name stands for is not used. */
 typedef void hold_function(void);
 __attribute__((used, no_sanitize("address", "thread", "undefined"))) static hold_function *resolve_hold(void) {
     void (*run)(void) = held_run;
@@ -427,7 +430,7 @@ __attribute__((used, no_sanitize("address", "thread", "undefined"))) static hold
     if (run) {
         run();
     }
-    return (hold_function *)leave;
+    return do_nothing;
 }
 extern hold_function gilshim_hold;
 __attribute__((visibility("default"), ifunc("resolve_hold"))) hold_function gilshim_hold;
