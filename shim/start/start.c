@@ -201,19 +201,18 @@ void start_before_thread(void) {
 
 /* ---- dlsym ------------------------------------------------------------------------------------------------------ */
 
-/* Returns true for a handle that was not asked about since a library was last closed. The handle is only compared: it may be
- * one of another preload's own. */
-static bool is_new(const void *handle) {
-    enum { HANDLES = 64 };
-    static uintptr_t seen[HANDLES];
+/* The handles that were asked about since a library was last closed. They are only compared: one may be another preload's own. A
+ * handle is noted when it has been asked about, so that no other thread goes on before that. */
+enum { HANDLES = 64 };
+static uintptr_t seen_handles[HANDLES];
+
+static uintptr_t *place_of_handle(const void *handle) {
+    return &seen_handles[(uintptr_t)handle / 16 % HANDLES];
+}
+
+static uintptr_t key_of_handle(const void *handle) {
     uintptr_t closings = __atomic_load_n(&loader_closings, __ATOMIC_RELAXED);
-    uintptr_t key = (uintptr_t)handle ^ closings << 48;
-    uintptr_t *place = &seen[(uintptr_t)handle / 16 % HANDLES];
-    if (__atomic_load_n(place, __ATOMIC_RELAXED) == key) {
-        return false;
-    }
-    __atomic_store_n(place, key, __ATOMIC_RELAXED);
-    return true;
+    return (uintptr_t)handle ^ closings << 48;
 }
 
 /* Returns true if a CPython other than the one that is bound is among what the handle stands for. Nobody closes that meanwhile, and
@@ -248,8 +247,12 @@ static bool bind_for_dlsym(void) {
  * up. */
 const char *start_before_dlsym(void *handle, const char *name) {
     if (strncmp(name, "Py", 2) != 0) {
-        if (is_new(handle) && brings_cpython(handle)) {
-            bind_for_dlsym();
+        uintptr_t *place = place_of_handle(handle), key = key_of_handle(handle);
+        if (__atomic_load_n(place, __ATOMIC_ACQUIRE) != key) {
+            if (brings_cpython(handle)) {
+                bind_for_dlsym();
+            }
+            __atomic_store_n(place, key, __ATOMIC_RELEASE);
         }
         return name;
     }
