@@ -8,12 +8,13 @@
 #include "cpython/current.h"
 #include "cpython/gil.h"
 #include "cpython/interp.h"
+#include "cpython/own_layout.h"
 #include "cpython/real.h"
 #include "journal/journal.h"
 #include "system/snapshot.h"
 #include "system/thread.h"
 
-enum { TCB_WORDS = 512, STATE_WORDS = 24 /* it is at 144 to 176 bytes */, FOUND_MAX = 512 };
+enum { TCB_WORDS = 512, STATE_WORDS = 24 /* a state's pthread_self() is at 144 to 176 bytes */, FOUND_MAX = 512 };
 
 /* Returns the offset of the tid in glibc's thread descriptor, found in the descriptor of this thread, or 0 if it is not
  * found. */
@@ -49,9 +50,10 @@ pid_t holder_tid_of(uintptr_t pthread) {
     return tid;
 }
 
-/* In every version a state has the pthread_self() of the thread that made it in its first words. It is the word that
- * points to a thread descriptor: on x86-64 a thread descriptor begins with its own address (the psABI's thread control
- * block). */
+/* In every version a state has the pthread_self() of the thread that made it in its first words. */
+#if defined(__x86_64__)
+/* It is the word that points to a thread descriptor, which begins with its own address (the psABI's thread control block). So this
+ * also works in versions of which nothing else is known. */
 static uintptr_t creator_of(const PyThreadState *state) {
     uintptr_t words[STATE_WORDS];
     if (!thread_read_memory(state, words, sizeof words)) {
@@ -65,6 +67,15 @@ static uintptr_t creator_of(const PyThreadState *state) {
     }
     return 0;
 }
+#else
+static uintptr_t creator_of(const PyThreadState *state) {
+    struct layout layout;
+    uintptr_t pthread = 0;
+    bool is_read = own_layout_find(&layout) && layout.state_thread >= 0 &&
+                   thread_read_memory((const char *)state + layout.state_thread, &pthread, sizeof pthread);
+    return is_read && pthread % 16 == 0 ? pthread : 0;
+}
+#endif
 
 bool holder_made(uintptr_t pthread, const PyThreadState *state) {
     return creator_of(state) == pthread;
