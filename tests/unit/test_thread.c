@@ -94,20 +94,20 @@ static void lists_threads(void) {
     CHECK(!thread_look(0x3ffffff, &look) && thread_cpu_time(0x3ffffff) == 0);
 }
 
-/* The second half of `page` is not there. */
-static void reads_strings(char *page) {
+/* From `end` on there is no memory. */
+static void reads_strings(char *end) {
     char bytes[16];
-    strcpy(page + 4090, "five");
-    CHECK(thread_read_string(page + 4090, bytes, 16) && strcmp(bytes, "five") == 0);
-    CHECK(thread_read_string(page + 4090, bytes, 3) && strcmp(bytes, "fi") == 0);
-    memset(page + 4090, 'x', 6); /* its end would be in memory that is not there */
-    CHECK(thread_read_string(page + 4090, bytes, 16) && strcmp(bytes, "xxxxxx") == 0);
-    CHECK(!thread_read_string(page + 4096, bytes, 16) && !thread_read_string(NULL, bytes, 16));
+    strcpy(end - 6, "five");
+    CHECK(thread_read_string(end - 6, bytes, 16) && strcmp(bytes, "five") == 0);
+    CHECK(thread_read_string(end - 6, bytes, 3) && strcmp(bytes, "fi") == 0);
+    memset(end - 6, 'x', 6); /* its end would be in memory that is not there */
+    CHECK(thread_read_string(end - 6, bytes, 16) && strcmp(bytes, "xxxxxx") == 0);
+    CHECK(!thread_read_string(end, bytes, 16) && !thread_read_string(NULL, bytes, 16));
     CHECK(thread_read_string("", bytes, 16) && !bytes[0]);
 }
-static void *by_file(void *page) {
+static void *by_file(void *end) {
     thread_reads_by_file();
-    reads_strings(page);
+    reads_strings(end);
     return NULL;
 }
 
@@ -117,14 +117,15 @@ static void reads_what_is_mapped(void) {
     CHECK(!thread_read_memory(NULL, &copy, sizeof copy));
     /* A large hole: glibc 2.41 maps a page of its own for getrandom, which the kernel puts at the end of one. */
     enum { HOLE = 1 << 20 };
-    char *page = mmap(NULL, 4096 + HOLE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    munmap(page + 4096, HOLE);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *end = (char *)mmap(NULL, page + HOLE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) + page;
+    munmap(end, HOLE);
     char bytes[16];
-    CHECK(thread_read_memory(page + 4080, bytes, 16));
-    CHECK(!thread_read_memory(page + 4088, bytes, 16) && !thread_read_memory(page + 4096, bytes, 16));
-    reads_strings(page);
+    CHECK(thread_read_memory(end - 16, bytes, 16));
+    CHECK(!thread_read_memory(end - 8, bytes, 16) && !thread_read_memory(end, bytes, 16));
+    reads_strings(end);
     pthread_t reader;
-    CHECK(pthread_create(&reader, NULL, by_file, page) == 0 && pthread_join(reader, NULL) == 0);
+    CHECK(pthread_create(&reader, NULL, by_file, end) == 0 && pthread_join(reader, NULL) == 0);
 }
 
 static void names_calls(void) {
