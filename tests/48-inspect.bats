@@ -409,7 +409,7 @@ assert 0 < still < passed + 0.1, (still, passed)' "$output" "$begin" "$EPOCHREAL
 # Only 64 are watched. What a process says of its interpreters need not be true.
 @test "more GILs than are watched, all of interpreter 0: the waiter's state is the one of a GIL that is watched" {
     use_python shared || use_python static
-    require "needs interpreters with GILs of their own" python_from 3.13
+    require "needs 3.13 or later, where two threads may run code in one interpreter" python_from 3.13
     hang "$PYTHON" -S "$ROOT/tests/inspect/many_gils.py"
     says hangs
     explains '*gilshim: stall: *'

@@ -23,7 +23,7 @@ static void call_futex(struct lock *lock, int operation, uintptr_t value) {
     errno = saved_errno;
 }
 
-static __attribute__((noinline)) void wait_for(struct lock *lock, uintptr_t me) {
+static void wait_for(struct lock *lock, uintptr_t me) {
     for (;;) {
         uintptr_t owner = 0;
         if (__atomic_compare_exchange_n(&lock->owner, &owner, me | WAITED, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
@@ -36,17 +36,26 @@ static __attribute__((noinline)) void wait_for(struct lock *lock, uintptr_t me) 
     }
 }
 
-bool locks_take(struct lock *lock) {
-    uintptr_t me = (uintptr_t)&holds_all, owner = 0;
-    if (holds_all || __atomic_compare_exchange_n(&lock->owner, &owner, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
-        return true;
-    }
+/* What is rare is a function of its own, so that the rest needs no registers to be saved. */
+static __attribute__((noinline)) bool take_taken(struct lock *lock, uintptr_t me, uintptr_t owner) {
     if ((owner & ~(uintptr_t)WAITED) == me) {
         lock->again++;
         return false;
     }
     wait_for(lock, me);
     return true;
+}
+
+static __attribute__((noinline)) void wake_one(struct lock *lock) {
+    call_futex(lock, FUTEX_WAKE_PRIVATE, 1);
+}
+
+bool locks_take(struct lock *lock) {
+    uintptr_t me = (uintptr_t)&holds_all, owner = 0;
+    if (holds_all || __atomic_compare_exchange_n(&lock->owner, &owner, me, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
+        return true;
+    }
+    return take_taken(lock, me, owner);
 }
 
 void locks_give(struct lock *lock) {
@@ -56,6 +65,6 @@ void locks_give(struct lock *lock) {
     if (lock->again) {
         lock->again--;
     } else if (__atomic_exchange_n(&lock->owner, 0, __ATOMIC_RELEASE) & WAITED) {
-        call_futex(lock, FUTEX_WAKE_PRIVATE, 1);
+        wake_one(lock);
     }
 }
