@@ -53,7 +53,7 @@
 /* Not a pthread_mutex_t: glibc's notes the owner by some instructions later than it takes the lock. A signal that came between
  * these left the handler waiting for its own thread. */
 struct lock {
-    uintptr_t owner; /* of this thread's own; 0: nobody. The lowest bit: others wait. */
+    uintptr_t owner; /* the address of a thread-local of whose lock it is; 0: nobody's. The lowest bit: others wait. */
     unsigned again;  /* how often its owner has taken it again. Only the owner reads and writes this. */
 };
 #define LOCK_INITIALIZER \
