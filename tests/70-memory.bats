@@ -174,6 +174,50 @@ has_no_errors() {
     has_no_errors
 }
 
+# A string or a structure that ends up to eight bytes after the start of a page is where a look at the page may go too far:
+# the path of a library in ld.so's memory was one.
+blocks_read() {
+    gcc -std=gnu11 -D_GNU_SOURCE -O1 -g -iquote "$ROOT/shim" -o "$BATS_TEST_TMPDIR/blocks" -xc - \
+        "$ROOT"/shim/system/{thread,thread_self,thread_wait,text}.c <<'C'
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "system/thread.h"
+enum { LONGEST = 40 };
+static char *end_of_block(size_t tail) {
+    for (size_t size = LONGEST;; size++) {
+        char *block = malloc(size);
+        if ((size_t)(block + size) % 4096 == tail) {
+            return (char *)memset(block, 'x', size) + size;
+        }
+        free(block);
+    }
+}
+int main(void) {
+    char copy[64];
+    size_t read = 0;
+    for (size_t tail = 0; tail <= 9; tail++) {
+        char *end = end_of_block(tail);
+        for (size_t length = 12; length <= LONGEST; length++) {
+            read += thread_read_memory(end - length, copy, length);
+            end[-1] = '\0';
+            read += thread_read_string(end - length, copy, sizeof copy) && strlen(copy) == length - 1;
+        }
+    }
+    /* What is longer than memory has addresses, and what begins at none. */
+    read += thread_read_memory(copy, copy, (size_t)-1) || thread_read_memory((void *)-8, copy, 16);
+    printf("read %zu\n", read);
+}
+C
+}
+@test "valgrind finds nothing wrong in looks at the ends of allocated blocks" {
+    require "needs valgrind" command -v valgrind
+    blocks_read
+    LIMIT=120 without valgrind -q --error-exitcode=9 "$BATS_TEST_TMPDIR/blocks"
+    is_status 0
+    has_line 'read 580'
+}
+
 @test "valgrind's errors are noticed" {
     require "needs valgrind" command -v valgrind
     faulty -DOVERFLOW

@@ -112,20 +112,26 @@ void thread_reads_by_file(void) {
     reads_by_file = true;
 }
 
-/* The kernel reads the first eight bytes before it finds that there is no such operation. Every program makes this
- * system call, for instance in abort(3), so no sandbox forbids it. */
-static bool is_readable(uintptr_t word) {
+/* Whether the byte at `at` can be read. `from` is where the reading began, and all up to `at` can be read.
+ *
+ * The kernel reads eight bytes before it finds that there is no such operation. Every program makes this system call, for
+ * instance in abort(3), so no sandbox forbids it. At the start of a further page the eight end with that page's first
+ * byte: valgrind reports what lies behind an allocated block, and no more of the page may belong to it. */
+static bool is_readable(uintptr_t at, const void *from) {
     int no_operation = ~0;
-    return syscall(SYS_rt_sigprocmask, no_operation, word, NULL, (size_t)8) != 0 && errno != EFAULT;
+    uintptr_t eight = at == (uintptr_t)from ? at & ~(uintptr_t)7 : at - 7;
+    return syscall(SYS_rt_sigprocmask, no_operation, eight, NULL, (size_t)8) != 0 && errno != EFAULT;
 }
 
 __attribute__((no_sanitize("address", "thread", "undefined"))) static bool read_probed(const void *from, void *to,
                                                                                        size_t size) {
     enum { PAGE = 4096 }; /* the size of a page, or of a part of one */
-    uintptr_t start = (uintptr_t)from & ~(uintptr_t)7;
-    uintptr_t last = ((uintptr_t)from + size - 1) & ~(uintptr_t)7;
-    for (uintptr_t at = start; at <= last; at = (at | (PAGE - 1)) + 1) {
-        if (!is_readable(at)) {
+    uintptr_t start = (uintptr_t)from, end = start + size;
+    if (end < start) {
+        return false;
+    }
+    for (uintptr_t at = start; at < end; at = (at | (PAGE - 1)) + 1) {
+        if (!is_readable(at, from)) {
             return false;
         }
     }
@@ -171,7 +177,7 @@ bool thread_read_string(const char *from, char *to, size_t capacity) {
             if (!thread_read_memory((const void *)at, to + length, size)) {
                 break;
             }
-        } else if ((length == 0 || at % PAGE == 0) && !is_readable(at & ~(uintptr_t)7)) {
+        } else if ((length == 0 || at % PAGE == 0) && !is_readable(at, from)) {
             break;
         } else {
             to[length] = byte_at(at);
