@@ -50,11 +50,20 @@ pid_t holder_tid_of(uintptr_t pthread) {
     return tid;
 }
 
-/* In every version a state has the pthread_self() of the thread that made it in its first words. */
+/* ---- the thread that made a state: every version keeps its pthread_self() there ---------------------------------- */
+
+static uintptr_t creator_by_layout(const PyThreadState *state) {
+    struct layout layout;
+    uintptr_t pthread = 0;
+    bool is_read = own_layout_find(&layout) && layout.state_thread >= 0 &&
+                   thread_read_memory((const char *)state + layout.state_thread, &pthread, sizeof pthread);
+    return is_read && pthread % 16 == 0 ? pthread : 0;
+}
+
+/* In a version of which nothing else is known: on x86-64 it is the word that points to a thread descriptor, which begins
+ * with its own address (the psABI's thread control block). Elsewhere nothing marks a descriptor. */
+static uintptr_t creator_by_descriptor(const PyThreadState *state) {
 #if defined(__x86_64__)
-/* It is the word that points to a thread descriptor, which begins with its own address (the psABI's thread control block). So this
- * also works in versions of which nothing else is known. */
-static uintptr_t creator_of(const PyThreadState *state) {
     uintptr_t words[STATE_WORDS];
     if (!thread_read_memory(state, words, sizeof words)) {
         return 0;
@@ -65,21 +74,22 @@ static uintptr_t creator_of(const PyThreadState *state) {
             return words[i];
         }
     }
+#else
+    (void)state;
+#endif
     return 0;
 }
-#else
+
 static uintptr_t creator_of(const PyThreadState *state) {
-    struct layout layout;
-    uintptr_t pthread = 0;
-    bool is_read = own_layout_find(&layout) && layout.state_thread >= 0 &&
-                   thread_read_memory((const char *)state + layout.state_thread, &pthread, sizeof pthread);
-    return is_read && pthread % 16 == 0 ? pthread : 0;
+    uintptr_t pthread = creator_by_layout(state);
+    return pthread ? pthread : creator_by_descriptor(state);
 }
-#endif
 
 bool holder_made(uintptr_t pthread, const PyThreadState *state) {
     return creator_of(state) == pthread;
 }
+
+/* ---- the holder ------------------------------------------------------------------------------------------------- */
 
 /* Returns the thread whose record says that it has this state attached (NULL: that it holds the GIL without a state).
  * If there are several, returns the last one to attach it, because a hand-over is not noted by the thread that hands
