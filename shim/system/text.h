@@ -25,8 +25,9 @@ void text_add_seconds(struct text *text, uint64_t ns, unsigned digits);
 /* Ends the text with a 0 byte (not counted in `length`) and marks a cut. Returns the buffer. */
 const char *text_end(struct text *text);
 
-/* Replaces control characters, including the second set (C1), and what is no UTF-8. A newline in a name would begin a line of
- * its own, and an escape sequence could hide one. `may_have_color`: our own colours stay as they are. */
+/* Replaces control characters, including the second set (C1), characters that separate lines or change the direction of
+ * writing, and what is no UTF-8. A newline in a name would begin a line of its own, an escape sequence could hide one, and a
+ * change of direction could show one name as another. `may_have_color`: our own colours stay as they are. */
 void text_disarm(char *bytes, size_t length, bool may_have_color);
 
 /* Returns the length of the UTF-8 sequence at `bytes`, which is at most `length` and 4, or 0 if there is no valid one. */
