@@ -20,6 +20,7 @@
 #include "process/options.h"
 #include "process/process_exit.h"
 #include "system/aside.h"
+#include "system/call_site.h"
 #include "system/dlsym_hook.h"
 #include "system/elf.h"
 #include "system/thread.h"
@@ -58,52 +59,20 @@ static bool is_one_of(const char *name, const char *const *names, size_t count) 
 
 #define IS_ONE_OF(name, names) is_one_of(name, names, sizeof(names) / sizeof *(names))
 
-/* Returns the name of the function that was called where `address` is the return address. Finds it from the call
- * instruction and the PLT or GOT slot that the call goes through, because compilers may put the end of a function far
- * from its name. Returns NULL if it cannot be told. */
+/* Returns the name of the function that was called where `address` is the return address, from the call instruction and
+ * what it leads to, because compilers may put the end of a function far from its name. Returns NULL if it cannot be told. */
 static const char *called_at(const void *address) {
-#if defined(__x86_64__)
-    uint8_t code[6], stub[16];
-    int32_t distance;
-    uintptr_t at = (uintptr_t)address, target = 0;
-    if (!thread_read_memory((const void *)(at - sizeof code), code, sizeof code)) {
-        return NULL;
-    }
-    memcpy(&distance, code + 2, sizeof distance);
-    if (code[1] == 0xe8) { /* call stub */
-        uintptr_t place = at + (uintptr_t)(intptr_t)distance;
-        if (!thread_read_memory((const void *)place, stub, sizeof stub)) {
-            return NULL;
-        }
-        size_t skip = memcmp(stub, "\xf3\x0f\x1e\xfa", 4) == 0 ? 4 : 0; /* endbr64 */
-        skip += stub[skip] == 0xf2;                                     /* bnd */
-        if (stub[skip] != 0xff || stub[skip + 1] != 0x25) {             /* jmp *slot(%rip) */
-            target = place;
-        } else {
-            memcpy(&distance, stub + skip + 2, sizeof distance);
-            at = place + skip + 6;
-        }
-    } else if (code[0] != 0xff || code[1] != 0x15) { /* call *slot(%rip) */
-        return NULL;
-    }
-    if (!target && !thread_read_memory((const void *)(at + (uintptr_t)(intptr_t)distance), &target, sizeof target)) {
-        return NULL;
-    }
-    for (size_t i = 0; i < REAL_API_COUNT; i++) {
-        if (real_wrappers[i] == (const void *)target) {
+    const void *callee = (const void *)call_site_callee((uintptr_t)address);
+    for (size_t i = 0; callee && i < REAL_API_COUNT; i++) {
+        if (real_wrappers[i] == callee) {
             return real_api_names[i];
         }
     }
     struct elf_object object;
     size_t offset = 1;
-    const char *name = elf_find_by_address((const void *)target, &object)
-                           ? elf_function_at(&object, (const void *)target, &offset)
-                           : NULL;
+    const char *name =
+        callee && elf_find_by_address(callee, &object) ? elf_function_at(&object, callee, &offset) : NULL;
     return offset == 0 ? name : NULL;
-#else
-    (void)address;
-    return NULL;
-#endif
 }
 
 /* How the stack leads from the program into the end of CPython. */

@@ -7,6 +7,7 @@
 #include "system/cfi.h"
 #include "system/elf.h"
 #include "system/loader.h"
+#include "system/redirected.h"
 
 /* ---- what looks like return addresses ---------------------------------------------------------------------------- */
 
@@ -174,27 +175,53 @@ static bool find_caller(struct cfi_frame *frame, uintptr_t function, bool *is_su
     return best != 0;
 }
 
-/* On AArch64 a function that calls no other keeps its return address in a register, which is not known of a thread that sleeps (libc's
- * syscall is one). Its caller's frame begins at the stack pointer, with the frame record: what the caller's caller had in
- * x29, and the address that the caller returns to (AAPCS64 6.4.6). Steps to the caller's caller, and adds the caller, of which only the
- * function is known. Returns false if it does not lie so. */
-static bool step_over_leaf(struct cfi_frame *frame, struct stack *stack) {
 #if defined(__aarch64__)
+/* The functions that may have been called where `back` is the return address, best first. With check=locks one of ours may be
+ * there now, which the thread did not come through, or that has called another one by a pointer. */
+struct callees {
+    uintptr_t functions[2];
+};
+
+static struct callees callees_of(uintptr_t back) {
+    uintptr_t callee = call_site_callee(back), caller = callee ? 0 : (uintptr_t)stacks_function_of((void *)back);
+    uintptr_t original = redirected_original(callee ? callee : caller);
+    return (struct callees){{original != caller ? original : 0, callee != original ? callee : 0}};
+}
+
+/* Steps from `function`, in which the pc stands somewhere and whose frame record is at `record`, to its caller, and adds the
+ * function. Returns false if its frame does not lie so. */
+static bool step_out_of(uintptr_t function, uintptr_t record, struct cfi_frame *frame, struct stack *stack) {
     enum { PROLOGUE = 64 };
-    struct cfi_shape shape;
-    uintptr_t back;
-    bool is_leaf =
-        !(frame->known >> CFI_RETURN & 1) && cfi_shape(frame->pc, frame->is_call, &shape) && shape.is_by_stack;
-    uintptr_t record = frame->values[CFI_STACK] + (is_leaf ? shape.size : 0), place = record + sizeof back;
-    uintptr_t caller = is_leaf && read_return(place, &back) && is_return_address(back) ? call_site_callee(back) : 0;
-    for (uintptr_t at = 4; caller && at <= PROLOGUE && stack->count + 1 < STACK_FRAMES; at += 4) {
-        struct cfi_frame inside = {.pc = caller + at, .is_call = true, .known = 1ull << CFI_STACK}, outside;
+    uintptr_t place = record + sizeof record, back;
+    for (uintptr_t at = 4; function && read_return(place, &back) && at <= PROLOGUE; at += 4) {
+        struct cfi_frame inside = {.pc = function + at, .is_call = true, .known = 1ull << CFI_STACK}, outside;
         inside.values[CFI_STACK] = record;
         if (take_caller(&inside, place, back, &outside)) {
             stack->frames[stack->count++] = (void *)inside.pc;
             *frame = outside;
             return true;
         }
+    }
+    return false;
+}
+#endif
+
+/* On AArch64 a function that calls no other keeps its return address in a register, which is not known of a thread that sleeps (libc's
+ * syscall is one). Its caller's frame begins at the stack pointer, with the frame record: what the caller's caller had in
+ * x29, and the address that the caller returns to (AAPCS64 6.4.6). Steps to the caller's caller, and adds the caller, of which only the
+ * function is known. Returns false if it does not lie so. */
+static bool step_over_leaf(struct cfi_frame *frame, struct stack *stack) {
+#if defined(__aarch64__)
+    struct cfi_shape shape;
+    uintptr_t back;
+    bool is_leaf =
+        !(frame->known >> CFI_RETURN & 1) && cfi_shape(frame->pc, frame->is_call, &shape) && shape.is_by_stack;
+    uintptr_t record = frame->values[CFI_STACK] + (is_leaf ? shape.size : 0);
+    if (is_leaf && stack->count + 1 < STACK_FRAMES && read_return(record + sizeof back, &back) &&
+        is_return_address(back)) {
+        struct callees callees = callees_of(back);
+        return step_out_of(callees.functions[0], record, frame, stack) ||
+               step_out_of(callees.functions[1], record, frame, stack);
     }
 #else
     (void)frame;

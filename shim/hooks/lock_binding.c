@@ -14,6 +14,7 @@
 #include "system/elf.h"
 #include "system/loader.h"
 #include "system/redirect.h"
+#include "system/redirected.h"
 
 /* Libraries that have the functions. A process may have several C++ runtimes. What a library exported before it was
  * redirected is kept, because the imports of others are bound to that. */
@@ -107,6 +108,7 @@ void lock_binding_prepare(void) {
         found_first[i] = libc_real_dlsym(RTLD_DEFAULT, lock_names[i]);
         first_letters |= letter_bit(lock_names[i][0]);
     }
+    redirected_set_wrappers(lock_wrappers, real_table(), LOCK_FUNCTIONS);
     dlerror();                                             /* clears the message that a missing name leaves */
     (void)pthread_atfork(NULL, NULL, after_fork_in_child); /* without memory, such a child judges no library it opens */
 }

@@ -60,6 +60,11 @@ bool symbol_file_at(const struct glimpse *glimpse, const void *address, unsigned
            symtab_at(&object->file, (uintptr_t)address - object->elf.bias, type, name, capacity, offset);
 }
 
+/* Which functions of the shim stand for others in the target is not known. */
+uintptr_t redirected_original(uintptr_t address) {
+    return address;
+}
+
 /* Symbols are the file's, in which nothing was redirected. */
 uintptr_t redirected_behind(const ElfW(Sym) *symbol, uintptr_t address) {
     (void)symbol;

@@ -2,8 +2,11 @@
 
 #include <pthread.h>
 
+#include "cpython/head_lock.h"
+#include "cpython/interp.h"
 #include "cpython/real.h"
 #include "process/locks.h"
+#include "process/options.h"
 #include "states/dead_states.h"
 #include "states/owner_pool.h"
 #include "states/registry.h"
@@ -33,6 +36,9 @@ static void give_in_parent(void) {
 
 static void give_in_child(void) {
     give_all(true);
+    if (options.mode == MODE_REPAIR && real_is_served() && interp_is_there()) {
+        head_lock_free_in_child();
+    }
 }
 
 bool fork_prepare(void) {

@@ -56,3 +56,25 @@ uintptr_t redirected_behind(const ElfW(Sym) *symbol, uintptr_t address) {
     }
     return behind;
 }
+
+static struct {
+    const void *const *wrappers, *const *originals;
+    size_t length;
+} wrapped;
+
+void redirected_set_wrappers(const void *const *wrappers, const void *const *originals, size_t length) {
+    wrapped.wrappers = wrappers;
+    wrapped.originals = originals;
+    __atomic_store_n(&wrapped.length, length, __ATOMIC_RELEASE);
+}
+
+uintptr_t redirected_original(uintptr_t address) {
+    size_t length = __atomic_load_n(&wrapped.length, __ATOMIC_ACQUIRE);
+    for (size_t i = 0; i < length; i++) {
+        const void *original = __atomic_load_n(&wrapped.originals[i], __ATOMIC_ACQUIRE);
+        if (original && (uintptr_t)wrapped.wrappers[i] == address) {
+            return (uintptr_t)original;
+        }
+    }
+    return address;
+}

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <link.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Notes the address that `symbol`, in the symbol table of a loaded object, leads to before it is redirected. Does nothing
@@ -13,3 +14,11 @@ void redirected_note(const ElfW(Sym) *symbol, uintptr_t original);
 /* Returns the address that `symbol` led to before it was redirected. `address`: the one that it leads to now; returned if
  * the symbol was not redirected. Reads no memory of the object, which may be closed. Async-signal-safe. */
 uintptr_t redirected_behind(const ElfW(Sym) *symbol, uintptr_t address);
+
+/* Notes functions of ours that have taken the places of others: wrappers[i] stands for originals[i] (NULL: not known yet). There
+ * is one such table, which is read whenever it is asked, so it must stay. */
+void redirected_set_wrappers(const void *const *wrappers, const void *const *originals, size_t length);
+
+/* Returns the function for which our function at `address` stands, by that table, else `address`. A thread may be in a function
+ * that it called before its caller was led to ours. Async-signal-safe. */
+uintptr_t redirected_original(uintptr_t address);

@@ -36,6 +36,20 @@ repaired_before_3_12() {
 @test "daemonising: two forks in a block" { same fork-daemon; }
 @test "os.fork in a program with 16 busy threads" { same fork-busy; }
 
+# PyGILState_Ensure makes a state under a lock of CPython's, without the GIL; in the child the lock stays as it was. Nothing is wrong with
+# the program.
+@test "os.fork while other threads enter and leave: from 3.8 to 3.11 CPython's own child may hang" {
+    require "$NEEDS_KERNEL" has_kernel # qemu's own locks stay taken in a child
+    local command=("$PYTHON" -S "$ROOT/tests/fixtures/forks/crowd.py" "$FIXTURES")
+    if ! python_before 3.8 && python_before 3.12; then
+        LIMIT=120 without "${command[@]}" 20000
+        is_status 1
+        has_line '* children, 1 hung'
+    fi
+    works_with "${command[@]}" 400
+    has_line '400 children, 0 hung'
+}
+
 # In the child of a fork with a second state attached, the script's own state is none for CPython's record of who runs the
 # script (interp->threads.main), and debug builds from 3.14 on assert at the script's end that it is.
 script_ends_well() { [ "$PY_BUILD" != debug ] || python_before 3.14; }

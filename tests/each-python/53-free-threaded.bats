@@ -34,7 +34,7 @@ sleeper_delays='thread * stays attached (in libstore.so!store_sleep+0x*)'
     first_line "*stall: libstore.so delays a pause of all threads: $collector_waits; $sleeper_delays"
     has_line '*  waits: thread *, for at least * s, for a pause of all threads (in the interpreter)'
     has_line '*  attached: thread *, state 0x*'
-    has_line '*  it is in poll*'
+    has_line '*  it is in *poll*'
     has_line '*native stack of the attached thread*'
     has_line '*  advice: *Py_BEGIN_ALLOW_THREADS*'
     has_no_line '*holds the GIL*'

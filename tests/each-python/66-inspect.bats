@@ -162,7 +162,7 @@ assert [state["tid"] for state in process["states"] if state["attached"]] == [ho
 }
 
 @test "sixteen threads that share the GIL: no stall, and they go on" {
-    hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" busy 16 5
+    hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" busy 16 $((5 * ${GILSHIM_TEST_PATIENCE:-1}))
     says 'all have begun'
     local i
     for i in 1 2 3 4; do
