@@ -19,13 +19,30 @@ static void *const *find(void) {
     return NULL;
 }
 
-void head_lock_free_in_child(void) {
-    bool may_be_taken = !interp_slot_follows && real._PyRuntime && real.PyInterpreterState_Main &&
-                        real.PyThread_acquire_lock && real.PyThread_release_lock;
-    void *const *place = may_be_taken ? find() : NULL;
-    if (place && *place) {
-        enum { NOWAIT = 0 };
-        (void)real.PyThread_acquire_lock(*place, NOWAIT); /* a semaphore: who frees it need not have taken it */
-        real.PyThread_release_lock(*place);
+bool head_lock_is_needed(void) {
+    return !interp_slot_follows;
+}
+
+bool head_lock_is_known(void) {
+    return real._PyRuntime && real.PyInterpreterState_Main && real.PyThread_acquire_lock &&
+           real.PyThread_release_lock && find();
+}
+
+bool head_lock_was_left(void) {
+    enum { NOWAIT = 0 };
+    void *lock = *find();
+    bool is_free = !lock || real.PyThread_acquire_lock(lock, NOWAIT);
+    if (lock && is_free) {
+        real.PyThread_release_lock(lock);
     }
+    return !is_free;
+}
+
+const void *head_lock_taker(void) {
+    return real.PyOS_AfterFork_Child ? (const char *)(const void *)real.PyOS_AfterFork_Child + 1 : NULL;
+}
+
+/* It is a semaphore: who frees it need not have taken it. */
+void head_lock_free(void) {
+    real.PyThread_release_lock(*find());
 }

@@ -2,11 +2,23 @@
  * new thread, and PyThreadState_Delete take it for a moment, without the GIL. */
 #pragma once
 
-/* Frees the lock in the child of a fork if another thread had it at the fork: in the child nobody would ever free it. From 3.8
- * to 3.11 PyOS_AfterFork_Child takes it (_PyThreadState_DeleteExcept) before it makes a new one, and the child hangs in there;
- * 3.12 does it in the other order, and 3.13 holds it across the fork. What the other thread was doing to the list is left half
- * done, as in these: no order of a linking or unlinking leaves the list broken for one who goes along it.
- *
- * Does nothing if the lock is not found in _PyRuntime (2.7, 3.6), or from 3.12 on. For a child that has only this thread.
- * Takes no other lock, allocates nothing. Async-signal-safe. */
-void head_lock_free_in_child(void);
+#include <stdbool.h>
+
+/* Returns true if a child needs it to be freed, which is so up to 3.11: from 3.8 on PyOS_AfterFork_Child takes it
+ * (_PyThreadState_DeleteExcept) before it makes a new one, and the child of a fork that met another thread with the lock hangs in
+ * there. 3.12 does it in the other order, and 3.13 holds the lock across the fork. */
+bool head_lock_is_needed(void);
+
+/* Returns true if the place of the lock is known, which it is not in 2.7 and 3.6, nor before Python is initialized. */
+bool head_lock_is_known(void);
+
+/* For a child that has only this thread, while the lock is needed and known: returns true if another thread had the lock at the
+ * fork, so that nobody will free it. Takes no other lock, allocates nothing. Async-signal-safe. */
+bool head_lock_was_left(void);
+
+/* Returns an address in the function that would wait for it, CPython's own: what is to be suspected. NULL: there is none. */
+const void *head_lock_taker(void);
+
+/* Frees such a lock. What the other thread was doing to a list stays half done, as it does in 3.12: whichever link was set last,
+ * the list can be gone along. Async-signal-safe. */
+void head_lock_free(void);

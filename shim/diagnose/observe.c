@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "cpython/head_lock.h"
 #include "cpython/interp.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
@@ -239,6 +240,12 @@ void observe_delete(PyThreadState *state, const void *caller) {
 void observe_delete_current(const void *caller) {
     if (current_thread_is_detached()) {
         foretell(REPORT_delete_detached, caller, NULL, NULL);
+    }
+}
+
+void observe_in_child(void) {
+    if (head_lock_is_needed() && head_lock_is_known() && head_lock_was_left()) {
+        foretell_repair(REPORT_DEADLOCK_FOLLOWS, REPAIR_fork, head_lock_taker(), NULL, NULL);
     }
 }
 

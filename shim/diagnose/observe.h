@@ -20,6 +20,7 @@ void observe_swap(PyThreadState *state, const void *caller);
 void observe_new(const void *caller);
 void observe_delete(PyThreadState *state, const void *caller);
 void observe_delete_current(const void *caller);
+void observe_in_child(void); /* of a fork, in the handler of pthread_atfork */
 void observe_end_interpreter(PyThreadState *state, const void *caller);
 void observe_finalize(const void *caller); /* also for PyEval_GetBuiltins, ..., which crash without a state */
 

@@ -1,5 +1,6 @@
 #include "cpython/bound.h"
 #include "cpython/counter.h"
+#include "cpython/head_lock.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
 #include "process/options.h"
@@ -226,6 +227,13 @@ void reconcile_after_fork(void) {
     struct owner *me = owner_self();
     if (me) {
         me->is_forking = false;
+    }
+}
+
+void reconcile_in_child(void) {
+    if (options_repairs(REPAIR_fork) && head_lock_is_needed() && head_lock_is_known() && head_lock_was_left()) {
+        head_lock_free();
+        tell_repaired(REPAIR_fork, head_lock_taker(), NULL, NULL);
     }
 }
 

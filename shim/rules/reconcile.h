@@ -128,6 +128,9 @@ void reconcile_forget_interpreter(void);
 void reconcile_before_fork(void);
 void reconcile_after_fork(void);
 
+/* To be called in the child of a fork by the handler of pthread_atfork, before CPython knows of the fork. */
+void reconcile_in_child(void);
+
 /* To be called before PyOS_AfterFork_Child, which frees every state but the attached one. */
 void reconcile_before_freeing_others(void);
 

@@ -9,6 +9,7 @@
 
 #include "cpython/bound.h"
 #include "cpython/counter.h"
+#include "cpython/head_lock.h"
 #include "cpython/interp.h"
 #include "cpython/real.h"
 #include "cpython/slot.h"
@@ -100,11 +101,14 @@ static const char *why_not(enum repair repair) {
     if (repair == REPAIR_moved && interp_slot_follows && interp_is_debug && !bound_is_known()) {
         return "the place of bound_gilstate was not found, and this debug build would assert without it";
     }
+    if (repair == REPAIR_fork && head_lock_is_needed() && !head_lock_is_known()) {
+        return "the place of this CPython's lock on its thread states is not known";
+    }
     return writes_slot && !slot_is_known() ? "the place of this CPython's gilstate slot was not found" : NULL;
 }
 
 static bool is_needed(enum repair repair) {
-    return !interp_slot_follows || (repair != REPAIR_duplicate && repair != REPAIR_subinterp);
+    return !interp_slot_follows || (repair != REPAIR_duplicate && repair != REPAIR_subinterp && repair != REPAIR_fork);
 }
 
 /* Returns what is to be said of a repair that is available, or NULL. */

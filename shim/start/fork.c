@@ -2,11 +2,14 @@
 
 #include <pthread.h>
 
-#include "cpython/head_lock.h"
 #include "cpython/interp.h"
 #include "cpython/real.h"
+#include "diagnose/observe.h"
+#include "diagnose/report.h"
+#include "journal/journal.h"
 #include "process/locks.h"
 #include "process/options.h"
+#include "rules/reconcile.h"
 #include "states/dead_states.h"
 #include "states/owner_pool.h"
 #include "states/registry.h"
@@ -36,8 +39,11 @@ static void give_in_parent(void) {
 
 static void give_in_child(void) {
     give_all(true);
-    if (options.mode == MODE_REPAIR && real_is_served() && interp_is_there()) {
-        head_lock_free_in_child();
+    if (options.mode != MODE_OFF && real_is_served() && interp_is_there()) {
+        struct report_call around = report_call; /* the fork may be inside of one */
+        report_call = (struct report_call){NULL, JOURNAL_NO_CALL, __builtin_frame_address(0)};
+        (options.mode == MODE_REPAIR ? reconcile_in_child : observe_in_child)();
+        report_call = around;
     }
 }
 

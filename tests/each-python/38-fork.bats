@@ -45,6 +45,10 @@ repaired_before_3_12() {
         LIMIT=120 without "${command[@]}" 20000
         is_status 1
         has_line '* children, 1 hung'
+        LIMIT=120 SHIM_OPTIONS=mode=observe with_shim "${command[@]}" 20000
+        is_status 1
+        has_line '==*== gilshim: DEADLOCK would follow: *: by *!PyOS_AfterFork_Child+0x* on tid *: another thread *'
+        has_line '==*== gilshim:   advice: *; mode=repair repairs it (fork)'
     fi
     works_with "${command[@]}" 400
     has_line '400 children, 0 hung'
