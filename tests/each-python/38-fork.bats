@@ -40,17 +40,17 @@ repaired_before_3_12() {
 # the program.
 @test "os.fork while other threads enter and leave: from 3.8 to 3.11 CPython's own child may hang" {
     require "$NEEDS_KERNEL" has_kernel # qemu's own locks stay taken in a child
-    local command=("$PYTHON" -S "$ROOT/tests/fixtures/forks/crowd.py" "$FIXTURES")
+    local crowd=("$PYTHON" -S "$ROOT/tests/fixtures/forks/crowd.py" "$FIXTURES")
     if ! python_before 3.8 && python_before 3.12; then
-        LIMIT=120 without "${command[@]}" 20000
+        LIMIT=120 without "${crowd[@]}" 20000
         is_status 1
         has_line '* children, 1 hung'
-        LIMIT=120 SHIM_OPTIONS=mode=observe with_shim "${command[@]}" 20000
+        LIMIT=120 SHIM_OPTIONS=mode=observe with_shim "${crowd[@]}" 20000
         is_status 1
         has_line '==*== gilshim: DEADLOCK would follow: *: by *!PyOS_AfterFork_Child+0x* on tid *: another thread *'
         has_line '==*== gilshim:   advice: *; mode=repair repairs it (fork)'
     fi
-    works_with "${command[@]}" 400
+    works_with "${crowd[@]}" 400
     has_line '400 children, 0 hung'
 }
 
