@@ -164,8 +164,8 @@ assert [state["tid"] for state in process["states"] if state["attached"]] == [ho
 @test "sixteen threads that share the GIL: no stall, and they go on" {
     hang "$PYTHON" "$ROOT/tests/fixtures/stall/stall.py" "$ROOT/build/fixtures" busy 16 $((5 * ${GILSHIM_TEST_PATIENCE:-1}))
     says 'all have begun'
-    local i
-    for i in 1 2 3 4; do
+    local look
+    for ((look = 0; look < 4; look += ${GILSHIM_TEST_PATIENCE:-1})); do
         look_at "$pid" -s 0.2
         is_status 1
         [ "${#lines[@]}" -eq 1 ]
