@@ -52,16 +52,25 @@ pid_t holder_tid_of(uintptr_t pthread) {
 
 /* ---- the thread that made a state: every version keeps its pthread_self() there ---------------------------------- */
 
+/* On x86-64 a thread descriptor begins with its own address (the psABI's thread control block). Elsewhere nothing marks one. */
+static bool begins_as_descriptor(uintptr_t pthread) {
+#if defined(__x86_64__)
+    uintptr_t self;
+    return thread_read_memory((const void *)pthread, &self, sizeof self) && self == pthread;
+#else
+    return pthread != 0;
+#endif
+}
+
 static uintptr_t creator_by_layout(const PyThreadState *state) {
     struct layout layout;
     uintptr_t pthread = 0;
     bool is_read = own_layout_find(&layout) && layout.state_thread >= 0 &&
                    thread_read_memory((const char *)state + layout.state_thread, &pthread, sizeof pthread);
-    return is_read && pthread % 16 == 0 ? pthread : 0;
+    return is_read && pthread % 16 == 0 && begins_as_descriptor(pthread) ? pthread : 0;
 }
 
-/* In a version of which nothing else is known: on x86-64 it is the word that points to a thread descriptor, which begins
- * with its own address (the psABI's thread control block). Elsewhere nothing marks a descriptor. */
+/* In a version of which nothing else is known it is the word that points to a thread descriptor. */
 static uintptr_t creator_by_descriptor(const PyThreadState *state) {
 #if defined(__x86_64__)
     uintptr_t words[STATE_WORDS];
@@ -69,8 +78,7 @@ static uintptr_t creator_by_descriptor(const PyThreadState *state) {
         return 0;
     }
     for (size_t i = 0; i < STATE_WORDS; i++) {
-        uintptr_t self;
-        if (words[i] % 16 == 0 && thread_read_memory((const void *)words[i], &self, sizeof self) && self == words[i]) {
+        if (words[i] % 16 == 0 && begins_as_descriptor(words[i])) {
             return words[i];
         }
     }

@@ -244,8 +244,8 @@ void observe_delete_current(const void *caller) {
 }
 
 void observe_in_child(void) {
-    if (head_lock_is_needed() && head_lock_is_known() && head_lock_was_left()) {
-        foretell_repair(REPORT_DEADLOCK_FOLLOWS, REPAIR_fork, head_lock_taker(), NULL, NULL);
+    if (head_lock_was_left()) {
+        foretell_repair(REPORT_WARNING, REPAIR_fork, head_lock_taker(), NULL, NULL);
     }
 }
 

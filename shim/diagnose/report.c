@@ -44,9 +44,10 @@ struct subject {
     const struct finding_words *words;
 };
 
-/* Returns true if CPython may be asked about the calling thread. It reads the attached state for an answer. */
+/* Returns true if CPython may be asked about the calling thread. It reads the attached state for an answer. In the child of a fork
+ * it does not know of that yet, nor may an allocator. */
 static bool can_ask_python(const struct report *report) {
-    return report->grade != REPORT_FATAL && report->kind != REPORT_dead_state;
+    return report->grade != REPORT_FATAL && report->kind != REPORT_dead_state && (int)report->kind != REPAIR_fork;
 }
 
 static void name_thread(struct report *report) {

@@ -231,7 +231,7 @@ void reconcile_after_fork(void) {
 }
 
 void reconcile_in_child(void) {
-    if (options_repairs(REPAIR_fork) && head_lock_is_needed() && head_lock_is_known() && head_lock_was_left()) {
+    if (options_repairs(REPAIR_fork) && head_lock_was_left()) {
         head_lock_free();
         tell_repaired(REPAIR_fork, head_lock_taker(), NULL, NULL);
     }

@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 
+#include "cpython/head_lock.h"
 #include "cpython/interp.h"
 #include "cpython/real.h"
 #include "diagnose/observe.h"
@@ -15,7 +16,14 @@
 #include "states/registry.h"
 #include "system/loader.h"
 
+static bool is_served(void) {
+    return options.mode != MODE_OFF && real_is_served() && interp_is_there();
+}
+
 static void take_all(void) {
+    if (is_served()) {
+        head_lock_before_fork();
+    }
     real_before_fork();
     owner_pool_before_fork();
     registry_before_fork();
@@ -39,7 +47,7 @@ static void give_in_parent(void) {
 
 static void give_in_child(void) {
     give_all(true);
-    if (options.mode != MODE_OFF && real_is_served() && interp_is_there()) {
+    if (is_served()) {
         struct report_call around = report_call; /* the fork may be inside of one */
         report_call = (struct report_call){NULL, JOURNAL_NO_CALL, __builtin_frame_address(0)};
         (options.mode == MODE_REPAIR ? reconcile_in_child : observe_in_child)();

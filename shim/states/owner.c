@@ -101,7 +101,7 @@ static void after_fork_in_child(void) {
 void owner_forked(struct owner *me) {
     /* 2.7 frees no state. Reading the slot there may wait for ever: the lock over the slots (keymutex, thread.c) may
      * have been held by another thread at the fork, and PyOS_AfterFork makes it anew only later. */
-    if (options.mode == MODE_REPAIR && !slot_goes_by_ident()) {
+    if (options.mode == MODE_REPAIR && interp_is_there() && !slot_goes_by_ident()) {
         fork_states_hide(owner_attached(me), &me->blocks, me->override.home);
     }
     me->lent.state = NULL; /* the thread that uses it is not in the child */

@@ -97,19 +97,21 @@ static bool is_control(const char *at) {
     return (c < 0x20 && c != '\t') || c == 0x7f || (c == 0xc2 && (unsigned char)at[1] < 0xa0);
 }
 
-/* U+2028 and U+2029 separate lines; U+202A to U+202E and U+2066 to U+2069 change the order in which a terminal shows what
- * follows. */
-static bool is_formatting(const char *at) {
-    unsigned char last = (unsigned char)at[2];
-    return (memcmp(at, "\xe2\x80", 2) == 0 && last >= 0xa8 && last <= 0xae) ||
-           (memcmp(at, "\xe2\x81", 2) == 0 && last >= 0xa6 && last <= 0xa9);
+/* U+2028 and U+2029 separate lines; U+061C, U+200E, U+200F, U+202A to U+202E and U+2066 to U+2069 change the order in which a
+ * terminal shows what is beside them. */
+static bool is_formatting(const char *at, size_t size) {
+    unsigned char last = (unsigned char)at[size - 1];
+    return (size == 2 && memcmp(at, "\xd8\x9c", 2) == 0) ||
+           (size == 3 && memcmp(at, "\xe2\x80", 2) == 0 &&
+            ((last >= 0xa8 && last <= 0xae) || last == 0x8e || last == 0x8f)) ||
+           (size == 3 && memcmp(at, "\xe2\x81", 2) == 0 && last >= 0xa6 && last <= 0xa9);
 }
 
 void text_disarm(char *bytes, size_t length, bool may_have_color) {
     for (size_t i = 0; i < length;) {
         size_t color = may_have_color && bytes[i] == '\033' ? color_at(bytes + i, length - i) : 0;
         size_t sequence = text_sequence_at(bytes + i, length - i), size = sequence ? sequence : 1;
-        if (!color && (!sequence || is_control(bytes + i) || (sequence == 3 && is_formatting(bytes + i)))) {
+        if (!color && (!sequence || is_control(bytes + i) || is_formatting(bytes + i, size))) {
             memset(bytes + i, '?', size);
         }
         i += color ? color : size;

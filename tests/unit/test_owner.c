@@ -51,6 +51,10 @@ bool counter_is_known(void) {
 int counter_read(const PyThreadState *state) {
     return state ? 2 : COUNTER_UNKNOWN;
 }
+bool interp_is_there(void) {
+    return true;
+}
+
 bool interp_is_finalizing(void) {
     return false;
 }

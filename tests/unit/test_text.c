@@ -73,8 +73,8 @@ static void disarms(void) {
     CHECK(disarmed_is("\xc3", false, "?"));
     /* lines and directions; before, between and after them are a hyphen, an ellipsis and such */
     CHECK(disarmed_is("\xe2\x80\xa8\xe2\x80\xae"
-                      "os.so\xe2\x81\xa6\xe2\x81\xa9",
-                      false, "??????os.so??????"));
+                      "os.so\xe2\x81\xa6\xe2\x81\xa9\xe2\x80\x8e\xe2\x80\x8f\xd8\x9c",
+                      false, "??????os.so??????????????"));
     CHECK(disarmed_is("\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xa5\xe2\x81\xaa\xe2\x82\xa8", false,
                       "\xe2\x80\xa7\xe2\x80\xaf\xe2\x81\xa5\xe2\x81\xaa\xe2\x82\xa8"));
 }
