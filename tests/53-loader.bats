@@ -56,6 +56,21 @@ use_embedding() {
     has_line '*gilshim:* 10  libevil.so!*'
 }
 
+@test "a fork after libpython has been closed" {
+    use_python shared || require "needs a shared libpython" false
+    local libpython option
+    libpython=$(ldd "$FIXTURES/paint" | sed -n 's/.*libpython[^ ]* => \([^ ]*\) .*/\1/p')
+    export PYTHONHOME
+    PYTHONHOME=$("$PYTHON" -c 'import sys; print(sys.prefix)')
+    without "$ROOT/build/fixtures/forked" "$libpython"
+    is_status 0
+    has_line done
+    for option in mode=repair mode=observe verbosity=1; do
+        SHIM_OPTIONS=$option works_with "$ROOT/build/fixtures/forked" "$libpython"
+        has_line done
+    done
+}
+
 # The thread that writes the timeline looks up the names of what it finds, also of a library that is being closed.
 @test "libraries that are closed while the names in them are looked up" {
     use_embedding

@@ -59,7 +59,7 @@ void head_lock_before_fork(void) {
         if (!is_others && i < YIELDS) {
             sched_yield();
         } else if (!is_others) {
-            syscall(SYS_nanosleep, &pause, NULL);
+            syscall(SYS_clock_nanosleep, CLOCK_MONOTONIC, 0, &pause, NULL);
         }
     }
     if (is_others) {
