@@ -91,6 +91,11 @@ static void print_functions(void) {
     print(&text);
 }
 
+static bool is_needed(enum repair repair) {
+    return repair == REPAIR_fork ? head_lock_is_needed()
+                                 : !interp_slot_follows || (repair != REPAIR_duplicate && repair != REPAIR_subinterp);
+}
+
 /* Returns why the repair is not available with what the probes found, or NULL if it is. */
 static const char *why_not(enum repair repair) {
     bool writes_slot =
@@ -101,14 +106,10 @@ static const char *why_not(enum repair repair) {
     if (repair == REPAIR_moved && interp_slot_follows && interp_is_debug && !bound_is_known()) {
         return "the place of bound_gilstate was not found, and this debug build would assert without it";
     }
-    if (repair == REPAIR_fork && head_lock_is_needed() && !head_lock_is_known()) {
+    if (repair == REPAIR_fork && is_needed(repair) && !head_lock_is_known()) {
         return "the place of this CPython's lock on its thread states is not known";
     }
     return writes_slot && !slot_is_known() ? "the place of this CPython's gilstate slot was not found" : NULL;
-}
-
-static bool is_needed(enum repair repair) {
-    return !interp_slot_follows || (repair != REPAIR_duplicate && repair != REPAIR_subinterp && repair != REPAIR_fork);
 }
 
 /* Returns what is to be said of a repair that is available, or NULL. */

@@ -1,5 +1,6 @@
 #include "start/fork.h"
 
+#include <errno.h>
 #include <pthread.h>
 
 #include "cpython/head_lock.h"
@@ -21,9 +22,11 @@ static bool is_served(void) {
 }
 
 static void take_all(void) {
-    if (is_served()) {
+    int saved_errno = errno; /* a handler that forks may have interrupted anything */
+    if (is_served() && options_repairs(REPAIR_fork)) {
         head_lock_before_fork();
     }
+    errno = saved_errno;
     real_before_fork();
     owner_pool_before_fork();
     registry_before_fork();
@@ -46,6 +49,7 @@ static void give_in_parent(void) {
 }
 
 static void give_in_child(void) {
+    int saved_errno = errno;
     give_all(true);
     if (is_served()) {
         struct report_call around = report_call; /* the fork may be inside of one */
@@ -53,6 +57,7 @@ static void give_in_child(void) {
         (options.mode == MODE_REPAIR ? reconcile_in_child : observe_in_child)();
         report_call = around;
     }
+    errno = saved_errno;
 }
 
 bool fork_prepare(void) {

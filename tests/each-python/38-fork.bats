@@ -51,6 +51,14 @@ repaired_before_3_12() {
     has_line "$children children, 0 hung"
 }
 
+@test "--check says whether this Python needs the repair of that" {
+    local says='available (not needed: this Python handles it)'
+    ! python_before 3.7 || says="not available: the place of this CPython's lock on its thread states is not known"
+    python_before 3.8 || ! python_before 3.12 || says=available
+    limited 60 "$ROOT/run-with-shim.sh" --check "$PYTHON"
+    has_line "gilshim: repair fork: $says"
+}
+
 @test "os.fork while another thread is in the middle of PyThreadState_Delete: the child's own state stays its own" {
     if python_before 3.8 || ! python_before 3.12; then return 0; fi
     require "$NEEDS_KERNEL" has_kernel
